@@ -1,0 +1,129 @@
+"""Validators of scalar arguments: each returns a plain value, or raises what was wrong with it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from difflib import get_close_matches
+from typing import Literal, overload
+
+import numpy as np
+
+
+@overload
+def integer(
+    name: str,
+    value: object,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    none: Literal[False] = False,
+) -> int: ...
+@overload
+def integer(
+    name: str, value: object, *, minimum: int, maximum: int | None = None, none: Literal[True]
+) -> int | None: ...
+def integer(
+    name: str, value: object, *, minimum: int, maximum: int | None = None, none: bool = False
+) -> int | None:
+    """Return `value` as an int in ``[minimum, maximum]``.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : object
+        An int or a numpy integer; a bool or a float is refused, even a whole one.
+    minimum, maximum : int
+        The inclusive range; `maximum` None is no upper bound.
+    none : bool
+        Whether None is a value too (it is returned as it is).
+
+    Raises
+    ------
+    TypeError
+        `value` is not an integer.
+    ValueError
+        `value` is out of range.
+    """
+    if none and value is None:
+        return None
+    takes = f"an int >= {minimum}" if maximum is None else f"an int in [{minimum}, {maximum}]"
+    takes += " or None" if none else ""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"{name} must be {takes}, got {_shown(value)}")
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(f"{name} must be {takes}, got {value}")
+    return int(value)
+
+
+def real(
+    name: str,
+    value: object,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    low_open: bool = False,
+    high_open: bool = False,
+) -> float:
+    """Return `value` as a finite float between `low` and `high`.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : object
+        An int, a float or a numpy number of either kind; a bool is refused.
+    low, high : float
+        The range; None is no bound.
+    low_open, high_open : bool
+        Whether the bound itself is out of range.
+
+    Raises
+    ------
+    TypeError
+        `value` is not a real number.
+    ValueError
+        `value` is NaN, infinite, beyond float64, or out of range.
+    """
+    left = "(-inf" if low is None else f"{'(' if low_open else '['}{low:g}"
+    right = "inf)" if high is None else f"{high:g}{')' if high_open else ']'}"
+    takes = f"in {left}, {right}"
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"{name} must be a number {takes}, got {_shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # an int beyond float64
+        number = math.inf
+    above = low is None or number > low or (number == low and not low_open)
+    below = high is None or number < high or (number == high and not high_open)
+    if not (math.isfinite(number) and above and below):
+        raise ValueError(f"{name} must be {takes}, got {value}")
+    return number
+
+
+def choice(name: str, value: object, known: Iterable[str]) -> str:
+    """Return `value` if it is one of the names in `known`.
+
+    Raises
+    ------
+    TypeError
+        `value` is not a string.
+    ValueError
+        `value` is not known; the message lists the names that are, and the nearest one.
+    """
+    names = list(known)
+    takes = f"one of {', '.join(map(repr, names))}"
+    if not isinstance(value, str):
+        raise TypeError(f"{name} must be {takes}, got {_shown(value)}")
+    if value in names:
+        return value
+    near = get_close_matches(value, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise ValueError(f"{name} must be {takes}, got {value!r}{hint}")
+
+
+def _shown(value: object) -> str:
+    """`value` and its type, cut where it would fill the screen."""
+    text = repr(value)
+    return f"{text if len(text) <= 60 else text[:57] + '...'} of type {type(value).__name__}"

@@ -1,0 +1,60 @@
+"""What a training run leaves behind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class History:
+    """Figures of a `fit`, one entry an epoch.
+
+    Attributes
+    ----------
+    epoch : list of int
+        Numbers of the epochs, from 0, counted on over several calls of `fit`.
+    loss : list of float
+        Mean of the samples' errors over the epoch, each batch's before its update.
+    val_loss : list of float
+        Loss on the validation data after the epoch; empty without such data.
+    samples_per_second : list of float
+        Samples trained on a second, validation not included.
+    """
+
+    epoch: list[int] = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    val_loss: list[float] = field(default_factory=list)
+    samples_per_second: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a `fit` stands: what its `progress` callable is handed.
+
+    Attributes
+    ----------
+    epoch, epochs : int
+        This call's epoch under way, from 0, and how many there are.
+    samples, n_samples : int
+        Samples seen in this epoch, and in a whole one.
+    loss : float
+        Running mean over this epoch.
+    val_loss : float or None
+        As of the last epoch's end.
+    samples_per_second : float
+        Of this epoch.
+    seconds_left : float or None
+        Until the last epoch's end, at this pace; None before the first figures.
+    done_epoch : bool
+        Whether this is an epoch's end.
+    """
+
+    epoch: int
+    epochs: int
+    samples: int
+    n_samples: int
+    loss: float
+    val_loss: float | None
+    samples_per_second: float
+    seconds_left: float | None
+    done_epoch: bool

@@ -1,0 +1,276 @@
+"""The loop: shuffle, gather, forward, backward, update, for a range of batches, in one call.
+
+Every thread of a team runs the same loop. A batch takes one of two plans, by its size alone:
+
+    whole    the batch's activations stay in the workspace. Rows are shared out for the passes
+             forward and backward; then units of the parameters are: each unit's gradient is formed
+             over the whole batch and used at once, while it is in L1.
+    slabs    the batch is cut into a fixed number of slabs, each worked on in blocks of rows that
+             stay in cache, each with a gradient of its own; then units are shared out: the slabs'
+             gradients are added up in order, and used.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels import jit
+from fastbp.kernels import layout as lay
+from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.simd import (
+    at,
+    call_block,
+    call_gradient,
+    call_prepare,
+    call_read_rows,
+    call_use,
+    pointer,
+    value,
+)
+from fastbp.kernels.threads import wait
+from fastbp.kernels.updates import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
+
+_INT = np.int64(0)
+_DOUBLE = np.float64(0.0)
+
+
+@jit.kernel
+def share(n, parts, part):
+    """Where part `part` of n items begins."""
+    return n * part // parts
+
+
+@jit.kernel
+def begin_step(t, b):
+    """The step's learning rate, and the scalars that the optimizer derives from it."""
+    hyper = pointer(_DOUBLE, t[lay.HYPER])
+    hyper[LEARNING_RATE] = pointer(_DOUBLE, t[lay.RATES])[b * t[lay.RATE_STRIDE]]
+    if t[lay.PREPARE]:
+        call_prepare(t[lay.PREPARE], (hyper,))
+
+
+@jit.kernel
+def end_step(t):
+    hyper = pointer(_DOUBLE, t[lay.HYPER])
+    if t[lay.PREPARE]:
+        for i in range(HYPER_SIZE - PENDING):
+            hyper[STATE + i] = hyper[PENDING + i]
+
+
+@jit.kernel
+def barrier(t):
+    wait(pointer(_INT, t[lay.BARRIER]), t[lay.THREADS], t[lay.YIELD])
+
+
+@jit.kernel
+def ordered_sum(p, n):
+    total = 0.0
+    for i in range(n):
+        total += p[i]
+    return total
+
+
+@jit.kernel
+def agree(t):
+    """The first bad status of any thread, the same for all."""
+    results = pointer(_DOUBLE, t[lay.RESULTS])
+    for thread in range(t[lay.THREADS]):
+        if results[lay.R_STATUS + thread] != 0.0:
+            return np.int64(results[lay.R_STATUS + thread])
+    return lay.OK
+
+
+@jit.kernel
+def account(t, thread, error, weight):
+    """Note a batch's error; whether it is finite, or may be anything."""
+    if thread == 0 and weight > 0.0:
+        results = pointer(_DOUBLE, t[lay.RESULTS])
+        results[lay.R_LAST_ERROR] = error / weight
+        results[lay.R_LAST_WEIGHT] = weight
+        if error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]:
+            results[lay.R_ERROR] += error
+            results[lay.R_WEIGHT] += weight
+    return error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]
+
+
+@jit.kernel
+def whole_batch(tag, t, b, start, rows, thread):
+    threads = t[lay.THREADS]
+    first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
+    results, base = pointer(_DOUBLE, t[lay.RESULTS]), pointer(tag, t[lay.BASE])
+    status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + first, first, last - first, 0))
+    weight = float(rows)
+    if t[lay.W_GATHER]:
+        barrier(t)
+        weight = ordered_sum(at(base, t[lay.WEIGHTS]), rows)
+    if status == lay.OK and weight > 0.0:
+        row = first
+        while row < last:
+            count = min(t[lay.BLOCK], last - row)
+            scale = value(base, 1.0 / weight)
+            call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES))
+            row += count
+    results[lay.R_STATUS + thread] = float(status)
+    if thread == 0:
+        begin_step(t, b)
+    barrier(t)
+    status = agree(t)
+    if status != lay.OK:
+        return status
+    if weight > 0.0:
+        error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
+        if not account(t, thread, error, weight):
+            return lay.NONFINITE_LOSS
+        g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+        units, n_units = pointer(_INT, t[lay.UNITS]), t[lay.N_UNITS]
+        for u in range(share(n_units, threads, thread), share(n_units, threads, thread + 1)):
+            unit = at(units, u * lay.UNIT)
+            call_gradient(t[lay.GRADIENT], (tag, t, unit, 0, rows, g, 0))
+            call_use(t[lay.USE], (tag, t, unit, g))
+        barrier(t)
+        if thread == 0:
+            end_step(t)
+    return lay.OK
+
+
+@jit.kernel
+def total_weight(tag, t, start, rows, thread):
+    """The sum of the batch's sample weights, by every thread for itself, in blocks."""
+    if not t[lay.W_GATHER]:
+        return float(rows)
+    base = pointer(tag, t[lay.BASE])
+    row = thread * t[lay.BLOCK]
+    weights = at(base, t[lay.WEIGHTS] + row)
+    total, done = 0.0, 0
+    while done < rows:
+        count = min(t[lay.BLOCK], rows - done)
+        call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, 1))
+        total += ordered_sum(weights, count)
+        done += count
+    return total
+
+
+@jit.kernel
+def slab(tag, t, which, start, rows, scale, thread):
+    """One slab of a batch, block by block; its error goes to SLAB_LOSS, its gradient to SLAB_G."""
+    g = at(pointer(tag, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
+    slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
+    first, last = share(rows, t[lay.SLABS], which), share(rows, t[lay.SLABS], which + 1)
+    units = pointer(_INT, t[lay.UNITS])
+    row = thread * t[lay.BLOCK]
+    error, done = 0.0, first
+    evaluate = t[lay.MODE] == lay.MODE_EVALUATE
+    which_passes = lay.FORWARD_AND_LOSS if evaluate else lay.ALL_PASSES
+    while done < last:
+        count = min(t[lay.BLOCK], last - done)
+        status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, 0))
+        if status != lay.OK:
+            return status
+        call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes))
+        error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
+        if not evaluate:
+            for u in range(t[lay.N_UNITS]):
+                unit = at(units, u * lay.UNIT)
+                into = at(g, unit[lay.U_OFFSET])
+                call_gradient(t[lay.GRADIENT], (tag, t, unit, row, count, into, int(done > first)))
+        done += count
+    slab_loss[which] = error
+    return lay.OK
+
+
+@jit.kernel
+def slabs_batch(tag, t, b, start, rows, thread):
+    threads, slabs = t[lay.THREADS], t[lay.SLABS]
+    results = pointer(_DOUBLE, t[lay.RESULTS])
+    weight = total_weight(tag, t, start, rows, thread)
+    status = lay.OK
+    if weight > 0.0:
+        for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
+            if status == lay.OK:
+                status = slab(tag, t, s, start, rows, 1.0 / weight, thread)
+    results[lay.R_STATUS + thread] = float(status)
+    if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
+        begin_step(t, b)
+    barrier(t)
+    status = agree(t)
+    if status != lay.OK:
+        return status
+    if weight > 0.0:
+        error = ordered_sum(pointer(_DOUBLE, t[lay.SLAB_LOSS]), slabs)
+        if not account(t, thread, error, weight):
+            return lay.NONFINITE_LOSS
+        if t[lay.MODE] != lay.MODE_EVALUATE:
+            add_up(tag, t, thread)
+        barrier(t)
+        if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
+            end_step(t)
+    return lay.OK
+
+
+@jit.kernel
+def add_up(tag, t, thread):
+    """Sum the slabs' gradients, unit by unit in the slabs' order, into the first; use them."""
+    threads, n_units, size = t[lay.THREADS], t[lay.N_UNITS], t[lay.N_UPDATED]
+    units = pointer(_INT, t[lay.UNITS])
+    for u in range(share(n_units, threads, thread), share(n_units, threads, thread + 1)):
+        unit = at(units, u * lay.UNIT)
+        g = at(pointer(tag, t[lay.SLAB_G]), unit[lay.U_OFFSET])
+        for s in range(1, t[lay.SLABS]):
+            other = at(g, s * size)
+            for i in range(unit[lay.U_LENGTH]):
+                g[i] = g[i] + other[i]
+        if t[lay.MODE] == lay.MODE_TRAIN:
+            call_use(t[lay.USE], (tag, t, unit, g))
+
+
+@jit.entry
+def run(tag, table, first, last, thread):
+    """Batches `first` ... `last` - 1 as the layout table says; a status (layout.OK ...)."""
+    t = pointer(_INT, table)
+    n, size = t[lay.N], t[lay.BATCH]
+    for b in range(first, last):
+        start = b * size
+        rows = min(size, n - start)
+        if t[lay.SLABS]:
+            status = slabs_batch(tag, t, b, start, rows, thread)
+        else:
+            status = whole_batch(tag, t, b, start, rows, thread)
+        if status != lay.OK:
+            return status
+        if thread == 0:
+            pointer(_DOUBLE, t[lay.RESULTS])[lay.R_BATCHES] += 1.0
+    return lay.OK
+
+
+@jit.entry
+def predict(tag, table, out, thread):
+    """The outputs of samples 0 ... N - 1 into `out`, (N, N_OUTPUTS) without padding."""
+    t = pointer(_INT, table)
+    n, threads = t[lay.N], t[lay.THREADS]
+    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
+    n_out, ld = t[lay.N_OUTPUTS], last[lay.L_LD_OUT]
+    row = thread * t[lay.BLOCK]
+    target = pointer(tag, out)
+    a = at(pointer(tag, t[lay.BASE]), last[lay.L_A] + row * ld)
+    done, end = share(n, threads, thread), share(n, threads, thread + 1)
+    while done < end:
+        count = min(t[lay.BLOCK], end - done)
+        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, 0))
+        if status != lay.OK:
+            return status
+        call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD))
+        for r in range(count):
+            for j in range(n_out):
+                target[(done + r) * n_out + j] = a[r * ld + j]
+        done += count
+    return lay.OK
+
+
+@jit.entry
+def forward_rows(tag, table, first, rows):
+    """Samples `first` ... forward through all layers, left in the workspace's first rows."""
+    t = pointer(_INT, table)
+    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0))
+    if status == lay.OK:
+        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD))
+    return status

@@ -1,0 +1,98 @@
+"""Reading samples: from any real dtype and any strides into rows of the network's dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastbp.kernels import jit, roles
+from fastbp.kernels.simd import pointer, value
+
+
+@jit.kernel
+def same(x):
+    return x
+
+
+@jit.kernel
+def from_half(h):
+    """IEEE half precision, given as its bits, as a float32: exact."""
+    magnitude = np.int32(h & np.uint16(0x7FFF)) << np.int32(13)
+    sign = np.int32(h & np.uint16(0x8000)) << np.int32(16)
+    if magnitude >= np.int32(0x7C00) << np.int32(13):  # Inf and NaN
+        return np.int32(sign | magnitude | np.int32(0x7F800000)).view(np.float32)
+    # The exponents' biases differ by 112; the product makes denormals right as well.
+    return np.int32(
+        sign | np.int32((np.int32(magnitude).view(np.float32) * _TWO_112).view(np.int32))
+    ).view(np.float32)
+
+
+_TWO_112 = np.float32(2.0**112)
+
+
+def _reader(kind: str, tag: Any, convert: Any) -> tuple[jit.Doorway, jit.Doorway]:
+    """Two doorways for one source dtype: values, and class ids written out one-hot."""
+    itemsize = np.dtype(type(tag)).itemsize
+
+    def values(out, source, row_stride, feature_stride, offsets, index, rows, n, ld):
+        zero = value(out, 0)
+        for r in range(rows):
+            at = source + index[r] * row_stride
+            to = r * ld
+            if feature_stride == itemsize:
+                run = pointer(tag, at)
+                for j in range(n):
+                    out[to + j] = value(out, convert(run[j]))
+            elif feature_stride:
+                for j in range(n):
+                    out[to + j] = value(out, convert(pointer(tag, at + j * feature_stride)[0]))
+            else:
+                for j in range(n):
+                    out[to + j] = value(out, convert(pointer(tag, at + offsets[j])[0]))
+            for j in range(n, ld):
+                out[to + j] = zero
+        return 0
+
+    def class_ids(out, source, row_stride, feature_stride, offsets, index, rows, n, ld):
+        bad = 0
+        for i in range(rows * ld):
+            out[i] = value(out, 0)
+        for r in range(rows):
+            label = convert(pointer(tag, source + index[r] * row_stride)[0])
+            if label >= 0 and label < n:
+                out[r * ld + np.int64(label)] = value(out, 1)
+            else:
+                bad += 1
+        return bad
+
+    doorways = []
+    for function, role in ((values, "values"), (class_ids, "class_ids")):
+        function.__name__ = function.__qualname__ = f"{role}_{kind}"
+        doorways.append(jit.doorway(roles.gather)(function))
+    return doorways[0], doorways[1]
+
+
+_TAGS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
+    "bool": (np.uint8(0), same),
+    "float16": (np.uint16(0), from_half),
+    **{
+        np.dtype(t).name: (t(0), same)
+        for t in (
+            np.int8, np.int16, np.int32, np.int64, np.uint8, np.uint16, np.uint32, np.uint64,
+            np.float32, np.float64,
+        )
+    },
+}  # fmt: skip
+READERS = {kind: _reader(kind, tag, convert) for kind, (tag, convert) in _TAGS.items()}
+
+
+@jit.kernel
+def nonfinite(p, n):
+    """How many of n values are NaN or infinite."""
+    bad = 0
+    for i in range(n):
+        if p[i] - p[i] != value(p, 0):  # NaN differs from 0 as well
+            bad += 1
+    return bad

@@ -1,0 +1,102 @@
+"""The one place where numba's flags, fastmath sets and on-disk cache are chosen.
+
+Three decorators: ``kernel`` and ``reduction`` make functions that other kernels call; ``entry``
+makes a function that Python calls; ``doorway`` makes one that kernels call by its address. Entries
+and doorways compile, or load from the cache, at their first use, once per dtype, with a signature
+that stands here and is never inferred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import types
+from numba.core.ccallback import CFunc
+
+from fastbp.kernels import cache
+
+# `error_model="numpy"`: Python's own raises on a division by zero, which is control flow, which
+# stops vectorisation. `contract` lets LLVM form FMAs and nothing more; `reassoc` would fold the
+# rounding tricks of vmath. Never nnan or ninf: a NaN has to stay visible.
+_FLAGS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "boundscheck": False}
+# Kernels that only kernels call need no doorway from Python or C; that is half their compile time.
+_INNER = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+ELEMENTWISE = {"contract"}
+REDUCTION = {"contract", "reassoc", "nsz"}
+
+
+def kernel(function: Callable[..., Any]) -> Any:
+    """A function for other kernels: element-wise arithmetic, control flow, address work."""
+    return numba.njit(fastmath=ELEMENTWISE, **_INNER)(function)
+
+
+def reduction(function: Callable[..., Any]) -> Any:
+    """A kernel whose sums may be reordered, so that they vectorise."""
+    return numba.njit(fastmath=REDUCTION, **_INNER)(function)
+
+
+DTYPES = {"float32": types.float32, "float64": types.float64}
+
+
+class Entry:
+    """A kernel that Python calls: its first argument is a float that only selects the dtype.
+
+    All others are ``int64``: sizes, or addresses of buffers that the caller keeps alive. Called
+    through the compiled wrapper itself, so that a call costs tens of nanoseconds per argument.
+    """
+
+    def __init__(self, function: Callable[..., int]) -> None:
+        self.dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(function)
+        self.dispatcher._cache = cache.for_function(function)
+        self._n_arguments = function.__code__.co_argcount - 1
+
+    def compiled(self, dtype: str) -> Callable[..., int]:
+        """The machine code for `dtype`, ``f(0.0, *int64s) -> int64``; compiles at first use."""
+        signature = (DTYPES[dtype],) + (types.int64,) * self._n_arguments
+        overload = self.dispatcher.overloads.get(signature)
+        if overload is None:
+            with cache.compile_lock():
+                self.dispatcher.compile(signature)
+            overload = self.dispatcher.overloads[signature]
+        return overload.entry_point  # type: ignore[no-any-return]
+
+
+entry = Entry
+
+
+class Doorway:
+    """A kernel with a C signature, called by its address from other kernels.
+
+    `signature` maps a dtype's numba type to a numba signature of C types.
+    """
+
+    def __init__(self, signature: Callable[[Any], Any], function: Callable[..., Any]) -> None:
+        self.function = function
+        self._signature = signature
+        self._options = {**_FLAGS, "fastmath": ELEMENTWISE}
+        self._compiled: dict[str, Any] = {}
+
+    def address(self, dtype: str) -> int:
+        """The address of the machine code for `dtype`; compiles at first use."""
+        compiled = self._compiled.get(dtype)
+        if compiled is None:
+            with cache.compile_lock():
+                signature = self._signature(DTYPES[dtype])
+                typed = (signature.args, signature.return_type)
+                compiled = CFunc(self.function, typed, {}, {"nopython": True, **self._options})
+                compiled._cache = cache.for_function(self.function)  # type: ignore[attr-defined]
+                compiled.compile()
+            self._compiled[dtype] = compiled
+        return int(compiled.address or 0)
+
+    def compiled(self, dtype: str) -> Any:
+        """numba's own object behind `address` (its LLVM and assembly, for tests)."""
+        self.address(dtype)
+        return self._compiled[dtype]
+
+
+def doorway(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Doorway]:
+    """Decorator: make a `Doorway` of that role's C signature."""
+    return lambda function: Doorway(signature, function)

@@ -1,0 +1,205 @@
+"""Where everything stands: widths become offsets and padded strides of flat buffers.
+
+A network's parameters are one flat buffer in two parts. The first holds what an optimizer updates,
+layer by layer: the weights, then the bias row. The second is derived from it or constant. All
+counts and offsets are in values of the network's dtype.
+
+Weights stand in *panels*: columns are cut into panels of two vectors (the last one may be a single
+vector), and a panel holds its part of every row, one row below the other, so that a product reads
+them as they stand and a gradient tile is one contiguous piece.
+
+    wide layer     rows = inputs,  panels over outputs;  plus, for the delta product, a derived copy
+                   of the transpose: rows = outputs, panels over inputs
+    narrow layer   (a few outputs, at least one vector of inputs) rows = outputs, panels over
+                   inputs: its forward product is a dot product along the inputs, so that a lane is
+                   never spent on padding, and the delta product reads the same panels
+
+Rows of activations and deltas are padded to whole vectors. Padding of weights and deltas is zero;
+padding of activations is finite and never read as an operand.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS, lanes
+
+# -- the layout table: one header, then one record a layer, all int64 ------------------------------
+# Header: the network.
+N_LAYERS, N_INPUTS, N_OUTPUTS, LD0, PARAMS, ZEROS, ONE, N_UPDATED = range(8)
+# Header: the workspace. BASE is its address; the others are offsets into it.
+BASE, A0, TARGETS, LD_TARGETS, WEIGHTS, SCRATCH, SCRATCH_SIZE, BLOCK = range(8, 16)
+# Header: buffers of their own, by address.
+INDEX, ROW_LOSS, SLABS, SLAB_G, SLAB_LOSS = range(16, 21)
+# Header: the data, and the doorways that read it.
+N, BATCH, SHUFFLE, SEED, EPOCH, SPLIT_BITS, LAZY = range(24, 31)
+X, X_ROW, X_FEATURE, X_OFFSETS, X_GATHER = range(31, 36)
+Y, Y_ROW, Y_FEATURE, Y_OFFSETS, Y_GATHER = range(36, 41)
+W, W_ROW, W_FEATURE, W_OFFSETS, W_GATHER = range(41, 46)
+# Header: what to do.
+MODE, THREADS, BARRIER, YIELD, LOSS, LOSS_PARAMETERS, FUSED_LOSS, RESULTS, STOP_ON_NONFINITE = (
+    range(46, 55)
+)
+HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, UNITS, N_UNITS = range(55, 65)
+# Header: parts that every network shares, by address.
+TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENT, USE = range(65, 72)
+HEADER = 72
+
+# A layer's record. IN and OUT are rows of activations, Z the sums where a derivative needs them.
+(
+    L_IN,
+    L_OUT,
+    L_LD_IN,
+    L_LD_OUT,
+    L_NARROW,
+    L_ROWS,
+    L_COLUMNS,
+    L_W,
+    L_WT,
+    L_B,
+    L_BIAS,
+    L_FORWARD,
+    L_BACKWARD,
+    L_PARAMETERS,
+    L_CLAMP,
+    L_MASK,
+    L_A,
+    L_Z,
+    L_D,
+) = range(19)
+RECORD = 24
+
+BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
+
+# A unit of update work: one contiguous piece of the parameters.
+U_KIND, U_LAYER, U_OFFSET, U_LENGTH, U_COLUMN, U_WIDTH, U_FIRST, U_LAST = range(8)
+UNIT = 8
+UNIT_WEIGHTS, UNIT_BIAS, UNIT_SHARED_BIAS, UNIT_RUN, UNIT_TRANSPOSE = range(5)
+
+# MODE: what a pass over rows does.
+MODE_TRAIN, MODE_GRADIENTS, MODE_EVALUATE = range(3)
+
+# What `passes` does to a block of rows.
+FORWARD, FORWARD_AND_LOSS, ALL_PASSES = range(3)
+
+# RESULTS: float64 figures that kernels leave behind. A batch's error is the mean before its update;
+# the sums run on until Python sets them back. From R_STATUS on, one value a thread.
+R_ERROR, R_WEIGHT, R_LAST_ERROR, R_LAST_WEIGHT, R_BATCHES, R_STATUS = 0, 1, 2, 3, 4, 8
+
+# What a kernel returns.
+OK, NONFINITE_LOSS, BAD_X, BAD_Y, BAD_WEIGHT = range(5)
+
+#: rows of weights in a unit: whole tiles and whole transposition squares; two vectors wide, its
+#: gradient takes 14 KB of L1
+UNIT_ROWS = 112 if TILE_ROWS == 14 else 96
+#: layers of at most this many outputs, and at least a vector of inputs, are narrow
+NARROW_OUTPUTS = 4
+#: a batch that is not kept whole is cut into at most so many slabs, whatever the threads
+TRAINING_SLABS, EVALUATION_SLABS = 8, 64
+#: cache line, and the alignment of every buffer
+ALIGNMENT = 64
+_PAGE = 4096
+
+
+def round_up(n: int, multiple: int) -> int:
+    """The least multiple of `multiple` that is not less than `n`."""
+    return -(-n // multiple) * multiple
+
+
+def row_stride(n: int, itemsize: int) -> int:
+    """Values from one row of `n` to the next: whole vectors, and off multiples of a page.
+
+    Rows that lie a page apart fall into the same cache sets.
+    """
+    stride = round_up(n, lanes(itemsize))
+    if n > 1 and (stride * itemsize) % _PAGE == 0:
+        stride += ALIGNMENT // itemsize
+    return stride
+
+
+@dataclass(frozen=True)
+class LayerLayout:
+    """One layer's place in the parameter buffer."""
+
+    n_in: int
+    n_out: int
+    ld_in: int
+    ld_out: int
+    bias: int
+    narrow: bool
+    weights: int  # offset of the panels
+    biases: int  # offset of the bias row (of zeros, in the derived part, for a layer without)
+    transposed: int  # offset of the transpose's panels; `weights` where narrow; -1 where none
+
+    @property
+    def rows(self) -> int:
+        """Rows of the stored matrix."""
+        return self.n_out if self.narrow else self.n_in
+
+    @property
+    def columns(self) -> int:
+        """Columns of the stored matrix, the dimension cut into panels."""
+        return self.n_in if self.narrow else self.n_out
+
+
+@dataclass(frozen=True)
+class NetworkLayout:
+    """The whole parameter buffer."""
+
+    layers: tuple[LayerLayout, ...]
+    itemsize: int
+    n_updated: int  # values that an optimizer updates, at the buffer's front
+    zeros: int  # offset of a panel's width of zeros
+    one: int  # offset of a 1
+    size: int
+
+
+def panels(columns: int, itemsize: int) -> list[tuple[int, int]]:
+    """``(first column, width)`` of each panel over that many columns."""
+    vector = lanes(itemsize)
+    width = TILE_VECTORS * vector
+    return [
+        (j, width if columns - j > vector else vector)
+        for j in range(0, round_up(columns, vector), width)
+    ]
+
+
+def panel_size(columns: int, itemsize: int) -> int:
+    """Values in one row of all panels together."""
+    return round_up(columns, lanes(itemsize))
+
+
+def network_layout(
+    n_inputs: int, widths: list[int], biases: list[int], itemsize: int
+) -> NetworkLayout:
+    """Lay out the parameters of a network with those layer widths and kinds of bias."""
+    vector = lanes(itemsize)
+    n_in, ld_in, offset = n_inputs, row_stride(n_inputs, itemsize), 0
+    placed: list[LayerLayout] = []
+    for n_out, bias in zip(widths, biases, strict=True):
+        ld_out = row_stride(n_out, itemsize)
+        narrow = n_out <= NARROW_OUTPUTS and n_in >= vector
+        rows, columns = (n_out, n_in) if narrow else (n_in, n_out)
+        weights = offset
+        offset += rows * panel_size(columns, itemsize)
+        at_bias = offset
+        if bias != BIAS_NONE:
+            offset += ld_out
+        transposed = weights if narrow else -1
+        placed.append(
+            LayerLayout(n_in, n_out, ld_in, ld_out, bias, narrow, weights, at_bias, transposed)
+        )
+        n_in, ld_in = n_out, ld_out
+    n_updated = offset
+    zeros, one = offset, offset + TILE_VECTORS * vector
+    offset = one + vector
+    final: list[LayerLayout] = []
+    for index, layer in enumerate(placed):
+        if layer.bias == BIAS_NONE:
+            layer = replace(layer, biases=offset)
+            offset += layer.ld_out
+        if index > 0 and not layer.narrow:
+            layer = replace(layer, transposed=offset)
+            offset += layer.n_out * panel_size(layer.n_in, itemsize)
+        final.append(layer)
+    return NetworkLayout(tuple(final), itemsize, n_updated, zeros, one, offset)

@@ -1,0 +1,96 @@
+"""The C signatures that the driver calls by address: one a role, for every kind of that role.
+
+`t` is the network's dtype as a numba type. Blocks of activations hold `rows` rows of `n` values,
+`ld` apart; element-wise kernels may run over the padding (it is finite, and nobody reads it), so a
+block is one contiguous run of ``rows * ld`` values, a multiple of the vector width.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba import types
+
+_I = types.int64
+_DOUBLES = types.CPointer(types.float64)
+_TABLE = types.CPointer(_I)
+
+
+def read_rows(t: Any) -> Any:
+    """``(tag, table, position, row, rows, weights_only) -> status``: see samples.py."""
+    return _I(t, _TABLE, _I, _I, _I, _I)
+
+
+def block(t: Any) -> Any:
+    """``(scale, table, row, rows, passes)``: see passes.py."""
+    return types.void(t, _TABLE, _I, _I, _I)
+
+
+def gradient(t: Any) -> Any:
+    """``(tag, table, unit, row, rows, g, accumulate)``: see backward.py."""
+    return types.void(t, _TABLE, _TABLE, _I, _I, types.CPointer(t), _I)
+
+
+def use(t: Any) -> Any:
+    """``(tag, table, unit, g)``: see units.py."""
+    return types.void(t, _TABLE, _TABLE, types.CPointer(t))
+
+
+def gather(t: Any) -> Any:
+    """``(out, source, row_stride, feature_stride, offsets, index, rows, n, ld) -> bad values``.
+
+    Reads the samples `index[0 ... rows - 1]` into rows of `out`, zero in the padding. Strides and
+    `offsets` (used where `feature_stride` is 0) are in bytes.
+    """
+    return _I(types.CPointer(t), _I, _I, _I, types.CPointer(_I), types.CPointer(_I), _I, _I, _I)
+
+
+def tiles(t: Any) -> Any:
+    """``(a, am, ak, b, bk, init, im, c, cm, k, low, mask, masked, rows, vectors)``: see matmul."""
+    p = types.CPointer(t)
+    return types.void(p, _I, _I, p, _I, p, _I, p, _I, _I, t, p, _I, _I, _I)
+
+
+def dots(t: Any) -> Any:
+    """``(a, am, w, n_in, bias, c, cm, rows, n_out)``: see matmul."""
+    p = types.CPointer(t)
+    return types.void(p, _I, p, _I, p, p, _I, _I, _I)
+
+
+def transpose(t: Any) -> Any:
+    """``(source, source_stride, target, target_stride, rows, columns)``: see matmul."""
+    p = types.CPointer(t)
+    return types.void(p, _I, p, _I, _I, _I)
+
+
+def forward(t: Any) -> Any:
+    """``(z, a, rows, n, ld, parameters)``: a = f(z); z and a may be the same block."""
+    p = types.CPointer(t)
+    return types.void(p, p, _I, _I, _I, p)
+
+
+def backward(t: Any) -> Any:
+    """``(d, a, z, rows, n, ld, parameters)``: d = f'(z) d, in place."""
+    p = types.CPointer(t)
+    return types.void(p, p, p, _I, _I, _I, p)
+
+
+def loss(t: Any) -> Any:
+    """``(z, p, t, w, d, e, rows, k, ld, scale, parameters)``.
+
+    e = w times each row's error. d = scale * w * (error's derivative), by z for a loss fused with
+    its activation (p is then scratch), else by p; zero in the padding. Targets are `ld` apart too.
+    """
+    p = types.CPointer(t)
+    return types.void(p, p, p, p, p, _DOUBLES, _I, _I, _I, t, p)
+
+
+def update(t: Any) -> Any:
+    """``(parameters, gradient, slot0, slot1, slot2, n, hyper)`` on a contiguous run of n values."""
+    p = types.CPointer(t)
+    return types.void(p, p, p, p, p, _I, _DOUBLES)
+
+
+def prepare(t: Any) -> Any:
+    """``(hyper,)``: this step's scalars, once a step, before any update."""
+    return types.void(_DOUBLES)

@@ -1,0 +1,54 @@
+"""Reading a block of samples: which ones, and from where."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels import jit, roles
+from fastbp.kernels import layout as lay
+from fastbp.kernels.gather import nonfinite
+from fastbp.kernels.rng import indices
+from fastbp.kernels.simd import at, call_gather, pointer
+
+_INT = np.int64(0)
+
+
+@jit.kernel
+def read(t, which, out, index, rows, n, ld):
+    """Gather from the source whose fields begin at `which`; how many values were bad."""
+    offsets = pointer(_INT, t[which + 3])
+    bad = call_gather(
+        t[which + 4], (out, t[which], t[which + 1], t[which + 2], offsets, index, rows, n, ld)
+    )
+    if t[lay.LAZY]:
+        bad += nonfinite(out, rows * ld)
+    return bad
+
+
+@jit.doorway(roles.read_rows)
+def read_rows(tag, t, position, row, rows, weights_only):
+    """Samples at `position` ... of the epoch into workspace rows `row` ...; a status."""
+    base = pointer(tag, t[lay.BASE])
+    index = at(pointer(_INT, t[lay.INDEX]), row)
+    indices(
+        index,
+        position,
+        rows,
+        t[lay.N],
+        t[lay.SHUFFLE],
+        t[lay.SEED],
+        t[lay.EPOCH],
+        t[lay.SPLIT_BITS],
+    )
+    if t[lay.W_GATHER] and read(t, lay.W, at(base, t[lay.WEIGHTS] + row), index, rows, 1, 1):
+        return lay.BAD_WEIGHT
+    if weights_only:
+        return lay.OK
+    x = at(base, t[lay.A0] + row * t[lay.LD0])
+    if read(t, lay.X, x, index, rows, t[lay.N_INPUTS], t[lay.LD0]):
+        return lay.BAD_X
+    if t[lay.Y_GATHER]:
+        y, ld = at(base, t[lay.TARGETS] + row * t[lay.LD_TARGETS]), t[lay.LD_TARGETS]
+        if read(t, lay.Y, y, index, rows, t[lay.N_OUTPUTS], ld):
+            return lay.BAD_Y
+    return lay.OK

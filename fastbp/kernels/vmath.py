@@ -1,0 +1,337 @@
+"""exp, log, log1p, tanh, sigmoid, softplus and erf of one value, so written that loops vectorise.
+
+Each takes a float32 or a float64 and returns the same type, within 2 units in the last place (ulp)
+in float32 and 4 in float64, gradual underflow included; NaN stays NaN. There is no branch, no table
+look-up, no call and no conversion between integers and floats (AVX2 has none of 64 bits): both
+sides of a choice are evaluated and one is selected, so that LLVM turns a loop over contiguous
+values into vector code. One body serves both types; what differs stands in one table a type.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from llvmlite import ir
+from numba import types, typeof
+from numba.extending import intrinsic
+
+from fastbp.kernels import jit
+
+
+class _Table(NamedTuple):
+    """The constants of a float type whose mantissa has m bits and whose exponent has a bias.
+
+    Floats are of that type, as a bare Python one would turn float32 arithmetic into float64.
+    """
+
+    zero: Any
+    half: Any
+    one: Any
+    inf: Any
+    nan: Any
+    smallest_normal: Any
+    two_m1: Any  # 2**(m+1)
+    eps: Any  # 2**-(m+1)
+    log2e: Any
+    ln2: Any
+    ln2_hi: Any  # ln2 = hi + lo; hi has so few bits that n * hi is exact for every exponent n
+    ln2_lo: Any
+    # Adding one of these, 1.5 * 2**m + a bias, rounds n to an integer and leaves n + that bias in
+    # the low bits: the bias of the exponent, twice that, and that of n - (m + 1).
+    round_n: Any
+    round_2n: Any
+    round_n_eps: Any
+    exponent_bias: Any  # 2**m + the exponent's bias
+    exponent_bias_scaled: Any  # the same for an argument multiplied by 2**(m+1)
+    m: int
+    bits_one: int
+    bits_two: int
+    bits_3_4: int
+    bits_2m: int  # of 2**m
+    sign: int
+    not_sign: int
+    mantissa: int
+    exponent: int  # of an exponent moved down to bit 0
+    exp_min: Any  # e**x is 0 from there down
+    exp_max: Any  # e**x is Inf from there up
+    no_effect: Any  # 1 + e**x is 1 from there down
+    erf_split: Any
+    erf_one: Any  # erf(x) is 1 from there up
+    # Minimax polynomials, highest power first
+    exp: Any  # (e**r - 1 - r) / r**2 in r, |r| <= ln2 / 2
+    log1p: Any  # (log(1 + f) - f) / f**2 in f, −1/4 <= f <= 1/2
+    erf_small: Any  # erf(x) / x - 1 in x**2, up to erf_split
+    erf_large: Any  # -log(1 - erf(x)) / x - 1 in x, from there to erf_one
+
+
+def _table(f: Any, i: Any, **own: Any) -> _Table:
+    """The table of float type `f` with integers `i` of its width; `own` are numbers of that type."""
+    info = np.finfo(f)
+    m, bias = info.nmant, info.maxexp - 1
+    bits = {
+        name: int(f(value).view(i))
+        for name, value in {"one": 1, "two": 2, "3_4": 0.75, "2m": 2.0**m}.items()
+    }
+    floats = {
+        "zero": 0,
+        "half": 0.5,
+        "one": 1,
+        "inf": math.inf,
+        "nan": math.nan,
+        "smallest_normal": info.tiny,
+        "two_m1": 2.0 ** (m + 1),
+        "eps": 2.0 ** -(m + 1),
+        "log2e": 1 / math.log(2),
+        "ln2": math.log(2),
+        "round_n": 1.5 * 2.0**m + bias,
+        "round_2n": 1.5 * 2.0**m + 2 * bias,
+        "round_n_eps": 1.5 * 2.0**m + bias - (m + 1),
+        "exponent_bias": 2.0**m + bias,
+        "exponent_bias_scaled": 2.0**m + bias + m + 1,
+    }
+    return _Table(
+        m=m,
+        sign=int(np.iinfo(i).min),
+        not_sign=int(np.iinfo(i).max),
+        mantissa=(1 << m) - 1,
+        exponent=2 * bias + 1,
+        **{f"bits_{name}": value for name, value in bits.items()},
+        **{name: f(value) for name, value in floats.items()},
+        **{k: tuple(map(f, v[::-1])) if isinstance(v, tuple) else f(v) for k, v in own.items()},
+    )
+
+
+# The polynomials are from a Remez exchange on the relative error of the result, the leading
+# coefficients rounded one at a time and the others fitted anew. Lowest power first.
+_TABLES: Final = {
+    types.float32: _table(
+        np.float32,
+        np.int32,
+        ln2_hi=0.693359375,
+        ln2_lo=-2.12194440e-4,
+        exp_min=-104.5,
+        exp_max=89,
+        no_effect=-20,
+        erf_split=0.92,
+        erf_one=4,
+        exp=(0.49999997, 0.16666546, 0.04166743, 0.008366256, 0.001387099),
+        log1p=(-0.5, 0.3333345, -0.2500011, 0.19990848, -0.16646871, 0.14477608, -0.13164023,
+               0.10472937, -0.045155913),
+        erf_small=(0.12837915, -0.376125, 0.11281877, -0.02676858, 0.004995854, -0.0006003807),
+        erf_large=(0.12851994, 0.63569945, 0.105286695, -0.02290589, 0.0032199174, -0.00021458609),
+    ),
+    types.float64: _table(
+        np.float64,
+        np.int64,
+        ln2_hi=6.93147180369123816490e-01,  # fdlibm's halves
+        ln2_lo=1.90821492927058770002e-10,
+        exp_min=-746,
+        exp_max=710,
+        no_effect=-40,
+        erf_split=1,
+        erf_one=6,
+        exp=(0.5000000000000006, 0.16666666666666677, 0.041666666666580615,
+               0.008333333333364046, 0.001388888892974604, 0.0001984126974200627,
+               2.4801507452137875e-05, 2.7557401941566834e-06, 2.762525725627816e-07,
+               2.5053071278023873e-08),
+        log1p=(-0.5, 0.3333333333333752, -0.2499999999998144, 0.19999999998511273,
+               -0.1666666666835326, 0.1428571446107714, -0.12500000164564848, 0.111111015961861,
+               -0.09999975766681664, 0.09091162867612212, -0.08334403900796261, 0.07689555310175554,
+               -0.07121523479741496, 0.06656886001980583, -0.06427282513784076,
+               0.06312322588181973, -0.054609666015476156, 0.03261704492133375,
+               -0.009285594268848884),
+        erf_small=(0.12837916709551256, -0.3761263890318335, 0.11283791670937192,
+                   -0.026866170641994588, 0.005223977596983213, -0.0008548325494303596,
+                   0.00012055280690371266, -1.4924467648045112e-05, 1.6444153602463118e-06,
+                   -1.61838463097546e-07, 1.3615348861086456e-08, -7.603960766752221e-10),
+        erf_large=(0.1283789064390706, 0.6366222064302425, 0.10276216222080842,
+                   -0.019101287423277297, -0.0002566739372570043, 0.001754208837286013,
+                   -0.0006390855220802517, 5.117817968550013e-05, 6.2409998682516e-05,
+                   -3.9510576593358237e-05, 1.3844936968899167e-05, -3.378951253838342e-06,
+                   5.994849150196345e-07, -7.652965302841045e-08, 6.69728956654764e-09,
+                   -3.6060289806358184e-10, 9.017060508727382e-12),
+    ),
+}  # fmt: skip
+
+
+@intrinsic
+def _constants(typingctx, x):  # type: ignore[no-untyped-def]
+    """The table of `x`'s type."""
+    if x not in _TABLES:
+        return None
+    table = _TABLES[x]
+    kind = typeof(table)
+
+    def codegen(context, builder, sig, args):
+        return context.get_constant_generic(builder, kind, table)
+
+    return kind(x), codegen
+
+
+@intrinsic
+def _bits(typingctx, x):  # type: ignore[no-untyped-def]
+    """The bit pattern of a float as an int64 (LLVM narrows what is done with a float32's)."""
+
+    def codegen(context, builder, sig, args):
+        bits = builder.bitcast(args[0], ir.IntType(sig.args[0].bitwidth))
+        return builder.sext(bits, ir.IntType(64))
+
+    return types.int64(x), codegen
+
+
+@intrinsic
+def _from_bits(typingctx, bits, like):  # type: ignore[no-untyped-def]
+    """The float of `like`'s type that has these bits, the lower half of them for a float32."""
+
+    def codegen(context, builder, sig, args):
+        bits = builder.trunc(args[0], ir.IntType(like.bitwidth))
+        return builder.bitcast(bits, args[1].type)
+
+    return like(types.int64, like), codegen
+
+
+@intrinsic
+def _horner(typingctx, x, coefficients):  # type: ignore[no-untyped-def]
+    """The polynomial in `x` by Horner's scheme, highest power first, in FMAs where there are."""
+
+    def codegen(context, builder, sig, args):
+        c = [builder.extract_value(args[1], k) for k in range(len(coefficients))]
+        y = c[0]
+        for k in range(1, len(c)):
+            product = builder.fmul(y, args[0], flags=("contract",))
+            y = builder.fadd(product, c[k], flags=("contract",))
+        return y
+
+    return x(x, coefficients), codegen
+
+
+@jit.kernel
+def _copysign(magnitude, sign):
+    """A value >= 0, or that has the other's sign already, with the sign of the other."""
+    return _from_bits(_bits(magnitude) | (_bits(sign) & _constants(sign).sign), sign)
+
+
+@jit.kernel
+def _exp_parts(x, rounder):
+    """x = n ln2 + r, n the nearest integer: (bits that end in n + the rounder's bias, r, (e**r − 1 − r) / r)."""
+    k = _constants(x)
+    shifted = x * k.log2e + rounder
+    n = shifted - rounder
+    r = (x - n * k.ln2_hi) - n * k.ln2_lo
+    return _bits(shifted), r, r * _horner(r, k.exp)
+
+
+@jit.kernel
+def exp(x):
+    """e**x."""
+    k = _constants(x)
+    # Written so that a NaN passes; here and below, `bound if bound < x else x` is one instruction.
+    x = k.exp_max if k.exp_max < x else x
+    x = k.exp_min if k.exp_min > x else x
+    n, r, q = _exp_parts(x, k.round_2n)
+    half = n >> 1  # 2**n in two factors, as n goes beyond the exponents of normal numbers
+    return ((q + k.one) * r + k.one) * _from_bits(half << k.m, x) * _from_bits((n - half) << k.m, x)
+
+
+@jit.kernel
+def sigmoid(x):
+    """1 / (1 + e**−x), as eps / (eps + eps e**−x): that does not overflow before the result is 0."""
+    k = _constants(x)
+    y = -x
+    y = -k.exp_min if -k.exp_min < y else y
+    y = k.no_effect if k.no_effect > y else y
+    n, r, q = _exp_parts(y, k.round_n_eps)
+    s = _from_bits(n << k.m, x)
+    # s and eps added first would lose eps to rounding where n = m + 1, and be 2.3 ulp wrong
+    small = s if s < k.eps else k.eps
+    large = k.eps if s < k.eps else s
+    return k.eps / ((s * (r * q + r) + small) + large)
+
+
+@jit.kernel
+def tanh(x):
+    """−(e**y − 1) / (e**y + 1) with y = −2|x|, and the sign of x."""
+    k = _constants(x)
+    # A rational function of x (degrees 9/8) instead is 10 % faster, but leaves [-1, 1] by its
+    # rounding errors.
+    y = _from_bits(_bits(x) | k.sign, x)
+    y = y + y
+    y = k.no_effect if k.no_effect > y else y
+    shifted = y * k.log2e + k.round_n
+    n = shifted - k.round_n
+    r = y - n * k.ln2  # one step will do: 2**n makes up for the error of n ln2
+    p = r * (r * _horner(r, k.exp)) + r
+    s = _from_bits(_bits(shifted) << k.m, x)
+    return _copysign((k.one - s - s * p) / (s * p + (s + k.one)), x)
+
+
+@jit.kernel
+def _log_sum(f, n):
+    """log(1 + f) + n ln2."""
+    k = _constants(f)
+    y = f * f * _horner(f, k.log1p) + n * k.ln2_lo
+    return n * k.ln2_hi + (f + y)
+
+
+@jit.kernel
+def _log_ends(y, x, zero):
+    """`y`, a logarithm of `x` - `zero`, mended where that is 0, negative, Inf or NaN."""
+    k = _constants(x)
+    y = -k.inf if x == zero else y
+    y = k.nan if x < zero else y
+    return y if x < k.inf else x
+
+
+@jit.kernel
+def log(x):
+    """The natural logarithm; −Inf at 0, NaN below."""
+    k = _constants(x)
+    denormal = x < k.smallest_normal
+    y = x * k.two_m1 if denormal else x
+    bias = k.exponent_bias_scaled if denormal else k.exponent_bias
+    # y = 2**n (1 + f), −1/4 <= f < 1/2
+    moved = _bits(y) + (k.bits_one - k.bits_3_4)
+    n = _from_bits(((moved >> k.m) & k.exponent) | k.bits_2m, x) - bias
+    f = _from_bits((moved & k.mantissa) + k.bits_3_4, x) - k.one
+    return _log_ends(_log_sum(f, n), x, k.zero)
+
+
+@jit.kernel
+def log1p(x):
+    """log(1 + x); −Inf at −1, NaN below."""
+    k = _constants(x)
+    # 1 + x = 2**n (1 + f), n from the rounded sum, f = 2**−n x + (2**−n − 1), which rounds but once
+    moved = _bits(k.one + x) + (k.bits_one - k.bits_3_4)
+    biased = (moved >> k.m) & k.exponent
+    shift = (biased << k.m) - k.bits_one
+    n = _from_bits(biased | k.bits_2m, x) - k.exponent_bias
+    # 2 * 2**−n, as the greatest n makes −Inf of the bits of 2**−n
+    f = _from_bits(_bits(x) - shift, x) + (k.half * _from_bits(k.bits_two - shift, x) - k.one)
+    return _copysign(_log_ends(_log_sum(f, n), x, -k.one), x)
+
+
+@jit.kernel
+def softplus(x):
+    """log(1 + e**x), as max(x, 0) + log(1 + e**−|x|)."""
+    k = _constants(x)
+    e = exp(_from_bits(_bits(x) | k.sign, x))
+    large = e > k.half  # 1 + e = 2 (1 + f), else 1 + f
+    f = k.half * e - k.half if large else e
+    y = f * f * _horner(f, k.log1p) + f
+    y = y + k.ln2 if large else y
+    return y + (x if x > k.zero else k.zero)
+
+
+@jit.kernel
+def erf(x):
+    """The error function, 2/sqrt(π) times the integral of e**−t² from 0 to x."""
+    k = _constants(x)
+    t = _from_bits(_bits(x) & k.not_sign, x)
+    t = k.erf_one if k.erf_one < t else t
+    small = x + x * _horner(x * x, k.erf_small)
+    n, r, q = _exp_parts(-(t + t * _horner(t, k.erf_large)), k.round_n)
+    s = _from_bits(n << k.m, x)
+    large = _copysign(k.one - s - s * (r * q + r), x)
+    return small if t < k.erf_split else large

@@ -1,0 +1,489 @@
+"""The network: architecture, parameters, weights in and out, prediction."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import inputs, model_file, panels
+from fastbp.checks import choice, integer
+from fastbp.initializers import INITIALIZERS, auto
+from fastbp.kernels import epoch as kernels
+from fastbp.kernels import layout as lay
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.jit import DTYPES
+from fastbp.program import Plan, Program, aligned_zeros, update_units
+from fastbp.team import Team, resolve_threads
+
+Array = NDArray[Any]
+Threads = int | Literal["auto"]
+
+_BIAS: dict[bool | str, int] = {
+    True: lay.BIAS_PER_UNIT,
+    "shared": lay.BIAS_SHARED,
+    False: lay.BIAS_NONE,
+}
+_MOST_UNITS = 1 << 24
+
+
+@dataclass(frozen=True)
+class Dense:
+    """A fully connected layer: ``a = f(b + x W)``.
+
+    Parameters
+    ----------
+    units : int
+        Number of outputs.
+    activation : str
+        f: "linear", "sigmoid", "tanh", "relu" or "softmax".
+    bias : True, "shared" or False
+        One bias per unit, one for the whole layer (as in textbook diagrams), or none.
+    kernel_initializer : str
+        How W starts: "auto" (He uniform for relu, Glorot uniform otherwise), "glorot_uniform",
+        "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or "zeros".
+        Biases start at zero.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of that kind; the message lists what is known.
+    """
+
+    units: int
+    activation: str = "linear"
+    bias: bool | Literal["shared"] = True
+    kernel_initializer: str = "auto"
+
+    def __init__(
+        self,
+        units: int,
+        activation: str = "linear",
+        *,
+        bias: bool | Literal["shared"] = True,
+        kernel_initializer: str = "auto",
+    ) -> None:
+        if not (isinstance(bias, (bool, np.bool_)) or bias == "shared"):
+            raise ValueError(f"bias must be True, 'shared' or False, got {bias!r}")
+        for name, value in (
+            ("units", integer("units", units, minimum=1, maximum=_MOST_UNITS)),
+            ("activation", choice("activation", activation, ACTIVATIONS)),
+            ("bias", bias if bias == "shared" else bool(bias)),
+            (
+                "kernel_initializer",
+                choice("kernel_initializer", kernel_initializer, ["auto", *INITIALIZERS]),
+            ),
+        ):
+            object.__setattr__(self, name, value)
+
+
+class Network:
+    """A feed-forward network: its architecture and its parameters.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Features of a sample.
+    layers : sequence of Dense
+        From the first hidden layer to the output layer; at least one.
+    dtype : {"float32", "float64"}
+        Of parameters and arithmetic.
+    seed : int or None
+        Of the initial weights, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
+
+    Attributes
+    ----------
+    n_inputs, layers, dtype, seed
+        As given (`layers` as a tuple).
+    n_parameters : int
+        Weights and biases in all.
+    metadata : dict
+        What the caller had stored with the model file that this network was loaded from.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+    >>> net.n_parameters
+    13
+    """
+
+    def __init__(
+        self,
+        n_inputs: int,
+        layers: Sequence[Dense],
+        *,
+        dtype: str = "float32",
+        seed: int | None = None,
+    ) -> None:
+        self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=_MOST_UNITS)
+        self.layers = tuple(_checked_layers(layers))
+        self.dtype = choice("dtype", np.dtype(dtype).name if _is_dtype(dtype) else dtype, DTYPES)
+        if seed is None:
+            seed = secrets.randbits(63)
+        self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
+        self.metadata: dict[str, Any] = {}
+        self._layout = lay.network_layout(
+            self.n_inputs,
+            [layer.units for layer in self.layers],
+            [_BIAS[layer.bias] for layer in self.layers],
+            np.dtype(self.dtype).itemsize,
+        )
+        self._parameters: Array = aligned_zeros(self._layout.size, self.dtype)
+        self._units = update_units(self._layout)
+        self._write_lock = threading.Lock()  # held while the parameters are being changed
+        self._mutex = threading.Lock()  # guards the next three
+        self._readers = 0
+        self._snapshot: Array | None = None  # what others see while a fit changes the parameters
+        self._snapshot_readers = 0
+        self._predictors: list[Program] = []
+        panels.write(self, self._parameters, self._initial_weights())
+
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases in all; a shared bias counts once."""
+        return sum(int(np.prod(shape)) for _, shape in panels.shapes(self))
+
+    def _initial_weights(self) -> list[Array]:
+        weights: list[Array] = []
+        n_in = self.n_inputs
+        for stream, layer in enumerate(self.layers):
+            name = layer.kernel_initializer
+            draw = INITIALIZERS[auto(layer.activation) if name == "auto" else name]
+            weights.append(draw(self.seed, stream, n_in, layer.units))
+            if layer.bias:
+                weights.append(np.zeros(1 if layer.bias == "shared" else layer.units))
+            n_in = layer.units
+        return weights
+
+    # -- weights -----------------------------------------------------------------------------------
+
+    def get_weights(self) -> list[Array]:
+        """Copies of all weights and biases.
+
+        Returns
+        -------
+        list of ndarray
+            ``[W0, b0, W1, b1, ...]`` in the network's dtype: W is (n_in, n_out), b is (n_out,),
+            (1,) where shared, and left out for ``bias=False``. During a `fit` in another thread,
+            those of a finished update.
+        """
+        with self._reading() as parameters:
+            return panels.read(self, parameters)
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all weights and biases.
+
+        Parameters
+        ----------
+        weights : sequence of array_like
+            As `get_weights` gives them, of any real floating dtype; finite.
+
+        Raises
+        ------
+        TypeError, ValueError
+            The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
+        """
+        checked = panels.checked(self, weights)
+        with self._writing():
+            panels.write(self, self._parameters, checked)
+        self._publish()
+
+    # -- prediction --------------------------------------------------------------------------------
+
+    def predict(
+        self, X: ArrayLike, *, out: Array | None = None, n_threads: Threads = "auto"
+    ) -> Array:
+        """The network's outputs.
+
+        Parameters
+        ----------
+        X : array_like
+            Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
+        out : ndarray or None
+            (n, n_outputs), C-contiguous, of the network's dtype: where to write.
+        n_threads : int or "auto"
+            The most threads to use.
+
+        Returns
+        -------
+        ndarray
+            (n, n_outputs), `out` if given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            X or `out` is of a wrong kind, shape or dtype, or holds a NaN or an infinity.
+        """
+        source = inputs.features(X, self.n_inputs, self.dtype)
+        shape = (source.n, self.layers[-1].units)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        else:
+            _check_out(out, shape, self.dtype)
+        with self._predictor(source.n, n_threads) as program:
+            program.set_samples(source)
+            entry = kernels.predict.compiled(self.dtype)
+            address, target = program.address, out.ctypes.data
+            with self._reading() as parameters:
+                program.set_parameters(parameters)
+                status = Team.run(
+                    program.threads, lambda thread: entry(0.0, address, target, thread)
+                )
+        self._check_read(status)
+        return out
+
+    def predict_classes(self, X: ArrayLike, *, n_threads: Threads = "auto") -> NDArray[np.int64]:
+        """The class of each sample: the id of its largest output.
+
+        A single output is a probability of class 1, or a score about 0 where its activation is
+        linear or tanh: class 1 where it is above 0.5, or 0.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of int64
+            (n,)
+        """
+        p = self.predict(X, n_threads=n_threads)
+        if p.shape[1] > 1:
+            return np.asarray(p.argmax(axis=1), dtype=np.int64)
+        middle = 0.0 if self.layers[-1].activation in ("linear", "tanh") else 0.5
+        return np.asarray(p[:, 0] > middle, dtype=np.int64)
+
+    def activations(self, X: ArrayLike) -> list[Array]:
+        """Every layer's outputs, and the logits of the last.
+
+        Parameters
+        ----------
+        X : array_like
+            As for `predict`.
+
+        Returns
+        -------
+        list of ndarray
+            One (n, units) a layer, then the output layer's weighted sums, (n, n_outputs).
+        """
+        source = inputs.features(X, self.n_inputs, self.dtype)
+        widths = [layer.units for layer in self.layers]
+        results = [np.empty((source.n, units), self.dtype) for units in [*widths, widths[-1]]]
+        with self._predictor(source.n, 1) as program, self._reading() as parameters:
+            program.set_samples(source)
+            program.set_parameters(parameters)
+            entry = kernels.forward_rows.compiled(self.dtype)
+            for first in range(0, source.n, program.plan.rows):
+                rows = min(program.plan.rows, source.n - first)
+                self._check_read(entry(0.0, program.address, first, rows))
+                for result, block in zip(results, program.blocks(rows), strict=True):
+                    result[first : first + rows] = block
+        return results
+
+    def _check_read(self, status: int) -> None:
+        """Memory maps are checked as they are read."""
+        if status != lay.OK:
+            raise ValueError(f"X (a memory map) holds a value that is not finite in {self.dtype}")
+
+    # -- files -------------------------------------------------------------------------------------
+
+    def save(self, path: str | os.PathLike[str], metadata: Mapping[str, Any] | None = None) -> None:
+        """Write architecture and parameters to a safetensors file, atomically.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; one that exists is replaced, once the new one is whole.
+        metadata : mapping or None
+            Strings, finite numbers, booleans, None, lists and dicts to store along.
+        """
+        layers: list[dict[str, Any]] = [
+            {
+                "units": layer.units,
+                "activation": layer.activation,
+                "bias": layer.bias,
+                "kernel_initializer": layer.kernel_initializer,
+            }
+            for layer in self.layers
+        ]
+        extra = dict(self.metadata if metadata is None else metadata)
+        weights = self.get_weights()
+        model_file.write(
+            path, model_file.Model(self.n_inputs, self.dtype, self.seed, layers, weights, extra)
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Network:
+        """Read a network that `save` has written.
+
+        Raises
+        ------
+        ValueError
+            The file is damaged, is of a newer version, or is no fastbp model; the message says.
+        OSError
+            The file can't be read.
+        """
+        model = model_file.read(path)
+        try:
+            layers = [_dense(layer) for layer in model.layers]
+            network = cls(model.n_inputs, layers, dtype=model.dtype, seed=model.seed)
+            network.set_weights(model.weights)
+        except (TypeError, ValueError) as error:
+            raise model_file.ModelFileError(f"{os.fspath(path)}: {error}") from None
+        network.metadata = model.extra
+        return network
+
+    def __repr__(self) -> str:
+        rows = [("layer", "units", "activation", "bias", "parameters")]
+        n_in = self.n_inputs
+        for index, layer in enumerate(self.layers):
+            biases = {True: layer.units, "shared": 1, False: 0}[layer.bias]
+            count = n_in * layer.units + biases
+            bias = layer.bias if layer.bias == "shared" else ("yes" if layer.bias else "no")
+            rows.append((str(index), str(layer.units), layer.activation, bias, f"{count:,}"))
+            n_in = layer.units
+        widths = [max(len(row[c]) for row in rows) for c in range(5)]
+        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
+        head = (
+            f"Network: {self.n_inputs} inputs, {self.n_parameters:,} parameters, {self.dtype}, "
+            f"seed {self.seed}"
+        )
+        return "\n".join([head, *lines])
+
+    # -- who may touch the parameters --------------------------------------------------------------
+
+    @contextmanager
+    def _reading(self) -> Iterator[Array]:
+        """Parameters that nobody changes meanwhile: the live ones, or a fit's last snapshot."""
+        with self._mutex:
+            snapshot = self._snapshot
+            if snapshot is not None:
+                self._snapshot_readers += 1
+            else:
+                if self._readers == 0:
+                    self._write_lock.acquire()
+                self._readers += 1
+        try:
+            yield self._parameters if snapshot is None else snapshot
+        finally:
+            with self._mutex:
+                if snapshot is None:
+                    self._readers -= 1
+                    if self._readers == 0:
+                        self._write_lock.release()
+                elif snapshot is self._snapshot:
+                    self._snapshot_readers -= 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Nobody else reads or changes the live parameters."""
+        with self._write_lock:
+            yield
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """A fit: others read snapshots of finished updates, which `_publish` brings up to date."""
+        with self._write_lock, self._mutex:
+            if self._snapshot is not None:
+                raise RuntimeError("another trainer is at work on this network")
+            self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._snapshot = None
+
+    def _publish(self) -> None:
+        """Show the live parameters to readers, if a fit is under way."""
+        with self._mutex:
+            if self._snapshot is None:
+                return
+            if self._snapshot_readers == 0:
+                self._snapshot[:] = self._parameters
+            else:  # those who read the old one keep it
+                self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
+
+    @contextmanager
+    def _predictor(self, n: int, n_threads: Threads) -> Iterator[Program]:
+        """A program for prediction that no other thread uses, kept for the next time."""
+        layout = self._layout
+        flops = 2.0 * sum(layer.n_in * layer.n_out for layer in layout.layers) * n
+        threads = resolve_threads(n_threads, flops)
+        block = Plan.block_of(layout, n)
+        program = None
+        try:
+            program = self._predictors.pop()
+            if program.threads != threads or program.plan.block < block:
+                program = None
+        except IndexError:
+            pass
+        if program is None:
+            program = Program(self, Plan(0, block, block * threads), threads, training=False)
+        try:
+            yield program
+        finally:
+            self._predictors.append(program)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: what makes the network, without locks and scratch."""
+        return {
+            "n_inputs": self.n_inputs,
+            "layers": self.layers,
+            "dtype": self.dtype,
+            "seed": self.seed,
+            "weights": self.get_weights(),
+            "metadata": self.metadata,
+        }
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(  # type: ignore[misc]
+            state["n_inputs"], state["layers"], dtype=state["dtype"], seed=state["seed"]
+        )
+        self.set_weights(state["weights"])
+        self.metadata = state["metadata"]
+
+
+def _dense(stored: Mapping[str, Any]) -> Dense:
+    return Dense(**stored)
+
+
+def _is_dtype(dtype: object) -> bool:
+    try:
+        return np.dtype(dtype).kind == "f"  # type: ignore[call-overload, no-any-return]
+    except TypeError:
+        return False
+
+
+def _checked_layers(layers: Sequence[Dense]) -> list[Dense]:
+    if isinstance(layers, Dense) or not isinstance(layers, Sequence):
+        raise TypeError(f"layers must be a list of fastbp.Dense, got {type(layers).__name__}")
+    if not layers:
+        raise ValueError("layers must hold at least one fastbp.Dense, got an empty list")
+    for index, layer in enumerate(layers):
+        if not isinstance(layer, Dense):
+            raise TypeError(f"layers[{index}] must be a fastbp.Dense, got {type(layer).__name__}")
+    return list(layers)
+
+
+def _check_out(out: Array, shape: tuple[int, int], dtype: str) -> None:
+    takes = f"out must be a writable C-contiguous {dtype} array of shape {shape}"
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{takes}, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != np.dtype(dtype) or not out.flags.c_contiguous:
+        raise ValueError(f"{takes}, got {out.dtype} {out.shape}, strides {out.strides}")
+    if not out.flags.writeable:
+        raise ValueError(f"{takes}, got a read-only one")

@@ -1,0 +1,268 @@
+"""A layout table and the buffers that it points at: what one kernel call works on.
+
+The table's fields are named in kernels/layout.py. A program is built for one network, one use and
+one greatest number of rows at a time, and allocates all that it needs then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels import backward, matmul, passes, samples, units
+from fastbp.kernels import layout as lay
+from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.gather import READERS
+from fastbp.kernels.rng import split_bits
+from fastbp.kernels.target import TILE_ROWS, lanes
+from fastbp.kernels.threads import BARRIER_SIZE, yield_address
+
+if TYPE_CHECKING:
+    from fastbp.inputs import Source
+    from fastbp.network import Network
+
+Int64s = NDArray[np.int64]
+
+# A block of rows with its activations and deltas of all layers should stay in L2 ...
+_BLOCK_BYTES = 384 * 1024
+# ... but not be so low that reading the weights for it costs more than the products.
+_LEAST_BLOCK, _GREATEST_BLOCK = 9 * TILE_ROWS, 36 * TILE_ROWS
+# A batch whose rows take no more than this is kept whole: its gradients are formed from cache.
+_WHOLE_BYTES = 1 << 20
+# Larger ones are cut into slabs where a slab's gradient stays in cache beside a block ...
+_SLAB_PARAMETER_BYTES = 256 * 1024
+# ... and beyond this size always, so that the workspace has a bound.
+_GREATEST_WHOLE_BYTES = 256 << 20
+
+
+def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
+    """n zeros whose first value stands on a cache line's boundary."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + lay.ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % lay.ALIGNMENT
+    return raw[start : start + n * itemsize].view(dtype)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a batch is worked on: whole (`slabs` 0), or in slabs, `block` rows at a time."""
+
+    slabs: int
+    block: int
+    rows: int  # that the workspace holds
+
+    @staticmethod
+    def bytes_per_row(layout: lay.NetworkLayout) -> int:
+        """Workspace of one row: its input and every layer's activations and deltas."""
+        values = layout.layers[0].ld_in + sum(2 * layer.ld_out for layer in layout.layers)
+        return values * layout.itemsize
+
+    @classmethod
+    def block_of(cls, layout: lay.NetworkLayout, rows: int) -> int:
+        """Rows of a block."""
+        fitting = _BLOCK_BYTES // cls.bytes_per_row(layout) // TILE_ROWS * TILE_ROWS
+        return min(rows, max(_LEAST_BLOCK, min(_GREATEST_BLOCK, fitting)))
+
+    @classmethod
+    def for_training(cls, layout: lay.NetworkLayout, rows: int, threads: int) -> Plan:
+        """By sizes alone, never by the number of threads: the same bits at any number."""
+        block, size = cls.block_of(layout, rows), rows * cls.bytes_per_row(layout)
+        small = layout.n_updated * layout.itemsize <= _SLAB_PARAMETER_BYTES
+        if size <= (_WHOLE_BYTES if small else _GREATEST_WHOLE_BYTES):
+            return cls(0, block, rows)
+        return cls.in_slabs(layout, rows, threads, lay.TRAINING_SLABS)
+
+    @classmethod
+    def in_slabs(cls, layout: lay.NetworkLayout, rows: int, threads: int, most: int) -> Plan:
+        """At most `most` slabs, none of less than a block."""
+        block = cls.block_of(layout, rows)
+        return cls(max(1, min(most, rows // block)), block, block * threads)
+
+
+class Program:
+    """Buffers and table for one use of a network.
+
+    Parameters
+    ----------
+    network : Network
+        Read for its layout; its parameter buffer is what the kernels work on.
+    plan : Plan
+        How batches are worked on.
+    threads : int
+        How many threads will enter the kernels together.
+    training : bool
+        Whether deltas, targets and gradients need room.
+    """
+
+    def __init__(self, network: Network, plan: Plan, threads: int, *, training: bool) -> None:
+        layout = network._layout
+        self.plan, self.threads, self.training = plan, threads, training
+        self.layout = layout
+        self.gradients: NDArray[Any] = np.empty((0, layout.n_updated), network.dtype)
+        self._keep: list[Any] = []
+        n_layers, rows = len(layout.layers), plan.rows
+        self.table: Int64s = aligned_zeros(lay.HEADER + n_layers * lay.RECORD, np.int64)
+        t = self.table
+        first, last = layout.layers[0], layout.layers[-1]
+        t[lay.N_LAYERS], t[lay.N_INPUTS], t[lay.N_OUTPUTS] = n_layers, first.n_in, last.n_out
+        t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
+        t[lay.ZEROS], t[lay.ONE], t[lay.N_UPDATED] = layout.zeros, layout.one, layout.n_updated
+        for field, doorway in (
+            (lay.TILES, matmul.tiles),
+            (lay.DOTS, matmul.dots),
+            (lay.TRANSPOSE, matmul.transpose),
+            (lay.READ_ROWS, samples.read_rows),
+            (lay.PASSES, passes.passes),
+            (lay.GRADIENT, backward.gradient),
+            (lay.USE, units.use),
+        ):
+            t[field] = doorway.address(network.dtype)
+        self.set_parameters(network._parameters)
+
+        self._offset = 0
+        t[lay.A0] = self._take(rows * first.ld_in)
+        for index, (layer, dense) in enumerate(zip(layout.layers, network.layers, strict=True)):
+            record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
+            kind = ACTIVATIONS[dense.activation]
+            size = rows * layer.ld_out
+            record[lay.L_IN], record[lay.L_OUT] = layer.n_in, layer.n_out
+            record[lay.L_LD_IN], record[lay.L_LD_OUT] = layer.ld_in, layer.ld_out
+            record[lay.L_NARROW], record[lay.L_BIAS] = layer.narrow, layer.bias
+            record[lay.L_ROWS], record[lay.L_COLUMNS] = layer.rows, layer.columns
+            record[lay.L_W], record[lay.L_WT] = layer.weights, layer.transposed
+            record[lay.L_B] = layer.biases
+            # The last layer's sums are kept: fused losses and `activations` read them.
+            clamped = kind.clamped and layer is not last
+            record[lay.L_CLAMP] = record[lay.L_MASK] = clamped
+            if kind.forward is not None and not clamped:
+                record[lay.L_FORWARD] = kind.forward.address(network.dtype)
+            if training and kind.backward is not None and not clamped:
+                record[lay.L_BACKWARD] = kind.backward.address(network.dtype)
+            record[lay.L_A] = record[lay.L_Z] = self._take(size)
+            if kind.needs_z or (layer is last and kind.forward is not None):
+                record[lay.L_Z] = self._take(size)
+            if training:
+                record[lay.L_D] = self._take(size)
+        if training:
+            t[lay.TARGETS] = self._take(rows * last.ld_out)
+            t[lay.WEIGHTS] = self._take(lay.round_up(rows, lay.ALIGNMENT // layout.itemsize))
+            widest = max(layer.ld_out for layer in layout.layers)
+            tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
+            t[lay.SCRATCH_SIZE] = max(widest, tile)
+            t[lay.SCRATCH] = self._take(threads * max(widest, tile))
+        self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)
+        if training:
+            self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + rows] = 1.0
+            self._buffer(lay.ROW_LOSS, rows, np.float64)
+        self._buffer(lay.INDEX, rows, np.int64)
+        self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
+        self.results = self._buffer(lay.RESULTS, lay.R_STATUS + threads, np.float64)
+        t[lay.THREADS], t[lay.YIELD] = threads, yield_address()
+        t[lay.BLOCK], t[lay.SLABS] = plan.block, plan.slabs
+        if plan.slabs:
+            self._buffer(lay.SLAB_LOSS, plan.slabs, np.float64)
+        t[lay.STOP_ON_NONFINITE] = 1
+
+    @property
+    def address(self) -> int:
+        """Of the table: what a kernel is handed."""
+        return int(self.table.ctypes.data)
+
+    def set_parameters(self, parameters: NDArray[Any]) -> None:
+        """Work on that parameter buffer."""
+        self.table[lay.PARAMS] = parameters.ctypes.data
+
+    def set_units(self, units: Int64s) -> None:
+        """Which pieces of the parameters are updated (`update_units`)."""
+        self._keep.append(units)
+        self.table[lay.UNITS], self.table[lay.N_UNITS] = units.ctypes.data, len(units)
+
+    def keep_gradients(self) -> None:
+        """Make room for every slab's gradient: `gradients`, (slabs, n_updated)."""
+        n = self.layout.n_updated
+        flat = self._buffer(lay.SLAB_G, self.plan.slabs * n, self.workspace.dtype)
+        self.gradients = flat.reshape(-1, n)
+
+    def set_samples(
+        self,
+        X: Source,
+        y: Source | None = None,
+        weights: Source | None = None,
+        *,
+        batch: int | None = None,
+        shuffle_seed: int | None = None,
+    ) -> None:
+        """Point at samples; the caller keeps their arrays alive during kernel calls."""
+        t = self.table
+        dtype = self.workspace.dtype.name
+        for which, source in ((lay.X, X), (lay.Y, y), (lay.W, weights)):
+            t[which : which + 5] = 0
+            if source is not None:
+                reader = READERS[source.kind][source.class_ids]
+                offsets = 0 if source.offsets is None else source.offsets.ctypes.data
+                t[which : which + 5] = (
+                    source.address,
+                    source.row_stride,
+                    source.feature_stride,
+                    offsets,
+                    reader.address(dtype),
+                )
+        t[lay.LAZY] = any(s is not None and s.lazy for s in (X, y, weights))
+        t[lay.N], t[lay.BATCH] = X.n, X.n if batch is None else min(batch, X.n)
+        t[lay.SHUFFLE] = shuffle_seed is not None
+        t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
+        t[lay.SPLIT_BITS] = split_bits(X.n)
+        if self.training and weights is None:
+            start = t[lay.WEIGHTS]
+            self.workspace[start : start + self.plan.rows] = 1.0
+
+    def blocks(self, rows: int) -> list[NDArray[Any]]:
+        """The first rows of every layer's outputs, and of the last one's sums, without padding."""
+        t, views = self.table, []
+        for index, layer in enumerate(self.layout.layers):
+            record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
+            wanted = [lay.L_A, lay.L_Z] if layer is self.layout.layers[-1] else [lay.L_A]
+            for field in wanted:
+                flat = self.workspace[record[field] :][: rows * layer.ld_out]
+                views.append(flat.reshape(rows, layer.ld_out)[:, : layer.n_out])
+        return views
+
+    def _take(self, n: int) -> int:
+        """A place for n values in the workspace, at a cache line's boundary."""
+        offset = self._offset
+        self._offset += lay.round_up(n, lay.ALIGNMENT // self.layout.itemsize)
+        return offset
+
+    def _buffer(self, field: int, n: int, dtype: Any) -> NDArray[Any]:
+        buffer = aligned_zeros(n, dtype)
+        self._keep.append(buffer)
+        self.table[field] = buffer.ctypes.data
+        return buffer
+
+
+def update_units(layout: lay.NetworkLayout) -> Int64s:
+    """The parameters cut into units of update work, one row each (U_KIND ... in layout.py)."""
+    units: list[tuple[int, ...]] = []
+    for index, layer in enumerate(layout.layers):
+        offset = layer.weights
+        for column, width in lay.panels(layer.columns, layout.itemsize):
+            for first in range(0, layer.rows, lay.UNIT_ROWS):
+                last = min(first + lay.UNIT_ROWS, layer.rows)
+                length = (last - first) * width
+                units.append((lay.UNIT_WEIGHTS, index, offset, length, column, width, first, last))
+                offset += length
+        if layer.bias == lay.BIAS_SHARED:
+            units.append(
+                (lay.UNIT_SHARED_BIAS, index, layer.biases, layer.ld_out, 0, layer.ld_out, 0, 1)
+            )
+        elif layer.bias == lay.BIAS_PER_UNIT:
+            for column, width in lay.panels(layer.n_out, layout.itemsize):
+                units.append(
+                    (lay.UNIT_BIAS, index, layer.biases + column, width, column, width, 0, 1)
+                )
+    table: Int64s = aligned_zeros(len(units) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
+    table[:] = units
+    return table

@@ -1,0 +1,110 @@
+"""100 updates from the same weights over the same batches end where PyTorch's do.
+
+The figures are PyTorch's own, written by scripts/make_golden.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import naive
+import numpy as np
+import pytest
+
+import fastbp
+
+with np.load(Path(__file__).parent / "golden" / "trajectories.npz") as archive:
+    GOLDEN = {key: archive[key] for key in archive.files}
+META: dict[str, Any] = json.loads(str(GOLDEN["meta"]))
+TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+EVERY_CASE = [
+    pytest.param(network, optimizer, dtype, id=f"{network}/{optimizer}/{dtype}")
+    for network in META["networks"]
+    for optimizer in META["optimizers"]
+    for dtype in TOLERANCE
+]
+
+
+def arrays(prefix: str) -> list[Any]:
+    """[p0, p1, …] under a prefix of the file."""
+    count = sum(key.startswith(f"{prefix}/p") for key in GOLDEN)
+    return [GOLDEN[f"{prefix}/p{i}"] for i in range(count)]
+
+
+def compare(found: list[Any], prefix: str, dtype: str) -> None:
+    """Every parameter array within the tolerance of PyTorch's."""
+    expected = arrays(prefix)
+    assert len(found) == len(expected)
+    for i, (p, q) in enumerate(zip(found, expected, strict=True)):
+        assert naive.relative_error(p, q) <= TOLERANCE[dtype], f"{prefix}/p{i}"
+
+
+def epoch_losses(network: str, case: str) -> Any:
+    """The running mean of each epoch from the losses of its batches."""
+    n, size = len(GOLDEN[f"{network}/X"]), META["batch_size"]
+    w = GOLDEN.get(f"{network}/w", np.ones(n))
+    sums = [w[at].sum() for at in naive.consecutive(n, size)]
+    return np.average(GOLDEN[f"{case}/loss"].reshape(-1, len(sums)), axis=1, weights=sums)
+
+
+def build(network: str, optimizer: str, dtype: str) -> tuple[fastbp.Network, fastbp.Trainer]:
+    """The network with PyTorch's weights before training, and its trainer."""
+    plan = META["networks"][network]
+    kind, arguments = META["optimizers"][optimizer]
+    layers = [fastbp.Dense(units, name, bias=bias) for units, name, bias in plan["layers"]]
+    net = fastbp.Network(plan["n_inputs"], layers, dtype=dtype)
+    net.set_weights(arrays(network))
+    trainer = fastbp.Trainer(
+        net,
+        loss=plan["loss"],
+        optimizer=getattr(fastbp, kind)(**arguments),
+        batch_size=META["batch_size"],
+        shuffle=False,
+    )
+    return net, trainer
+
+
+@pytest.mark.parametrize(("network", "optimizer", "dtype"), EVERY_CASE)
+def test_fit(network: str, optimizer: str, dtype: str) -> None:
+    net, trainer = build(network, optimizer, dtype)
+    X, y, w = (GOLDEN.get(f"{network}/{key}") for key in "Xyw")
+    case = f"{network}/{optimizer}/{dtype}"
+    losses = list(trainer.fit(X, y, epochs=1, sample_weight=w).loss)
+    compare(net.get_weights(), f"{case}/10", dtype)
+    losses += trainer.fit(X, y, epochs=9, sample_weight=w).loss
+    compare(net.get_weights(), f"{case}/100", dtype)
+    assert naive.relative_error(losses, epoch_losses(network, case)) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize(("network", "optimizer", "dtype"), EVERY_CASE)
+def test_step(network: str, optimizer: str, dtype: str) -> None:
+    net, trainer = build(network, optimizer, dtype)
+    X, y, w = (GOLDEN.get(f"{network}/{key}") for key in "Xyw")
+    case = f"{network}/{optimizer}/{dtype}"
+    batches = naive.consecutive(len(X), META["batch_size"]) * 10
+    losses = [trainer.step(X[at], y[at], None if w is None else w[at]) for at in batches]
+    compare(net.get_weights(), f"{case}/100", dtype)
+    assert naive.relative_error(losses, GOLDEN[f"{case}/loss"]) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize(("network", "optimizer", "dtype"), EVERY_CASE)
+def test_oracle(network: str, optimizer: str, dtype: str) -> None:
+    plan = META["networks"][network]
+    kind, arguments = META["optimizers"][optimizer]
+    X, y, w = (GOLDEN.get(f"{network}/{key}") for key in "Xyw")
+    case = f"{network}/{optimizer}/{dtype}"
+    weights, losses = naive.train(
+        [p.astype(dtype) for p in arrays(network)],
+        [naive.Layer(*layer) for layer in plan["layers"]],
+        plan["loss"],
+        getattr(naive, kind)(**arguments),
+        X,
+        y,
+        batches=naive.consecutive(len(X), META["batch_size"]),
+        epochs=10,
+        sample_weight=w,
+    )
+    compare(weights, f"{case}/100", dtype)
+    assert naive.relative_error(losses, epoch_losses(network, case)) <= TOLERANCE[dtype]
