@@ -5,10 +5,11 @@
 >>> trainer = fastbp.Trainer(net, "cross_entropy", "adam")
 """
 
+from fastbp.dense import Dense
 from fastbp.history import History, Progress
 from fastbp.losses import MSE, BinaryCrossEntropy, CrossEntropy, HalfSquaredError, Loss
 from fastbp.model_file import ModelFileError
-from fastbp.network import Dense, Network
+from fastbp.network import Network
 from fastbp.optimizers import SGD, Adam, Optimizer
 from fastbp.trainer import DivergenceError, Trainer
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -58,6 +58,10 @@ class Source(NamedTuple):
     kind: str  # a value of KINDS
     lazy: bool  # a memory map: whether its values are finite in the network's dtype is not checked
     class_ids: bool = False  # targets only: one class id a sample instead of numbers
+
+
+#: X, y and, where given, sample weights.
+Samples: TypeAlias = "tuple[Source, Source, Source | None]"
 
 
 def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Source:

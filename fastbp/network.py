@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,12 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import inputs, model_file, panels
 from fastbp.checks import choice, integer
+from fastbp.dense import MOST_UNITS, Dense
 from fastbp.initializers import INITIALIZERS, auto
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.jit import DTYPES
 from fastbp.program import Plan, Program, aligned_zeros, update_units
+from fastbp.sharing import SharedParameters
 from fastbp.team import Team, resolve_threads
 
 Array = NDArray[Any]
@@ -31,60 +30,9 @@ _BIAS: dict[bool | str, int] = {
     "shared": lay.BIAS_SHARED,
     False: lay.BIAS_NONE,
 }
-_MOST_UNITS = 1 << 24
 
 
-@dataclass(frozen=True)
-class Dense:
-    """A fully connected layer: ``a = f(b + x W)``.
-
-    Parameters
-    ----------
-    units : int
-        Number of outputs.
-    activation : str
-        f: "linear", "sigmoid", "tanh", "relu" or "softmax".
-    bias : True, "shared" or False
-        One bias per unit, one for the whole layer (as in textbook diagrams), or none.
-    kernel_initializer : str
-        How W starts: "auto" (He uniform for relu, Glorot uniform otherwise), "glorot_uniform",
-        "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or "zeros".
-        Biases start at zero.
-
-    Raises
-    ------
-    TypeError, ValueError
-        An argument is not of that kind; the message lists what is known.
-    """
-
-    units: int
-    activation: str = "linear"
-    bias: bool | Literal["shared"] = True
-    kernel_initializer: str = "auto"
-
-    def __init__(
-        self,
-        units: int,
-        activation: str = "linear",
-        *,
-        bias: bool | Literal["shared"] = True,
-        kernel_initializer: str = "auto",
-    ) -> None:
-        if not (isinstance(bias, (bool, np.bool_)) or bias == "shared"):
-            raise ValueError(f"bias must be True, 'shared' or False, got {bias!r}")
-        for name, value in (
-            ("units", integer("units", units, minimum=1, maximum=_MOST_UNITS)),
-            ("activation", choice("activation", activation, ACTIVATIONS)),
-            ("bias", bias if bias == "shared" else bool(bias)),
-            (
-                "kernel_initializer",
-                choice("kernel_initializer", kernel_initializer, ["auto", *INITIALIZERS]),
-            ),
-        ):
-            object.__setattr__(self, name, value)
-
-
-class Network:
+class Network(SharedParameters):
     """A feed-forward network: its architecture and its parameters.
 
     Parameters
@@ -128,7 +76,7 @@ class Network:
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
-        self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=_MOST_UNITS)
+        self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=MOST_UNITS)
         self.layers = tuple(_checked_layers(layers))
         self.dtype = choice("dtype", np.dtype(dtype).name if _is_dtype(dtype) else dtype, DTYPES)
         if seed is None:
@@ -143,11 +91,7 @@ class Network:
         )
         self._parameters: Array = aligned_zeros(self._layout.size, self.dtype)
         self._units = update_units(self._layout)
-        self._write_lock = threading.Lock()  # held while the parameters are being changed
-        self._mutex = threading.Lock()  # guards the next three
-        self._readers = 0
-        self._snapshot: Array | None = None  # what others see while a fit changes the parameters
-        self._snapshot_readers = 0
+        self._init_sharing()
         self._predictors: list[Program] = []
         panels.write(self, self._parameters, self._initial_weights())
 
@@ -363,59 +307,6 @@ class Network:
             f"seed {self.seed}"
         )
         return "\n".join([head, *lines])
-
-    # -- who may touch the parameters --------------------------------------------------------------
-
-    @contextmanager
-    def _reading(self) -> Iterator[Array]:
-        """Parameters that nobody changes meanwhile: the live ones, or a fit's last snapshot."""
-        with self._mutex:
-            snapshot = self._snapshot
-            if snapshot is not None:
-                self._snapshot_readers += 1
-            else:
-                if self._readers == 0:
-                    self._write_lock.acquire()
-                self._readers += 1
-        try:
-            yield self._parameters if snapshot is None else snapshot
-        finally:
-            with self._mutex:
-                if snapshot is None:
-                    self._readers -= 1
-                    if self._readers == 0:
-                        self._write_lock.release()
-                elif snapshot is self._snapshot:
-                    self._snapshot_readers -= 1
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Nobody else reads or changes the live parameters."""
-        with self._write_lock:
-            yield
-
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        """A fit: others read snapshots of finished updates, which `_publish` brings up to date."""
-        with self._write_lock, self._mutex:
-            if self._snapshot is not None:
-                raise RuntimeError("another trainer is at work on this network")
-            self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
-        try:
-            yield
-        finally:
-            with self._mutex:
-                self._snapshot = None
-
-    def _publish(self) -> None:
-        """Show the live parameters to readers, if a fit is under way."""
-        with self._mutex:
-            if self._snapshot is None:
-                return
-            if self._snapshot_readers == 0:
-                self._snapshot[:] = self._parameters
-            else:  # those who read the old one keep it
-                self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
 
     @contextmanager
     def _predictor(self, n: int, n_threads: Threads) -> Iterator[Program]:

@@ -50,7 +50,8 @@ def checked(network: Network, weights: Sequence[ArrayLike]) -> list[Array]:
         with np.errstate(over="ignore"):
             cast = array.astype(network.dtype)
         if not np.isfinite(cast).all():
-            raise ValueError(f"{label} must be finite in {network.dtype}")
+            value = array.reshape(-1)[int((~np.isfinite(cast)).argmax())].item()
+            raise ValueError(f"{label} must be finite in {network.dtype}, got {value}")
         result.append(cast)
     return result
 

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike
+
+from fastbp.inputs import Samples
 
 
-def validation_split(
-    X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, fraction: float
-) -> tuple[tuple[Any, Any, Any], tuple[Any, ...]]:
-    """Views of the samples to train on, and of the last `fraction` of them to validate on.
+def validation_split(samples: Samples, fraction: float) -> tuple[Samples, Samples]:
+    """The samples to train on, and the last `fraction` of them to validate on; nothing is copied.
 
     Raises
     ------
     ValueError
-        The fraction leaves no sample on one side.
+        The fraction leaves no sample on one side, or none with a weight above 0.
     """
-    x, t = np.asanyarray(X), np.asanyarray(y)
-    w = None if sample_weight is None else np.asanyarray(sample_weight)
-    n = len(x) if x.ndim else 0
+    n = samples[0].n
     cut = n - round(n * fraction)
     if not 0 < cut < n:
         raise ValueError(f"validation_split={fraction} of {n} samples leaves none on one side")
-    if w is None:
-        return (x[:cut], t[:cut], None), (x[cut:], t[cut:])
-    return (x[:cut], t[:cut], w[:cut]), (x[cut:], t[cut:], w[cut:])
+    weights = samples[2]
+    if weights is not None:
+        for side in (weights.array[:cut], weights.array[cut:]):
+            if not np.any(side):
+                raise ValueError(
+                    f"validation_split={fraction} leaves one side with sample_weight all 0"
+                )
+    x, y, w = samples
+    head = (x._replace(n=cut), y._replace(n=cut), w and w._replace(n=cut))
+    tail = tuple(
+        s and s._replace(n=n - cut, address=s.address + cut * s.row_stride) for s in samples
+    )
+    return head, tail  # type: ignore[return-value]

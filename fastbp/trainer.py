@@ -16,14 +16,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import inputs, losses, optimizers, panels
 from fastbp.checks import choice, integer, real
+from fastbp.engine import Engine
 from fastbp.history import History, Progress
-from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.updates import HYPER_SIZE, OWN, STATE
 from fastbp.network import Network, Threads
-from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.program import Program
 from fastbp.split import validation_split as split_off
-from fastbp.team import Team, check_threads, resolve_threads
+from fastbp.team import check_threads
 
 Array = NDArray[Any]
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
@@ -109,26 +108,18 @@ class Trainer:
         self.on_divergence = choice("on_divergence", on_divergence, ["raise", "stop", "ignore"])
         self._epochs_done = 0
         self._busy = threading.Lock()
-        self._programs: dict[tuple[Any, ...], Program] = {}
-        update = self.optimizer._update()
-        self._slots: Array = aligned_zeros(
-            max(1, update.slots) * network._layout.n_updated if update.slots else 1, network.dtype
+        self._engine = Engine(
+            network, self.loss, self.optimizer, n_threads, self.on_divergence != "ignore"
         )
-        self._hyper: NDArray[np.float64] = aligned_zeros(HYPER_SIZE, np.float64)
-        constants = self.optimizer._constants()
-        self._hyper[OWN : OWN + len(constants)] = constants
-        self._hyper[STATE : STATE + len(update.state)] = update.state
-        self._rates: NDArray[np.float64] = aligned_zeros(1, np.float64)
-        self._rates[0] = self.optimizer.learning_rate
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next update; may be set between calls."""
-        return float(self._rates[0])
+        return float(self._engine.rates[0])
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._rates[0] = real("learning_rate", value, low=0.0)
+        self._engine.rates[0] = real("learning_rate", value, low=0.0)
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -184,12 +175,10 @@ class Trainer:
         real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
         if validation_split and validation_data is not None:
             raise ValueError("give validation_data or validation_split, not both")
-        if validation_split:
-            (X, y, sample_weight), validation_data = split_off(
-                X, y, sample_weight, validation_split
-            )
         samples = self._sources(X, y, sample_weight)
         validation = None if validation_data is None else self._validation(validation_data)
+        if validation_split:
+            samples, validation = split_off(samples, validation_split)
         with self._alone():
             return self._fit(samples, epochs, validation, report)
 
@@ -213,10 +202,10 @@ class Trainer:
         """
         samples = self._sources(X, y, sample_weight)
         with self._alone():
-            program = self._program(samples[0].n)
+            program = self._engine.training(samples[0].n)
             program.set_samples(*samples)
             with self.network._writing():
-                status = self._run(program, 0, 1)
+                status = self._engine.run(program, 0, 1)
             self._check(status, program)
             return float(program.results[lay.R_LAST_ERROR])
 
@@ -243,13 +232,15 @@ class Trainer:
         """
         samples = self._sources(X, y, sample_weight)
         with self._alone():
-            program, slabs = self._gradient_program(samples[0].n)
+            program = self._engine.gradients(samples[0].n)
             program.set_samples(*samples)
             with self.network._reading() as parameters:
                 program.set_parameters(parameters)
-                status = self._run(program, 0, 1)
+                status = self._engine.run(program, 0, 1)
             self._check(status, program)
-            return float(program.results[lay.R_LAST_ERROR]), panels.read(self.network, slabs[0])
+            return float(program.results[lay.R_LAST_ERROR]), panels.read(
+                self.network, program.gradients[0]
+            )
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -273,22 +264,22 @@ class Trainer:
         """
         samples = self._sources(X, y, sample_weight)
         with self._alone():
-            return {"loss": self._evaluate(samples)}
+            return {"loss": self._evaluated(samples)}
 
     # -- inside ------------------------------------------------------------------------------------
 
     def _fit(
         self,
-        samples: tuple[inputs.Source, inputs.Source, inputs.Source | None],
+        samples: inputs.Samples,
         epochs: int,
-        validation: tuple[inputs.Source, inputs.Source, inputs.Source | None] | None,
+        validation: inputs.Samples | None,
         report: Callable[[Progress], object] | None,
     ) -> History:
         n = samples[0].n
         size = n if self.batch_size is None else min(self.batch_size, n)
         n_batches = -(-n // size)
         history = History()
-        program = self._program(size)
+        program = self._engine.training(size)
         program.set_samples(*samples, batch=size, shuffle_seed=self.seed if self.shuffle else None)
         results, val_loss = program.results, None
         chunk = 1
@@ -301,7 +292,7 @@ class Trainer:
                     last = min(n_batches, done + chunk)
                     started = time.perf_counter()
                     with self.network._writing():
-                        status = self._run(program, done, last)
+                        status = self._engine.run(program, done, last)
                     seconds = time.perf_counter() - started
                     spent += seconds
                     self.network._publish()
@@ -319,7 +310,7 @@ class Trainer:
                 history.loss.append(_mean(results))
                 history.samples_per_second.append(n / max(spent, 1e-9))
                 if validation is not None:
-                    val_loss = self._evaluate(validation)
+                    val_loss = self._evaluated(validation)
                     history.val_loss.append(val_loss)
                 if report is not None:
                     report(_progress(epoch, epochs, n, n, results, val_loss, spent, True))
@@ -327,7 +318,7 @@ class Trainer:
 
     def _sources(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, prefix: str = ""
-    ) -> tuple[inputs.Source, inputs.Source, inputs.Source | None]:
+    ) -> inputs.Samples:
         """Every check of samples, targets and weights; nothing has changed yet."""
         network, loss = self.network, self.loss._kernel
         dtype = network.dtype
@@ -347,81 +338,20 @@ class Trainer:
         weights = inputs.sample_weights(sample_weight, x.n, dtype, prefix + "sample_weight")
         return x, targets, weights
 
-    def _validation(
-        self, data: tuple[Any, ...]
-    ) -> tuple[inputs.Source, inputs.Source, inputs.Source | None]:
+    def _validation(self, data: tuple[Any, ...]) -> inputs.Samples:
         if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-            raise TypeError("validation_data must be (X, y) or (X, y, sample_weight)")
+            got = type(data).__name__ + (
+                f" of {len(data)}" if isinstance(data, (tuple, list)) else ""
+            )
+            raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {got}")
         return self._sources(
             data[0], data[1], data[2] if len(data) == 3 else None, "validation_data's "
         )
 
-    def _evaluate(
-        self, samples: tuple[inputs.Source, inputs.Source, inputs.Source | None]
-    ) -> float:
-        layout = self.network._layout
-        n = samples[0].n
-        threads = resolve_threads(self.n_threads, self._flops(n) / 3.0)
-        plan = Plan.in_slabs(layout, n, threads, lay.EVALUATION_SLABS)
-        program = self._programs.get(("evaluate", plan, threads))
-        if program is None:
-            program = self._made(("evaluate", plan, threads), plan, threads, lay.MODE_EVALUATE)
-        program.set_samples(*samples)
-        with self.network._reading() as parameters:
-            program.set_parameters(parameters)
-            status = self._run(program, 0, 1)
+    def _evaluated(self, samples: inputs.Samples) -> float:
+        status, program = self._engine.evaluate(samples)
         self._check(status, program)
         return float(program.results[lay.R_LAST_ERROR])
-
-    def _program(self, rows: int) -> Program:
-        """The program for updates by batches of `rows`."""
-        threads = resolve_threads(self.n_threads, self._flops(rows))
-        plan = Plan.for_training(self.network._layout, rows, threads)
-        key = ("train", plan, threads)
-        program = self._programs.get(key) or self._made(key, plan, threads, lay.MODE_TRAIN)
-        program.set_parameters(self.network._parameters)
-        return program
-
-    def _gradient_program(self, rows: int) -> tuple[Program, Array]:
-        threads = resolve_threads(self.n_threads, self._flops(rows))
-        plan = Plan.in_slabs(self.network._layout, rows, threads, lay.TRAINING_SLABS)
-        key = ("gradients", plan, threads)
-        program = self._programs.get(key) or self._made(key, plan, threads, lay.MODE_GRADIENTS)
-        return program, program.gradients
-
-    def _made(self, key: tuple[Any, ...], plan: Plan, threads: int, mode: int) -> Program:
-        """A new program, kept for the next time in place of others of its kind."""
-        network, loss = self.network, self.loss._kernel
-        program = Program(network, plan, threads, training=True)
-        t = program.table
-        t[lay.MODE] = mode
-        t[lay.LOSS] = loss.kernel.address(network.dtype)
-        t[lay.FUSED_LOSS] = loss.requires is not None
-        t[lay.STOP_ON_NONFINITE] = mode == lay.MODE_TRAIN and self.on_divergence != "ignore"
-        program.set_units(network._units)
-        if mode != lay.MODE_EVALUATE and plan.slabs:
-            program.keep_gradients()
-        if mode == lay.MODE_TRAIN:
-            update = self.optimizer._update()
-            t[lay.UPDATE] = update.kernel.address(network.dtype)
-            if update.prepare is not None:
-                t[lay.PREPARE] = update.prepare.address(network.dtype)
-            size = network._layout.n_updated * network._layout.itemsize
-            for which in range(update.slots):
-                t[lay.SLOT0 + which] = self._slots.ctypes.data + size * which
-            t[lay.HYPER], t[lay.RATES] = self._hyper.ctypes.data, self._rates.ctypes.data
-        for old in [k for k in self._programs if k[0] == key[0]]:
-            del self._programs[old]
-        self._programs[key] = program
-        return program
-
-    def _flops(self, rows: int) -> float:
-        """Floating-point operations of an update by that many rows, about."""
-        return 6.0 * rows * sum(at.n_in * at.n_out for at in self.network._layout.layers)
-
-    def _run(self, program: Program, first: int, last: int) -> int:
-        entry, address = kernels.run.compiled(self.network.dtype), program.address
-        return Team.run(program.threads, lambda thread: entry(0.0, address, first, last, thread))
 
     def _check(self, status: int, program: Program, history: History | None = None) -> None:
         """Raise what a kernel's status means."""

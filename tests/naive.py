@@ -135,6 +135,11 @@ def sample_losses(
     return LOSSES[loss].value(a[-1], zs[-1], targets(y, a[-1], loss))
 
 
+def as_weights(sample_weight: ArrayLike | None, n: int) -> Array:
+    """(b,) sample weights in float64, 1 where none are given."""
+    return np.ones(n) if sample_weight is None else np.asarray(sample_weight, np.float64)
+
+
 def evaluate(
     weights: Sequence[Array],
     layers: Sequence[Any],
@@ -144,9 +149,8 @@ def evaluate(
     sample_weight: ArrayLike | None = None,
 ) -> float:
     """E = Σ wᵢ eᵢ / Σ wᵢ."""
-    return float(
-        np.average(sample_losses(weights, layers, loss, X, y), weights=_array(sample_weight))
-    )
+    e = sample_losses(weights, layers, loss, X, y)
+    return float(np.average(e, weights=as_weights(sample_weight, len(e))))
 
 
 def deltas(
@@ -160,7 +164,7 @@ def deltas(
     """δ = ∂E/∂z (b, o) of every layer, first layer first."""
     zs, a = forward(weights, layers, X)
     kind = LOSSES[loss]
-    w = np.ones(len(a[0])) if sample_weight is None else np.asarray(sample_weight)
+    w = as_weights(sample_weight, len(a[0]))
     scale = (w / w.sum()).astype(a[-1].dtype)[:, None]
     delta = scale * kind.slope(a[-1], zs[-1], targets(y, a[-1], loss))
     if kind.fused is None:
@@ -299,7 +303,7 @@ def train(
     """
     weights = [p.copy() for p in weights]
     X, y, batches = np.asarray(X), np.asarray(y), list(batches)
-    w = np.ones(len(X)) if sample_weight is None else np.asarray(sample_weight, np.float64)
+    w = as_weights(sample_weight, len(X))
     history = []
     for _ in range(epochs):
         total = 0.0
@@ -317,7 +321,3 @@ def relative_error(found: ArrayLike, expected: ArrayLike) -> float:
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     assert found.shape == expected.shape, f"shape {found.shape}, expected {expected.shape}"
     return float(np.abs(found - expected).max() / (np.abs(expected).max() or 1.0))
-
-
-def _array(x: ArrayLike | None) -> Array | None:
-    return None if x is None else np.asarray(x)

@@ -12,7 +12,7 @@ import fastbp
 
 TOLERANCE = {"float64": 1e-9, "float32": 1e-4}  # of a training
 PREDICTED = {"float64": 1e-13, "float32": 1e-5}  # of one forward pass
-GRADIENT = {"float64": 1e-11, "float32": 1e-4}  # of sums over thousands of samples
+GRADIENT = {"float64": 1e-12, "float32": 1e-4}  # of sums over thousands of samples
 WIDTHS = [1, 2, 3, 4, 5, 15, 16, 17, 31, 32, 33, 63, 64, 65]  # around every vector length
 OPTIMIZERS = [
     ("SGD", {"learning_rate": 0.01}),
@@ -115,9 +115,9 @@ def test_large(
     net = build(n_inputs, layers, dtype, draw_weights(rng, n_inputs, layers, dtype))
     X = rng.normal(size=(n, n_inputs)).astype(np.float32)
     y, w = draw_targets(rng, loss, n, layers[-1].units), rng.uniform(size=n).astype(np.float32)
-    trainer = compare_training(
-        net, loss, ("Adam", {"learning_rate": 0.003}), X, y, w, batch_size=batch_size, epochs=2
-    )
+    # large enough an epsilon that rounding errors of gradients near 0 are not blown up
+    adam = ("Adam", {"learning_rate": 0.01, "epsilon": 0.01})
+    trainer = compare_training(net, loss, adam, X, y, w, batch_size=batch_size, epochs=2)
     weights = [p.astype(np.float64) for p in net.get_weights()]
     expected = naive.gradients(weights, layers, loss, X, y, w)
     value, found = trainer.gradients(X, y, w)

@@ -6,7 +6,7 @@ r = rows of the batch, i = inputs, o = outputs
     gradient   G[i, o]  = sum_r a[r, i] d[r, o]
 
 Each sum is one chain in the order of its index, whatever the tile, so that results do not depend
-on how rows are shared out. Operands of the tile (simd.py): c[m] = init[m] + sum_k a[m, k] b[k].
+on how rows are shared out. Operands of the tile (tiles.py): c[m] = init[m] + sum_k a[m, k] b[k].
 
 Tiles, dot products and transpositions stand behind doorways: numba optimises a callee anew in
 each caller's module, and with 28 tiles in it the loop of epoch.py took 70 s to compile.
@@ -15,17 +15,9 @@ each caller's module, and with 28 tiles in it the loop of epoch.py took 70 s to 
 from __future__ import annotations
 
 from fastbp.kernels import jit, roles
-from fastbp.kernels.simd import (
-    DOT_ROWS,
-    at,
-    call_tiles,
-    dot,
-    lanes_of,
-    tile,
-    transpose_block,
-    value,
-)
+from fastbp.kernels.simd import at, call_tiles, lanes_of, value
 from fastbp.kernels.target import TILE_ROWS
+from fastbp.kernels.tiles import DOT_ROWS, dot, tile, transpose_block
 
 # Terms of the sum a pass: one panel's rows then stay in L2 beside the rows of A that stream past.
 _PASS = 2048

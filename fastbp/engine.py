@@ -1,0 +1,112 @@
+"""What a trainer owns beside the network: optimizer slots, programs, and how to run them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.inputs import Samples
+from fastbp.kernels import epoch as kernels
+from fastbp.kernels import layout as lay
+from fastbp.kernels.updates import HYPER_SIZE, OWN, STATE
+from fastbp.losses import Loss
+from fastbp.network import Network, Threads
+from fastbp.optimizers import Optimizer
+from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.team import Team, resolve_threads
+
+Array = NDArray[Any]
+
+
+class Engine:
+    """Programs for one network, loss and optimizer, made when they are first needed.
+
+    Parameters
+    ----------
+    stop_on_nonfinite : bool
+        Whether a batch whose loss is not finite ends a run, before its update.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        loss: Loss,
+        optimizer: Optimizer,
+        n_threads: Threads,
+        stop_on_nonfinite: bool,
+    ) -> None:
+        self.network, self.n_threads = network, n_threads
+        self.stop_on_nonfinite = stop_on_nonfinite
+        self._loss, self._update = loss._kernel, optimizer._update()
+        self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
+        size = network._layout.n_updated
+        self.slots: list[Array] = [
+            aligned_zeros(size, network.dtype) for _ in range(self._update.slots)
+        ]
+        self.hyper: NDArray[np.float64] = aligned_zeros(HYPER_SIZE, np.float64)
+        constants = optimizer._constants()
+        self.hyper[OWN : OWN + len(constants)] = constants
+        self.hyper[STATE : STATE + len(self._update.state)] = self._update.state
+        self.rates: NDArray[np.float64] = aligned_zeros(1, np.float64)
+        self.rates[0] = optimizer.learning_rate
+
+    def run(self, program: Program, first: int, last: int) -> int:
+        """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""
+        entry, address = kernels.run.compiled(self.network.dtype), program.address
+        return Team.run(program.threads, lambda thread: entry(0.0, address, first, last, thread))
+
+    def training(self, rows: int) -> Program:
+        """The program for updates by batches of `rows`."""
+        threads = resolve_threads(self.n_threads, self._flops(rows))
+        plan = Plan.for_training(self.network._layout, rows, threads)
+        program = self._program("training", lay.MODE_TRAIN, plan, threads)
+        program.set_parameters(self.network._parameters)
+        return program
+
+    def gradients(self, rows: int) -> Program:
+        """The program that leaves the gradient of a batch of `rows` in `Program.gradients[0]`."""
+        threads = resolve_threads(self.n_threads, self._flops(rows))
+        plan = Plan.in_slabs(self.network._layout, rows, threads, lay.TRAINING_SLABS)
+        return self._program("gradients", lay.MODE_GRADIENTS, plan, threads)
+
+    def evaluate(self, samples: Samples) -> tuple[int, Program]:
+        """Run all samples forward; the status, and the program whose results hold the loss."""
+        n = samples[0].n
+        threads = resolve_threads(self.n_threads, self._flops(n) / 3.0)
+        plan = Plan.in_slabs(self.network._layout, n, threads, lay.EVALUATION_SLABS)
+        program = self._program("evaluation", lay.MODE_EVALUATE, plan, threads)
+        program.set_samples(*samples)
+        with self.network._reading() as parameters:
+            program.set_parameters(parameters)
+            return self.run(program, 0, 1), program
+
+    def _program(self, use: str, mode: int, plan: Plan, threads: int) -> Program:
+        """The last program of that use if it fits, else a new one in its place."""
+        key, program = self._programs.get(use, (None, None))
+        if program is not None and key == (plan, threads):
+            return program
+        network, dtype = self.network, self.network.dtype
+        program = Program(network, plan, threads, training=True)
+        t = program.table
+        t[lay.MODE] = mode
+        t[lay.LOSS] = self._loss.kernel.address(dtype)
+        t[lay.FUSED_LOSS] = self._loss.requires is not None
+        t[lay.STOP_ON_NONFINITE] = mode == lay.MODE_TRAIN and self.stop_on_nonfinite
+        program.set_units(network._units)
+        if mode != lay.MODE_EVALUATE and plan.slabs:
+            program.keep_gradients()
+        if mode == lay.MODE_TRAIN:
+            t[lay.UPDATE] = self._update.kernel.address(dtype)
+            if self._update.prepare is not None:
+                t[lay.PREPARE] = self._update.prepare.address(dtype)
+            for which, slot in enumerate(self.slots):
+                t[lay.SLOT0 + which] = slot.ctypes.data
+            t[lay.HYPER], t[lay.RATES] = self.hyper.ctypes.data, self.rates.ctypes.data
+        self._programs[use] = (plan, threads), program
+        return program
+
+    def _flops(self, rows: int) -> float:
+        """Floating-point operations of an update by that many rows, about."""
+        return 6.0 * rows * sum(at.n_in * at.n_out for at in self.network._layout.layers)

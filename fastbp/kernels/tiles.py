@@ -1,0 +1,297 @@
+"""Register tiles, dot products and transpositions as LLVM functions over explicit vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastbp.kernels.target import HAS_FMA, TILE_ROWS, TILE_VECTORS, lanes
+
+_I64 = ir.IntType(64)
+
+
+def _ir_type(value: Any) -> ir.Type:
+    return {32: ir.FloatType(), 64: ir.DoubleType()}[value.bitwidth]
+
+
+class _Vectors:
+    """Loads, stores and arithmetic on vectors of `element` in one function being built."""
+
+    def __init__(self, builder: ir.IRBuilder, element: ir.Type) -> None:
+        self.b = builder
+        self.element = element
+        self.lanes = lanes(4 if isinstance(element, ir.FloatType) else 8)
+        self.type = ir.VectorType(element, self.lanes)
+        self.align = 4 if isinstance(element, ir.FloatType) else 8
+
+    def load(self, p: Any, offset: Any) -> Any:
+        q = self.b.bitcast(self.b.gep(p, [offset]), self.type.as_pointer())
+        v = self.b.load(q)
+        v.align = self.align
+        return v
+
+    def store(self, v: Any, p: Any, offset: Any) -> None:
+        q = self.b.bitcast(self.b.gep(p, [offset]), self.type.as_pointer())
+        self.b.store(v, q).align = self.align
+
+    def splat(self, x: Any) -> Any:
+        one = self.b.insert_element(ir.Constant(self.type, ir.Undefined), x, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.b.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
+
+    def fma(self, x: Any, y: Any, z: Any) -> Any:
+        # Without FMA in hardware llvm.fma is a call into libm; fmuladd then is mul and add.
+        name = "llvm.fma" if HAS_FMA else "llvm.fmuladd"
+        suffix = f"v{self.lanes}f{32 if self.align == 4 else 64}"
+        fn = cgutils.get_or_insert_function(
+            self.b.module, ir.FunctionType(self.type, [self.type] * 3), f"{name}.{suffix}"
+        )
+        return self.b.call(fn, [x, y, z])
+
+    def sum(self, v: Any) -> Any:
+        """The lanes' sum by halving: an order that is the same wherever it is inlined."""
+        n = self.lanes
+        while n > 1:
+            n //= 2
+            half = ir.VectorType(ir.IntType(32), n)
+            low = self.b.shuffle_vector(v, v, ir.Constant(half, list(range(n))))
+            high = self.b.shuffle_vector(v, v, ir.Constant(half, list(range(n, 2 * n))))
+            v = self.b.fadd(low, high)
+        return self.b.extract_element(v, ir.IntType(32)(0))
+
+
+def _function(module: ir.Module, name: str, args: list[ir.Type]) -> tuple[ir.Function, bool]:
+    """The function of that name in `module`, and whether its body has yet to be written."""
+    if name in module.globals:
+        return module.globals[name], False
+    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), args), name)
+    fn.linkage = "linkonce_odr"
+    fn.attributes.add("noinline")
+    fn.attributes.add("nounwind")
+    return fn, True
+
+
+def _loop(builder: ir.IRBuilder, count: Any, carried: list[Any], body: Any) -> list[Any]:
+    """``for i in range(count)`` (count >= 1) with loop-carried values; gives their last values."""
+    before = builder.block
+    inside = builder.append_basic_block("loop")
+    after = builder.append_basic_block("done")
+    builder.branch(inside)
+    builder.position_at_end(inside)
+    i = builder.phi(_I64)
+    phis = [builder.phi(v.type) for v in carried]
+    updated = body(i, phis)
+    last = builder.block
+    following = builder.add(i, _I64(1))
+    i.add_incoming(_I64(0), before)
+    i.add_incoming(following, last)
+    for phi, first, nxt in zip(phis, carried, updated, strict=True):
+        phi.add_incoming(first, before)
+        phi.add_incoming(nxt, last)
+    builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
+    builder.position_at_end(after)
+    return list(updated)
+
+
+_TILE_ARGUMENTS = (
+    "a", "am", "ak", "b", "bk", "init", "im", "c", "cm", "k", "low", "mask", "masked", "tiles",
+)  # fmt: skip
+
+
+def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Function:
+    """``c[m, :] = max(init[m, :] + sum_k a[m, k] b[k, :], low)``.
+
+    Where `masked` is not 0, also zero where ``mask[m, :] <= 0``; mask's rows are `cm` apart.
+    For `tiles` tiles of `rows` rows, one below the other, each `vectors` vectors wide. Element
+    ``a[m, k]`` stands at ``a + m*am + k*ak``, row ``b[k]`` at ``b + k*bk``. Every sum is one chain
+    in the order of k, so a result does not depend on how rows were grouped into tiles.
+    """
+    p = element.as_pointer()
+    bits = 32 if isinstance(element, ir.FloatType) else 64
+    types_ = [p, _I64, _I64, p, _I64, p, _I64, p, _I64, _I64, element, p, _I64, _I64]
+    fn, new = _function(module, f"fastbp_tile_f{bits}_{rows}x{vectors}", types_)
+    if not new:
+        return fn
+    arg = dict(zip(_TILE_ARGUMENTS, fn.args, strict=True))
+    builder = ir.IRBuilder(fn.append_basic_block("entry"))
+    v = _Vectors(builder, element)
+    low = v.splat(arg["low"])
+    grid = [(m, n) for m in range(rows) for n in range(vectors)]
+    columns = [_I64(n * v.lanes) for n in range(vectors)]
+
+    def one_tile(_: Any, at_: list[Any]) -> list[Any]:
+        a, init, c, mask = at_
+        start = [
+            v.load(init, builder.add(builder.mul(_I64(m), arg["im"]), columns[n])) for m, n in grid
+        ]
+
+        def step(_: Any, carried: list[Any]) -> list[Any]:
+            pa, pb, sums = carried[0], carried[1], carried[2:]
+            bs = [v.load(pb, column) for column in columns]
+            out = []
+            for m in range(rows):
+                x = v.splat(builder.load(builder.gep(pa, [builder.mul(_I64(m), arg["am"])])))
+                out += [v.fma(x, bs[n], sums[m * vectors + n]) for n in range(vectors)]
+            return [builder.gep(pa, [arg["ak"]]), builder.gep(pb, [arg["bk"]]), *out]
+
+        sums = _loop(builder, arg["k"], [a, arg["b"], *start], step)[2:]
+        # "ordered less than" keeps a NaN; one vmaxps.
+        sums = [builder.select(builder.fcmp_ordered("<", s, low), low, s) for s in sums]
+        row = [builder.mul(_I64(m), arg["cm"]) for m in range(rows)]
+        masked = builder.icmp_signed("!=", arg["masked"], _I64(0))
+        zero = v.splat(element(0.0))
+        with builder.if_else(masked) as (then, otherwise):
+            with then:
+                for s, (m, n) in zip(sums, grid, strict=True):
+                    offset = builder.add(row[m], columns[n])
+                    on = builder.fcmp_ordered(">", v.load(mask, offset), zero)
+                    v.store(builder.select(on, s, zero), c, offset)
+            with otherwise:
+                for s, (m, n) in zip(sums, grid, strict=True):
+                    v.store(s, c, builder.add(row[m], columns[n]))
+
+        def below(q: Any, stride: Any) -> Any:
+            return builder.gep(q, [builder.mul(_I64(rows), stride)])
+
+        return [below(q, arg[s]) for q, s in ((a, "am"), (init, "im"), (c, "cm"), (mask, "cm"))]
+
+    _loop(builder, arg["tiles"], [arg[n] for n in ("a", "init", "c", "mask")], one_tile)
+    builder.ret_void()
+    return fn
+
+
+@intrinsic
+def tile(typingctx, rows, vectors, arguments):
+    """Calls the register tile of ``rows`` x ``vectors`` (1 ... TILE_ROWS, 1 ... TILE_VECTORS).
+
+    `arguments` is the tuple ``(a, am, ak, b, bk, init, im, c, cm, k, low, mask, masked, tiles)``.
+    """
+
+    def codegen(context, builder, sig, args):
+        element = _ir_type(sig.args[2][0].dtype)
+        values = cgutils.unpack_tuple(builder, args[2])
+        which = builder.add(
+            builder.mul(builder.sub(args[0], _I64(1)), _I64(TILE_VECTORS)),
+            builder.sub(args[1], _I64(1)),
+        )
+        done = builder.append_basic_block("tile.done")
+        switch = builder.switch(which, done)
+        for m in range(TILE_ROWS):
+            for n in range(TILE_VECTORS):
+                block = builder.append_basic_block(f"tile.{m + 1}x{n + 1}")
+                switch.add_case(_I64(m * TILE_VECTORS + n), block)
+                builder.position_at_end(block)
+                builder.call(_tile(builder.module, element, m + 1, n + 1), values)
+                builder.branch(done)
+        builder.position_at_end(done)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, arguments), codegen
+
+
+# -- a dot product for narrow layers ---------------------------------------------------------------
+
+
+def _dot(module: ir.Module, element: ir.Type, rows: int) -> ir.Function:
+    """``c[m] = bias + sum_k a[m, k] w[k]`` for `rows` rows, lanes along k, whole vectors.
+
+    Vectors of w come in pairs, pair i at ``w + i*wk``; the last of an odd number stands `shift`
+    further. One vector sum a row, halved in a fixed order at the end, so that a row's result does
+    not depend on its neighbours.
+    """
+    p = element.as_pointer()
+    bits = 32 if isinstance(element, ir.FloatType) else 64
+    types_ = [p, _I64, p, _I64, _I64, _I64, element, p, _I64]
+    fn, new = _function(module, f"fastbp_dot_f{bits}_{rows}", types_)
+    if not new:
+        return fn
+    a, am, w, wk, count, shift, bias, c, cm = fn.args
+    builder = ir.IRBuilder(fn.append_basic_block("entry"))
+    v = _Vectors(builder, element)
+    last = builder.sub(count, _I64(1))
+
+    def step(i: Any, carried: list[Any]) -> list[Any]:
+        pa, sums = carried[0], carried[1:]
+        pair = builder.mul(builder.lshr(i, _I64(1)), wk)
+        odd = builder.mul(builder.and_(i, _I64(1)), _I64(v.lanes))
+        at_end = builder.select(builder.icmp_signed("==", i, last), shift, _I64(0))
+        weights = v.load(w, builder.add(builder.add(pair, odd), at_end))
+        out = [v.fma(v.load(pa, builder.mul(_I64(m), am)), weights, sums[m]) for m in range(rows)]
+        return [builder.gep(pa, [_I64(v.lanes)]), *out]
+
+    sums = _loop(builder, count, [a] + [v.splat(element(0.0))] * rows, step)[1:]
+    for m, s in enumerate(sums):
+        builder.store(builder.fadd(v.sum(s), bias), builder.gep(c, [builder.mul(_I64(m), cm)]))
+    builder.ret_void()
+    return fn
+
+
+DOT_ROWS = 8
+
+
+@intrinsic
+def dot(typingctx, many, arguments):
+    """Calls the dot kernel on DOT_ROWS rows (`many` true) or one.
+
+    `arguments` is the tuple ``(a, am, w, wk, count, shift, bias, c, cm)``.
+    """
+
+    def codegen(context, builder, sig, args):
+        element = _ir_type(sig.args[1][0].dtype)
+        values = cgutils.unpack_tuple(builder, args[1])
+        with builder.if_else(args[0]) as (then, otherwise):
+            with then:
+                builder.call(_dot(builder.module, element, DOT_ROWS), values)
+            with otherwise:
+                builder.call(_dot(builder.module, element, 1), values)
+        return context.get_dummy_value()
+
+    return types.void(types.boolean, arguments), codegen
+
+
+# -- transposition ---------------------------------------------------------------------------------
+
+
+@intrinsic
+def transpose_block(typingctx, source, source_stride, target, target_stride):
+    """``target[j, i] = source[i, j]`` for a square of one vector's lanes, in registers."""
+
+    def codegen(context, builder, sig, args):
+        element = _ir_type(sig.args[0].dtype)
+        p = element.as_pointer()
+        bits = 32 if isinstance(element, ir.FloatType) else 64
+        fn, new = _function(builder.module, f"fastbp_transpose_f{bits}", [p, _I64, p, _I64])
+        if new:
+            _transpose_body(fn, element)
+        builder.call(fn, args)
+        return context.get_dummy_value()
+
+    return types.void(source, types.int64, source, types.int64), codegen
+
+
+def _transpose_body(fn: ir.Function, element: ir.Type) -> None:
+    source, source_stride, target, target_stride = fn.args
+    b = ir.IRBuilder(fn.append_basic_block("entry"))
+    v = _Vectors(b, element)
+    n = v.lanes
+    index = ir.VectorType(ir.IntType(32), n)
+    rows = [v.load(source, b.mul(_I64(i), source_stride)) for i in range(n)]
+    half = n // 2
+    while half:  # swap the off-diagonal quarters of every square of 2*half
+        low = [i if not i & half else i - half + n for i in range(n)]
+        high = [i + half if not i & half else i + n for i in range(n)]
+        out = list(rows)
+        for i in range(n):
+            if not i & half:
+                x, y = rows[i], rows[i + half]
+                out[i] = b.shuffle_vector(x, y, ir.Constant(index, low))
+                out[i + half] = b.shuffle_vector(x, y, ir.Constant(index, high))
+        rows = out
+        half //= 2
+    for j in range(n):
+        v.store(rows[j], target, b.mul(_I64(j), target_stride))
+    b.ret_void()

@@ -1,0 +1,76 @@
+"""Who may touch a network's parameters, and when."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+
+class SharedParameters:
+    """Lets many threads read the parameters while at most one changes them."""
+
+    _parameters: Array
+
+    def _init_sharing(self) -> None:
+        self._write_lock = threading.Lock()  # held while the parameters are being changed
+        self._mutex = threading.Lock()  # guards the next three
+        self._readers = 0
+        self._snapshot: Array | None = None  # what others see while a fit changes the parameters
+        self._snapshot_readers = 0
+
+    @contextmanager
+    def _reading(self) -> Iterator[Array]:
+        """Parameters that nobody changes meanwhile: the live ones, or a fit's last snapshot."""
+        with self._mutex:
+            snapshot = self._snapshot
+            if snapshot is not None:
+                self._snapshot_readers += 1
+            else:
+                if self._readers == 0:
+                    self._write_lock.acquire()
+                self._readers += 1
+        try:
+            yield self._parameters if snapshot is None else snapshot
+        finally:
+            with self._mutex:
+                if snapshot is None:
+                    self._readers -= 1
+                    if self._readers == 0:
+                        self._write_lock.release()
+                elif snapshot is self._snapshot:
+                    self._snapshot_readers -= 1
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """Nobody else reads or changes the live parameters."""
+        with self._write_lock:
+            yield
+
+    @contextmanager
+    def _training(self) -> Iterator[None]:
+        """A fit: others read snapshots of finished updates, which `_publish` brings up to date."""
+        with self._write_lock, self._mutex:
+            if self._snapshot is not None:
+                raise RuntimeError("another trainer is at work on this network")
+            self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
+        try:
+            yield
+        finally:
+            with self._mutex:
+                self._snapshot = None
+
+    def _publish(self) -> None:
+        """Show the live parameters to readers, if a fit is under way."""
+        with self._mutex:
+            if self._snapshot is None:
+                return
+            if self._snapshot_readers == 0:
+                self._snapshot[:] = self._parameters
+            else:  # those who read the old one keep it
+                self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
