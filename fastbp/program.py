@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels import backward, matmul, passes, samples, units
 from fastbp.kernels import layout as lay
+from fastbp.kernels import matmul, passes, samples, units
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.rng import split_bits
@@ -116,7 +116,8 @@ class Program:
             (lay.TRANSPOSE, matmul.transpose),
             (lay.READ_ROWS, samples.read_rows),
             (lay.PASSES, passes.passes),
-            (lay.GRADIENT, backward.gradient),
+            (lay.GRADIENTS, units.gradients),
+            (lay.TRAIN_UNITS, units.train_units),
             (lay.USE, units.use),
         ):
             t[field] = doorway.address(network.dtype)
@@ -151,6 +152,7 @@ class Program:
             t[lay.WEIGHTS] = self._take(lay.round_up(rows, lay.ALIGNMENT // layout.itemsize))
             widest = max(layer.ld_out for layer in layout.layers)
             tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
+            t[lay.MERGED] = layout.n_updated <= tile
             t[lay.SCRATCH_SIZE] = max(widest, tile)
             t[lay.SCRATCH] = self._take(threads * max(widest, tile))
         self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)

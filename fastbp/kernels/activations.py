@@ -24,9 +24,9 @@ class Activation:
 
 
 @jit.doorway(roles.forward)
-def sigmoid(z, a, rows, n, ld, parameters):
+def sigmoid(a, rows, n, ld, parameters):
     for i in range(rows * ld):
-        a[i] = vmath.sigmoid(z[i])
+        a[i] = vmath.sigmoid(a[i])
 
 
 @jit.doorway(roles.backward)
@@ -38,9 +38,9 @@ def sigmoid_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.doorway(roles.forward)
-def tanh(z, a, rows, n, ld, parameters):
+def tanh(a, rows, n, ld, parameters):
     for i in range(rows * ld):
-        a[i] = vmath.tanh(z[i])
+        a[i] = vmath.tanh(a[i])
 
 
 @jit.doorway(roles.backward)
@@ -52,10 +52,10 @@ def tanh_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.doorway(roles.forward)
-def relu(z, a, rows, n, ld, parameters):
+def relu(a, rows, n, ld, parameters):
     zero = value(a, 0)
     for i in range(rows * ld):
-        a[i] = zero if z[i] < zero else z[i]  # a NaN stays one
+        a[i] = zero if a[i] < zero else a[i]  # a NaN stays one
 
 
 @jit.doorway(roles.backward)
@@ -100,9 +100,9 @@ def row_dot(p, q, at, n):
 
 
 @jit.doorway(roles.forward)
-def softmax(z, a, rows, n, ld, parameters):
+def softmax(a, rows, n, ld, parameters):
     """exp(z - max) / sum, stable for any finite z (Goodfellow et al., Deep Learning, 4.1)."""
-    shifted_exponentials(z, a, rows, n, ld)
+    shifted_exponentials(a, a, rows, n, ld)
     for r in range(rows):
         scale = value(a, 1) / row_sum(a, r * ld, n)
         for j in range(r * ld, r * ld + n):

@@ -1,10 +1,9 @@
-"""The delta recurrence for a block of rows, and the gradients of a piece of the parameters."""
+"""The delta recurrence for a block of rows."""
 
 from __future__ import annotations
 
-from fastbp.kernels import jit, roles
+from fastbp.kernels import jit
 from fastbp.kernels.layout import (
-    A0,
     BASE,
     FUSED_LOSS,
     HEADER,
@@ -15,27 +14,17 @@ from fastbp.kernels.layout import (
     L_LD_IN,
     L_LD_OUT,
     L_MASK,
-    L_NARROW,
     L_OUT,
     L_PARAMETERS,
     L_WT,
     L_Z,
     N_LAYERS,
-    ONE,
     PARAMS,
     RECORD,
     TILES,
-    U_COLUMN,
-    U_FIRST,
-    U_KIND,
-    U_LAST,
-    U_LAYER,
-    U_WIDTH,
-    UNIT_BIAS,
-    UNIT_SHARED_BIAS,
     ZEROS,
 )
-from fastbp.kernels.matmul import gradient_piece, over_panels
+from fastbp.kernels.matmul import over_panels
 from fastbp.kernels.simd import at, call_backward, pointer, value
 
 
@@ -76,54 +65,3 @@ def backward(tag, t, row, rows):
         through_activation(tag, below, base, row, rows)
         record = below
         layer -= 1
-
-
-@jit.kernel
-def layer_input(t, layer):
-    """The offset of what a layer reads: the samples, or the activations below."""
-    return t[A0] if layer == 0 else t[HEADER + (layer - 1) * RECORD + L_A]
-
-
-@jit.doorway(roles.gradient)
-def gradient(tag, t, unit, row, rows, g, accumulate):
-    """One unit's piece of the gradient, summed over workspace rows `row` ..., into `g`."""
-    params, base = pointer(tag, t[PARAMS]), pointer(tag, t[BASE])
-    zeros = at(params, t[ZEROS])
-    layer = unit[U_LAYER]
-    record = at(t, HEADER + layer * RECORD)
-    ld_in, ld_out = record[L_LD_IN], record[L_LD_OUT]
-    a = at(base, layer_input(t, layer) + row * ld_in)
-    d = at(base, record[L_D] + row * ld_out)
-    column, width = unit[U_COLUMN], unit[U_WIDTH]
-    first, last, by = unit[U_FIRST], unit[U_LAST], t[TILES]
-    if unit[U_KIND] == UNIT_BIAS:
-        one = at(params, t[ONE])
-        gradient_piece(by, one, 0, at(d, column), ld_out, zeros, accumulate, g, 0, 1, width, rows)
-    elif unit[U_KIND] == UNIT_SHARED_BIAS:
-        shared_bias(d, ld_out, rows, record[L_OUT], g, accumulate)
-    elif record[L_NARROW]:
-        gradient_piece(
-            by, d, ld_out, at(a, column), ld_in, zeros, accumulate, g, first, last, width, rows
-        )
-        for i in range(last - first):  # here the lanes are activations, whose padding is not zero
-            for j in range(record[L_IN] - column, width):
-                g[i * width + j] = value(g, 0)
-    else:
-        gradient_piece(
-            by, a, ld_in, at(d, column), ld_out, zeros, accumulate, g, first, last, width, rows
-        )
-
-
-@jit.reduction
-def shared_bias(d, ld, rows, n, g, accumulate):
-    """A bias that all n units share has one gradient, written at each unit's place."""
-    total = value(d, 0)
-    for r in range(rows):
-        for j in range(n):
-            total += d[r * ld + j]
-    if accumulate:
-        total += g[0]
-    for j in range(n):
-        g[j] = total
-    for j in range(n, ld):
-        g[j] = value(d, 0)

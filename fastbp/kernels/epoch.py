@@ -20,9 +20,10 @@ from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.simd import (
     at,
     call_block,
-    call_gradient,
+    call_gradients,
     call_prepare,
     call_read_rows,
+    call_units,
     call_use,
     pointer,
     value,
@@ -37,6 +38,8 @@ _DOUBLE = np.float64(0.0)
 @jit.kernel
 def share(n, parts, part):
     """Where part `part` of n items begins."""
+    if parts == 1:  # a division is a good part of a tiny network's step
+        return n * part
     return n * part // parts
 
 
@@ -122,11 +125,9 @@ def whole_batch(tag, t, b, start, rows, thread):
         if not account(t, thread, error, weight):
             return lay.NONFINITE_LOSS
         g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-        units, n_units = pointer(_INT, t[lay.UNITS]), t[lay.N_UNITS]
-        for u in range(share(n_units, threads, thread), share(n_units, threads, thread + 1)):
-            unit = at(units, u * lay.UNIT)
-            call_gradient(t[lay.GRADIENT], (tag, t, unit, 0, rows, g, 0))
-            call_use(t[lay.USE], (tag, t, unit, g))
+        n_units = t[lay.N_UNITS]
+        begin, end = share(n_units, threads, thread), share(n_units, threads, thread + 1)
+        call_units(t[lay.TRAIN_UNITS], (tag, t, begin, end, rows, g))
         barrier(t)
         if thread == 0:
             end_step(t)
@@ -156,7 +157,6 @@ def slab(tag, t, which, start, rows, scale, thread):
     g = at(pointer(tag, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
     slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
     first, last = share(rows, t[lay.SLABS], which), share(rows, t[lay.SLABS], which + 1)
-    units = pointer(_INT, t[lay.UNITS])
     row = thread * t[lay.BLOCK]
     error, done = 0.0, first
     evaluate = t[lay.MODE] == lay.MODE_EVALUATE
@@ -169,10 +169,7 @@ def slab(tag, t, which, start, rows, scale, thread):
         call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes))
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
         if not evaluate:
-            for u in range(t[lay.N_UNITS]):
-                unit = at(units, u * lay.UNIT)
-                into = at(g, unit[lay.U_OFFSET])
-                call_gradient(t[lay.GRADIENT], (tag, t, unit, row, count, into, int(done > first)))
+            call_gradients(t[lay.GRADIENTS], (tag, t, row, count, g, int(done > first)))
         done += count
     slab_loss[which] = error
     return lay.OK

@@ -60,5 +60,8 @@ def forward(tag, t, row, rows, skip_last):
         layer_forward(tag, t, record, params, a, z, rows)
         if record[L_FORWARD] and not (skip_last and layer == n_layers - 1):
             parameters = pointer(tag, record[L_PARAMETERS])
-            call_forward(record[L_FORWARD], (z, out, rows, n_out, ld, parameters))
+            if record[L_Z] != record[L_A]:
+                for i in range(rows * ld):
+                    out[i] = z[i]
+            call_forward(record[L_FORWARD], (out, rows, n_out, ld, parameters))
         a = out

@@ -42,8 +42,8 @@ MODE, THREADS, BARRIER, YIELD, LOSS, LOSS_PARAMETERS, FUSED_LOSS, RESULTS, STOP_
 )
 HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, UNITS, N_UNITS = range(55, 65)
 # Header: parts that every network shares, by address.
-TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENT, USE = range(65, 72)
-HEADER = 72
+TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE, MERGED = range(65, 74)
+HEADER = 80
 
 # A layer's record. IN and OUT are rows of activations, Z the sums where a derivative needs them.
 (
@@ -74,7 +74,7 @@ BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 # A unit of update work: one contiguous piece of the parameters.
 U_KIND, U_LAYER, U_OFFSET, U_LENGTH, U_COLUMN, U_WIDTH, U_FIRST, U_LAST = range(8)
 UNIT = 8
-UNIT_WEIGHTS, UNIT_BIAS, UNIT_SHARED_BIAS, UNIT_RUN, UNIT_TRANSPOSE = range(5)
+UNIT_WEIGHTS, UNIT_BIAS, UNIT_SHARED_BIAS = range(3)
 
 # MODE: what a pass over rows does.
 MODE_TRAIN, MODE_GRADIENTS, MODE_EVALUATE = range(3)

@@ -17,8 +17,11 @@ from __future__ import annotations
 from fastbp.kernels import jit, roles
 from fastbp.kernels.simd import at, call_tiles, lanes_of, value
 from fastbp.kernels.target import TILE_ROWS
-from fastbp.kernels.tiles import DOT_ROWS, dot, tile, transpose_block
+from fastbp.kernels.tiles import DOT_ROWS, dot, tile, transpose_block, vector_row
 
+# At most so many rows of at most one vector are done in place: a call costs more than they do.
+_FEW_ROWS = 2
+_FEW_GRADIENT_ROWS = 8
 # Terms of the sum a pass: one panel's rows then stay in L2 beside the rows of A that stream past.
 _PASS = 2048
 
@@ -91,6 +94,11 @@ def over_panels(by, a, am, panels, k, init, init_step, c, cm, low, mask, masked,
     """
     vector = lanes_of(c)
     none = value(c, -float("inf"))
+    if rows <= _FEW_ROWS and columns <= vector:
+        for r in range(rows):
+            to, at_mask = at(c, r * cm), at(mask, r * cm)
+            vector_row((at(a, r * am), 1, panels, vector, init, to, k, low, at_mask, masked))
+        return
     j = 0
     while j < columns:
         vectors = 2 if columns - j > vector else 1
@@ -118,9 +126,14 @@ def gradient_piece(by, a, am, d, dm, zeros, accumulate, g, first, last, width, r
 
     `a` are the values whose columns become the gradient's rows, `d` those of the panel's columns.
     """
-    vectors = width // lanes_of(g)
     none = value(g, -float("inf"))
     start, step = (g, width) if accumulate else (zeros, 0)
+    if width == lanes_of(g) and last - first <= _FEW_GRADIENT_ROWS and rows <= _FEW_ROWS:
+        for m in range(last - first):
+            to, init = at(g, m * width), at(start, m * step)
+            vector_row((at(a, first + m), am, d, dm, init, to, rows, none, g, 0))
+        return
+    vectors = width // lanes_of(g)
     call_tiles(
         by,
         (

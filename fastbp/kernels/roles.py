@@ -26,9 +26,14 @@ def block(t: Any) -> Any:
     return types.void(t, _TABLE, _I, _I, _I)
 
 
-def gradient(t: Any) -> Any:
-    """``(tag, table, unit, row, rows, g, accumulate)``: see backward.py."""
-    return types.void(t, _TABLE, _TABLE, _I, _I, types.CPointer(t), _I)
+def units(t: Any) -> Any:
+    """``(tag, table, first, last, rows, scratch)``: see units.py."""
+    return types.void(t, _TABLE, _I, _I, _I, types.CPointer(t))
+
+
+def gradients(t: Any) -> Any:
+    """``(tag, table, row, rows, g, accumulate)``: see units.py."""
+    return types.void(t, _TABLE, _I, _I, types.CPointer(t), _I)
 
 
 def use(t: Any) -> Any:
@@ -64,9 +69,13 @@ def transpose(t: Any) -> Any:
 
 
 def forward(t: Any) -> Any:
-    """``(z, a, rows, n, ld, parameters)``: a = f(z); z and a may be the same block."""
+    """``(a, rows, n, ld, parameters)``: a = f(a).
+
+    In place: a loop from one pointer to another would be checked for overlap when it runs, and
+    take its scalar form where they are the same.
+    """
     p = types.CPointer(t)
-    return types.void(p, p, _I, _I, _I, p)
+    return types.void(p, _I, _I, _I, p)
 
 
 def backward(t: Any) -> Any:

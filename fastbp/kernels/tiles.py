@@ -193,6 +193,36 @@ def tile(typingctx, rows, vectors, arguments):
     return types.void(types.int64, types.int64, arguments), codegen
 
 
+@intrinsic
+def vector_row(typingctx, arguments):
+    """One row, one vector wide, of what `tile` computes, in place of a call.
+
+    `arguments` is the tuple ``(a, ak, b, bk, init, c, k, low, mask, masked)``; same bits.
+    """
+
+    def codegen(context, builder, sig, args):
+        element = _ir_type(sig.args[0][0].dtype)
+        a, ak, b, bk, init, c, k, low, mask, masked = cgutils.unpack_tuple(builder, args[0])
+        v = _Vectors(builder, element)
+        zero, nought = v.splat(element(0.0)), _I64(0)
+
+        def step(_: Any, carried: list[Any]) -> list[Any]:
+            pa, pb, total = carried
+            total = v.fma(v.splat(builder.load(pa)), v.load(pb, nought), total)
+            return [builder.gep(pa, [ak]), builder.gep(pb, [bk]), total]
+
+        total = _loop(builder, k, [a, b, v.load(init, nought)], step)[2]
+        low = v.splat(low)
+        total = builder.select(builder.fcmp_ordered("<", total, low), low, total)
+        on = builder.fcmp_ordered(">", v.load(mask, nought), zero)
+        whole = builder.icmp_signed("==", masked, nought)
+        kept = builder.select(on, total, zero)
+        v.store(builder.select(whole, total, kept), c, nought)
+        return context.get_dummy_value()
+
+    return types.void(arguments), codegen
+
+
 # -- a dot product for narrow layers ---------------------------------------------------------------
 
 

@@ -1,4 +1,4 @@
-"""Using a unit's gradient: the update, and the derived copy of the weights that it changed."""
+"""Units of the parameters: their gradients, their updates, and the derived copy of the weights."""
 
 from __future__ import annotations
 
@@ -7,9 +7,62 @@ import numpy as np
 from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.layout import HEADER, RECORD
-from fastbp.kernels.simd import at, call_transpose, call_update, lanes_of, pointer
+from fastbp.kernels.matmul import gradient_piece
+from fastbp.kernels.simd import at, call_transpose, call_update, lanes_of, pointer, value
 
 _DOUBLE = np.float64(0.0)
+_INT = np.int64(0)
+
+
+@jit.kernel
+def layer_input(t, layer):
+    """The offset of what a layer reads: the samples, or the activations below."""
+    return t[lay.A0] if layer == 0 else t[HEADER + (layer - 1) * RECORD + lay.L_A]
+
+
+@jit.reduction
+def shared_bias(d, ld, rows, n, g, accumulate):
+    """A bias that all n units share has one gradient, written at each unit's place."""
+    total = value(d, 0)
+    for r in range(rows):
+        for j in range(n):
+            total += d[r * ld + j]
+    if accumulate:
+        total += g[0]
+    for j in range(n):
+        g[j] = total
+    for j in range(n, ld):
+        g[j] = value(d, 0)
+
+
+@jit.kernel
+def gradient(tag, t, unit, row, rows, g, accumulate):
+    """One unit's piece of the gradient, summed over workspace rows `row` ..., into `g`."""
+    params, base = pointer(tag, t[lay.PARAMS]), pointer(tag, t[lay.BASE])
+    zeros = at(params, t[lay.ZEROS])
+    layer = unit[lay.U_LAYER]
+    record = at(t, HEADER + layer * RECORD)
+    ld_in, ld_out = record[lay.L_LD_IN], record[lay.L_LD_OUT]
+    a = at(base, layer_input(t, layer) + row * ld_in)
+    d = at(base, record[lay.L_D] + row * ld_out)
+    column, width = unit[lay.U_COLUMN], unit[lay.U_WIDTH]
+    first, last, by = unit[lay.U_FIRST], unit[lay.U_LAST], t[lay.TILES]
+    if unit[lay.U_KIND] == lay.UNIT_BIAS:
+        one = at(params, t[lay.ONE])
+        gradient_piece(by, one, 0, at(d, column), ld_out, zeros, accumulate, g, 0, 1, width, rows)
+    elif unit[lay.U_KIND] == lay.UNIT_SHARED_BIAS:
+        shared_bias(d, ld_out, rows, record[lay.L_OUT], g, accumulate)
+    elif record[lay.L_NARROW]:
+        gradient_piece(
+            by, d, ld_out, at(a, column), ld_in, zeros, accumulate, g, first, last, width, rows
+        )
+        for i in range(last - first):  # here the lanes are activations, whose padding is not zero
+            for j in range(record[lay.L_IN] - column, width):
+                g[i * width + j] = value(g, 0)
+    else:
+        gradient_piece(
+            by, a, ld_in, at(d, column), ld_out, zeros, accumulate, g, first, last, width, rows
+        )
 
 
 @jit.kernel
@@ -39,21 +92,60 @@ def transpose(tag, t, unit):
         i += vector
 
 
-@jit.doorway(roles.use)
-def use(tag, t, unit, g):
-    """Update one unit's parameters with its gradient."""
-    params = pointer(tag, t[lay.PARAMS])
-    offset = unit[lay.U_OFFSET]
+@jit.kernel
+def update(tag, t, offset, n, g):
+    """Update n parameters from `offset` on with their gradient."""
     call_update(
         t[lay.UPDATE],
         (
-            at(params, offset),
+            at(pointer(tag, t[lay.PARAMS]), offset),
             g,
             at(pointer(tag, t[lay.SLOT0]), offset),
             at(pointer(tag, t[lay.SLOT1]), offset),
             at(pointer(tag, t[lay.SLOT2]), offset),
-            unit[lay.U_LENGTH],
+            n,
             pointer(_DOUBLE, t[lay.HYPER]),
         ),
     )
+
+
+@jit.doorway(roles.units)
+def train_units(tag, t, first, last, rows, scratch):
+    """Gradient over workspace rows 0 ... rows - 1, update and transpose, for a range of units.
+
+    Unit by unit, while a unit's gradient is in L1; or, where all parameters are few enough for
+    that (MERGED), all gradients, then one update.
+    """
+    units = pointer(_INT, t[lay.UNITS])
+    merged = t[lay.MERGED]
+    for u in range(first, last):
+        unit = at(units, u * lay.UNIT)
+        if merged:
+            gradient(tag, t, unit, 0, rows, at(scratch, unit[lay.U_OFFSET]), 0)
+        else:
+            gradient(tag, t, unit, 0, rows, scratch, 0)
+            update(tag, t, unit[lay.U_OFFSET], unit[lay.U_LENGTH], scratch)
+            transpose(tag, t, unit)
+    if merged and first < last:
+        start, end = at(units, first * lay.UNIT), at(units, (last - 1) * lay.UNIT)
+        offset = start[lay.U_OFFSET]
+        n = end[lay.U_OFFSET] + end[lay.U_LENGTH] - offset
+        update(tag, t, offset, n, at(scratch, offset))
+        for u in range(first, last):
+            transpose(tag, t, at(units, u * lay.UNIT))
+
+
+@jit.doorway(roles.gradients)
+def gradients(tag, t, row, rows, g, accumulate):
+    """All units' gradients over workspace rows `row` ..., to or added to `g`."""
+    units = pointer(_INT, t[lay.UNITS])
+    for u in range(t[lay.N_UNITS]):
+        unit = at(units, u * lay.UNIT)
+        gradient(tag, t, unit, row, rows, at(g, unit[lay.U_OFFSET]), accumulate)
+
+
+@jit.doorway(roles.use)
+def use(tag, t, unit, g):
+    """Update one unit with a gradient that is there already."""
+    update(tag, t, unit[lay.U_OFFSET], unit[lay.U_LENGTH], g)
     transpose(tag, t, unit)

@@ -10,8 +10,11 @@ values into vector code. One body serves both types; what differs stands in one 
 from __future__ import annotations
 
 import math
-from typing import Any, Final, NamedTuple
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any, Final
 
+import numba
 import numpy as np
 from llvmlite import ir
 from numba import typeof, types
@@ -20,60 +23,18 @@ from numba.extending import intrinsic
 from fastbp.kernels import jit
 
 
-class _Table(NamedTuple):
-    """The constants of a float type whose mantissa has m bits and whose exponent has a bias.
+def _table(f: Any, i: Any, **own: Any) -> Any:
+    """A named tuple of what the functions need to know of a float type.
 
-    Floats are of that type, as a bare Python one would turn float32 arithmetic into float64.
+    `f` is that type, `i` the integer type of its width and `own` what each type states itself.
+    Floats are of type `f`, as a bare Python one would turn float32 arithmetic into float64.
     """
-
-    zero: Any
-    half: Any
-    one: Any
-    inf: Any
-    nan: Any
-    smallest_normal: Any
-    two_m1: Any  # 2**(m+1)
-    eps: Any  # 2**-(m+1)
-    log2e: Any
-    ln2: Any
-    ln2_hi: Any  # ln2 = hi + lo; hi has so few bits that n * hi is exact for every exponent n
-    ln2_lo: Any
-    # Adding one of these, 1.5 * 2**m + a bias, rounds n to an integer and leaves n + that bias in
-    # the low bits: the bias of the exponent, twice that, and that of n - (m + 1).
-    round_n: Any
-    round_2n: Any
-    round_n_eps: Any
-    exponent_bias: Any  # 2**m + the exponent's bias
-    exponent_bias_scaled: Any  # the same for an argument multiplied by 2**(m+1)
-    m: int
-    bits_one: int
-    bits_two: int
-    bits_3_4: int
-    bits_2m: int  # of 2**m
-    sign: int
-    not_sign: int
-    mantissa: int
-    exponent: int  # of an exponent moved down to bit 0
-    exp_min: Any  # e**x is 0 from there down
-    exp_max: Any  # e**x is Inf from there up
-    no_effect: Any  # 1 + e**x is 1 from there down
-    erf_split: Any
-    erf_one: Any  # erf(x) is 1 from there up
-    # Minimax polynomials, highest power first
-    exp: Any  # (e**r - 1 - r) / r**2 in r, |r| <= ln2 / 2
-    log1p: Any  # (log(1 + f) - f) / f**2 in f, −1/4 <= f <= 1/2
-    erf_small: Any  # erf(x) / x - 1 in x**2, up to erf_split
-    erf_large: Any  # -log(1 - erf(x)) / x - 1 in x, from there to erf_one
-
-
-def _table(f: Any, i: Any, **own: Any) -> _Table:
-    """The table of float type `f` with integers `i` of its width; `own` are numbers of that type."""
     info = np.finfo(f)
-    m, bias = info.nmant, info.maxexp - 1
-    bits = {
-        name: int(f(value).view(i))
-        for name, value in {"one": 1, "two": 2, "3_4": 0.75, "2m": 2.0**m}.items()
-    }
+    m, bias = info.nmant, info.maxexp - 1  # bits in the mantissa; the exponent's bias
+
+    def bits(x: float) -> int:
+        return int(f(x).view(i))
+
     floats = {
         "zero": 0,
         "half": 0.5,
@@ -85,26 +46,42 @@ def _table(f: Any, i: Any, **own: Any) -> _Table:
         "eps": 2.0 ** -(m + 1),
         "log2e": 1 / math.log(2),
         "ln2": math.log(2),
+        # Adding one of these rounds n to an integer and leaves it in the low bits, plus the
+        # exponent's bias; plus twice that; plus that and less m + 1
         "round_n": 1.5 * 2.0**m + bias,
         "round_2n": 1.5 * 2.0**m + 2 * bias,
         "round_n_eps": 1.5 * 2.0**m + bias - (m + 1),
-        "exponent_bias": 2.0**m + bias,
-        "exponent_bias_scaled": 2.0**m + bias + m + 1,
+        # A biased exponent in the low bits of 2**m less one of these is n; or n, had the argument
+        # not been multiplied by 2**(m+1)
+        "bias": 2.0**m + bias,
+        "bias_m1": 2.0**m + bias + (m + 1),
     }
-    return _Table(
-        m=m,
-        sign=int(np.iinfo(i).min),
-        not_sign=int(np.iinfo(i).max),
-        mantissa=(1 << m) - 1,
-        exponent=2 * bias + 1,
-        **{f"bits_{name}": value for name, value in bits.items()},
-        **{name: f(value) for name, value in floats.items()},
-        **{k: tuple(map(f, v[::-1])) if isinstance(v, tuple) else f(v) for k, v in own.items()},
-    )
+    integers = {
+        "m": m,
+        "sign": int(np.iinfo(i).min),
+        "not_sign": int(np.iinfo(i).max),
+        "mantissa": (1 << m) - 1,
+        "exponent": 2 * bias + 1,  # moved down to bit 0
+        "bits_one": bits(1),
+        "bits_two": bits(2),
+        "bits_3_4": bits(0.75),
+        "bits_2m": bits(2.0**m),
+    }
+    own = {k: tuple(map(f, v[::-1])) if isinstance(v, tuple) else f(v) for k, v in own.items()}
+    fields = integers | {k: f(v) for k, v in floats.items()} | own
+    return namedtuple("Table", fields)(**fields)  # type: ignore[misc]
 
 
-# The polynomials are from a Remez exchange on the relative error of the result, the leading
-# coefficients rounded one at a time and the others fitted anew. Lowest power first.
+# ln2_hi + ln2_lo is ln2; hi has so few bits that n * hi is exact for every exponent n.
+# e**x is 0 from exp_min down and Inf from exp_max up; 1 + e**x is 1 from no_effect down; erf(x) is
+# 1 from erf_one up, and has one polynomial up to erf_split and another one from there.
+#
+# The polynomials, lowest power first, are from a Remez exchange on the relative error of the
+# function's result, the leading coefficients rounded one at a time and the others fitted anew:
+#   exp        (e**r - 1 - r) / r**2 in r, |r| <= ln2 / 2
+#   log1p      (log(1 + f) - f) / f**2 in f, -1/4 <= f <= 1/2
+#   erf_small  erf(x) / x - 1 in x**2
+#   erf_large  -log(1 - erf(x)) / x - 1 in x
 _TABLES: Final = {
     types.float32: _table(
         np.float32,
@@ -156,8 +133,13 @@ _TABLES: Final = {
 }  # fmt: skip
 
 
+def _inlined(function: Callable[..., Any]) -> Any:
+    """A kernel that is inlined whatever its size: a call in a loop would stop its vectorisation."""
+    return numba.jit(**jit.kernel(function).targetoptions, forceinline=True)(function)
+
+
 @intrinsic
-def _constants(typingctx, x):  # type: ignore[no-untyped-def]
+def _constants(typingctx, x):
     """The table of `x`'s type."""
     if x not in _TABLES:
         return None
@@ -171,7 +153,7 @@ def _constants(typingctx, x):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _bits(typingctx, x):  # type: ignore[no-untyped-def]
+def _bits(typingctx, x):
     """The bit pattern of a float as an int64 (LLVM narrows what is done with a float32's)."""
 
     def codegen(context, builder, sig, args):
@@ -182,7 +164,7 @@ def _bits(typingctx, x):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _from_bits(typingctx, bits, like):  # type: ignore[no-untyped-def]
+def _from_bits(typingctx, bits, like):
     """The float of `like`'s type that has these bits, the lower half of them for a float32."""
 
     def codegen(context, builder, sig, args):
@@ -193,7 +175,7 @@ def _from_bits(typingctx, bits, like):  # type: ignore[no-untyped-def]
 
 
 @intrinsic
-def _horner(typingctx, x, coefficients):  # type: ignore[no-untyped-def]
+def _horner(typingctx, x, coefficients):
     """The polynomial in `x` by Horner's scheme, highest power first, in FMAs where there are."""
 
     def codegen(context, builder, sig, args):
@@ -207,15 +189,18 @@ def _horner(typingctx, x, coefficients):  # type: ignore[no-untyped-def]
     return x(x, coefficients), codegen
 
 
-@jit.kernel
+@_inlined
 def _copysign(magnitude, sign):
     """A value >= 0, or that has the other's sign already, with the sign of the other."""
     return _from_bits(_bits(magnitude) | (_bits(sign) & _constants(sign).sign), sign)
 
 
-@jit.kernel
+@_inlined
 def _exp_parts(x, rounder):
-    """x = n ln2 + r, n the nearest integer: (bits that end in n + the rounder's bias, r, (e**r − 1 − r) / r)."""
+    """x = n ln2 + r with n an integer: (bits that end in n + a bias, r, q) with e**r = 1 + r + r q.
+
+    `rounder` is the table's for that bias.
+    """
     k = _constants(x)
     shifted = x * k.log2e + rounder
     n = shifted - rounder
@@ -223,7 +208,7 @@ def _exp_parts(x, rounder):
     return _bits(shifted), r, r * _horner(r, k.exp)
 
 
-@jit.kernel
+@_inlined
 def exp(x):
     """e**x."""
     k = _constants(x)
@@ -235,9 +220,9 @@ def exp(x):
     return ((q + k.one) * r + k.one) * _from_bits(half << k.m, x) * _from_bits((n - half) << k.m, x)
 
 
-@jit.kernel
+@_inlined
 def sigmoid(x):
-    """1 / (1 + e**−x), as eps / (eps + eps e**−x): that does not overflow before the result is 0."""
+    """1 / (1 + e**−x), as eps / (eps + eps e**−x): no overflow before the result is 0."""
     k = _constants(x)
     y = -x
     y = -k.exp_min if -k.exp_min < y else y
@@ -250,7 +235,7 @@ def sigmoid(x):
     return k.eps / ((s * (r * q + r) + small) + large)
 
 
-@jit.kernel
+@_inlined
 def tanh(x):
     """−(e**y − 1) / (e**y + 1) with y = −2|x|, and the sign of x."""
     k = _constants(x)
@@ -267,7 +252,7 @@ def tanh(x):
     return _copysign((k.one - s - s * p) / (s * p + (s + k.one)), x)
 
 
-@jit.kernel
+@_inlined
 def _log_sum(f, n):
     """log(1 + f) + n ln2."""
     k = _constants(f)
@@ -275,7 +260,7 @@ def _log_sum(f, n):
     return n * k.ln2_hi + (f + y)
 
 
-@jit.kernel
+@_inlined
 def _log_ends(y, x, zero):
     """`y`, a logarithm of `x` - `zero`, mended where that is 0, negative, Inf or NaN."""
     k = _constants(x)
@@ -284,13 +269,13 @@ def _log_ends(y, x, zero):
     return y if x < k.inf else x
 
 
-@jit.kernel
+@_inlined
 def log(x):
     """The natural logarithm; −Inf at 0, NaN below."""
     k = _constants(x)
     denormal = x < k.smallest_normal
     y = x * k.two_m1 if denormal else x
-    bias = k.exponent_bias_scaled if denormal else k.exponent_bias
+    bias = k.bias_m1 if denormal else k.bias
     # y = 2**n (1 + f), −1/4 <= f < 1/2
     moved = _bits(y) + (k.bits_one - k.bits_3_4)
     n = _from_bits(((moved >> k.m) & k.exponent) | k.bits_2m, x) - bias
@@ -298,7 +283,7 @@ def log(x):
     return _log_ends(_log_sum(f, n), x, k.zero)
 
 
-@jit.kernel
+@_inlined
 def log1p(x):
     """log(1 + x); −Inf at −1, NaN below."""
     k = _constants(x)
@@ -306,13 +291,13 @@ def log1p(x):
     moved = _bits(k.one + x) + (k.bits_one - k.bits_3_4)
     biased = (moved >> k.m) & k.exponent
     shift = (biased << k.m) - k.bits_one
-    n = _from_bits(biased | k.bits_2m, x) - k.exponent_bias
+    n = _from_bits(biased | k.bits_2m, x) - k.bias
     # 2 * 2**−n, as the greatest n makes −Inf of the bits of 2**−n
     f = _from_bits(_bits(x) - shift, x) + (k.half * _from_bits(k.bits_two - shift, x) - k.one)
     return _copysign(_log_ends(_log_sum(f, n), x, -k.one), x)
 
 
-@jit.kernel
+@_inlined
 def softplus(x):
     """log(1 + e**x), as max(x, 0) + log(1 + e**−|x|)."""
     k = _constants(x)
@@ -324,7 +309,7 @@ def softplus(x):
     return y + (x if x > k.zero else k.zero)
 
 
-@jit.kernel
+@_inlined
 def erf(x):
     """The error function, 2/sqrt(π) times the integral of e**−t² from 0 to x."""
     k = _constants(x)
