@@ -12,6 +12,7 @@ from fastbp.model_file import ModelFileError
 from fastbp.network import Network
 from fastbp.optimizers import SGD, Adam, Optimizer
 from fastbp.trainer import DivergenceError, Trainer
+from fastbp.warm import warmup
 
 __version__ = "0.1.0"
 
@@ -32,4 +33,5 @@ __all__ = [
     "Progress",
     "Trainer",
     "__version__",
+    "warmup",
 ]

@@ -12,8 +12,9 @@ from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates import HYPER_SIZE, OWN, STATE
 from fastbp.losses import Loss
-from fastbp.network import Network, Threads
+from fastbp.network import Network
 from fastbp.optimizers import Optimizer
+from fastbp.prediction import Threads
 from fastbp.program import Plan, Program, aligned_zeros
 from fastbp.team import Team, resolve_threads
 
@@ -51,6 +52,13 @@ class Engine:
         self.hyper[STATE : STATE + len(self._update.state)] = self._update.state
         self.rates: NDArray[np.float64] = aligned_zeros(1, np.float64)
         self.rates[0] = optimizer.learning_rate
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of slots and programs."""
+        own = [*self.slots, self.hyper, self.rates]
+        programs = sum(program.nbytes for _, program in self._programs.values())
+        return programs + sum(buffer.nbytes for buffer in own)
 
     def run(self, program: Program, first: int, last: int) -> int:
         """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""

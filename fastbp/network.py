@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import inputs, model_file, panels
+from fastbp import model_file, panels
 from fastbp.checks import choice, integer
 from fastbp.dense import MOST_UNITS, Dense
 from fastbp.initializers import INITIALIZERS, auto
-from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels.jit import DTYPES
-from fastbp.program import Plan, Program, aligned_zeros, update_units
-from fastbp.sharing import SharedParameters
-from fastbp.team import Team, resolve_threads
+from fastbp.prediction import Prediction
+from fastbp.program import aligned_zeros, update_units
 
 Array = NDArray[Any]
-Threads = int | Literal["auto"]
 
 _BIAS: dict[bool | str, int] = {
     True: lay.BIAS_PER_UNIT,
@@ -32,7 +28,7 @@ _BIAS: dict[bool | str, int] = {
 }
 
 
-class Network(SharedParameters):
+class Network(Prediction):
     """A feed-forward network: its architecture and its parameters.
 
     Parameters
@@ -92,7 +88,7 @@ class Network(SharedParameters):
         self._parameters: Array = aligned_zeros(self._layout.size, self.dtype)
         self._units = update_units(self._layout)
         self._init_sharing()
-        self._predictors: list[Program] = []
+        self._init_prediction()
         panels.write(self, self._parameters, self._initial_weights())
 
     @property
@@ -144,104 +140,6 @@ class Network(SharedParameters):
         with self._writing():
             panels.write(self, self._parameters, checked)
         self._publish()
-
-    # -- prediction --------------------------------------------------------------------------------
-
-    def predict(
-        self, X: ArrayLike, *, out: Array | None = None, n_threads: Threads = "auto"
-    ) -> Array:
-        """The network's outputs.
-
-        Parameters
-        ----------
-        X : array_like
-            Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
-        out : ndarray or None
-            (n, n_outputs), C-contiguous, of the network's dtype: where to write.
-        n_threads : int or "auto"
-            The most threads to use.
-
-        Returns
-        -------
-        ndarray
-            (n, n_outputs), `out` if given.
-
-        Raises
-        ------
-        TypeError, ValueError
-            X or `out` is of a wrong kind, shape or dtype, or holds a NaN or an infinity.
-        """
-        source = inputs.features(X, self.n_inputs, self.dtype)
-        shape = (source.n, self.layers[-1].units)
-        if out is None:
-            out = np.empty(shape, self.dtype)
-        else:
-            _check_out(out, shape, self.dtype)
-        with self._predictor(source.n, n_threads) as program:
-            program.set_samples(source)
-            entry = kernels.predict.compiled(self.dtype)
-            address, target = program.address, out.ctypes.data
-            with self._reading() as parameters:
-                program.set_parameters(parameters)
-                status = Team.run(
-                    program.threads, lambda thread: entry(0.0, address, target, thread)
-                )
-        self._check_read(status)
-        return out
-
-    def predict_classes(self, X: ArrayLike, *, n_threads: Threads = "auto") -> NDArray[np.int64]:
-        """The class of each sample: the id of its largest output.
-
-        A single output is a probability of class 1, or a score about 0 where its activation is
-        linear or tanh: class 1 where it is above 0.5, or 0.
-
-        Parameters
-        ----------
-        X, n_threads
-            As for `predict`.
-
-        Returns
-        -------
-        ndarray of int64
-            (n,)
-        """
-        p = self.predict(X, n_threads=n_threads)
-        if p.shape[1] > 1:
-            return np.asarray(p.argmax(axis=1), dtype=np.int64)
-        middle = 0.0 if self.layers[-1].activation in ("linear", "tanh") else 0.5
-        return np.asarray(p[:, 0] > middle, dtype=np.int64)
-
-    def activations(self, X: ArrayLike) -> list[Array]:
-        """Every layer's outputs, and the logits of the last.
-
-        Parameters
-        ----------
-        X : array_like
-            As for `predict`.
-
-        Returns
-        -------
-        list of ndarray
-            One (n, units) a layer, then the output layer's weighted sums, (n, n_outputs).
-        """
-        source = inputs.features(X, self.n_inputs, self.dtype)
-        widths = [layer.units for layer in self.layers]
-        results = [np.empty((source.n, units), self.dtype) for units in [*widths, widths[-1]]]
-        with self._predictor(source.n, 1) as program, self._reading() as parameters:
-            program.set_samples(source)
-            program.set_parameters(parameters)
-            entry = kernels.forward_rows.compiled(self.dtype)
-            for first in range(0, source.n, program.plan.rows):
-                rows = min(program.plan.rows, source.n - first)
-                self._check_read(entry(0.0, program.address, first, rows))
-                for result, block in zip(results, program.blocks(rows), strict=True):
-                    result[first : first + rows] = block
-        return results
-
-    def _check_read(self, status: int) -> None:
-        """Memory maps are checked as they are read."""
-        if status != lay.OK:
-            raise ValueError(f"X (a memory map) holds a value that is not finite in {self.dtype}")
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -308,27 +206,6 @@ class Network(SharedParameters):
         )
         return "\n".join([head, *lines])
 
-    @contextmanager
-    def _predictor(self, n: int, n_threads: Threads) -> Iterator[Program]:
-        """A program for prediction that no other thread uses, kept for the next time."""
-        layout = self._layout
-        flops = 2.0 * sum(layer.n_in * layer.n_out for layer in layout.layers) * n
-        threads = resolve_threads(n_threads, flops)
-        block = Plan.block_of(layout, n)
-        program = None
-        try:
-            program = self._predictors.pop()
-            if program.threads != threads or program.plan.block < block:
-                program = None
-        except IndexError:
-            pass
-        if program is None:
-            program = Program(self, Plan(0, block, block * threads), threads, training=False)
-        try:
-            yield program
-        finally:
-            self._predictors.append(program)
-
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what makes the network, without locks and scratch."""
         return {
@@ -368,13 +245,3 @@ def _checked_layers(layers: Sequence[Dense]) -> list[Dense]:
         if not isinstance(layer, Dense):
             raise TypeError(f"layers[{index}] must be a fastbp.Dense, got {type(layer).__name__}")
     return list(layers)
-
-
-def _check_out(out: Array, shape: tuple[int, int], dtype: str) -> None:
-    takes = f"out must be a writable C-contiguous {dtype} array of shape {shape}"
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"{takes}, got {type(out).__name__}")
-    if out.shape != shape or out.dtype != np.dtype(dtype) or not out.flags.c_contiguous:
-        raise ValueError(f"{takes}, got {out.dtype} {out.shape}, strides {out.strides}")
-    if not out.flags.writeable:
-        raise ValueError(f"{takes}, got a read-only one")

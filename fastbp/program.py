@@ -22,7 +22,7 @@ from fastbp.kernels.threads import BARRIER_SIZE, yield_address
 
 if TYPE_CHECKING:
     from fastbp.inputs import Source
-    from fastbp.network import Network
+    from fastbp.prediction import Prediction
 
 Int64s = NDArray[np.int64]
 
@@ -97,7 +97,7 @@ class Program:
         Whether deltas, targets and gradients need room.
     """
 
-    def __init__(self, network: Network, plan: Plan, threads: int, *, training: bool) -> None:
+    def __init__(self, network: Prediction, plan: Plan, threads: int, *, training: bool) -> None:
         layout = network._layout
         self.plan, self.threads, self.training = plan, threads, training
         self.layout = layout
@@ -105,6 +105,8 @@ class Program:
         self._keep: list[Any] = []
         n_layers, rows = len(layout.layers), plan.rows
         self.table: Int64s = aligned_zeros(lay.HEADER + n_layers * lay.RECORD, np.int64)
+        self.address = int(self.table.ctypes.data)  # of the table: what a kernel is handed
+        self.cells = memoryview(self.table.data)  # the same, quicker for single values
         t = self.table
         first, last = layout.layers[0], layout.layers[-1]
         t[lay.N_LAYERS], t[lay.N_INPUTS], t[lay.N_OUTPUTS] = n_layers, first.n_in, last.n_out
@@ -169,9 +171,9 @@ class Program:
         t[lay.STOP_ON_NONFINITE] = 1
 
     @property
-    def address(self) -> int:
-        """Of the table: what a kernel is handed."""
-        return int(self.table.ctypes.data)
+    def nbytes(self) -> int:
+        """Bytes of the table and its buffers."""
+        return int(self.table.nbytes) + sum(int(buffer.nbytes) for buffer in self._keep)
 
     def set_parameters(self, parameters: NDArray[Any]) -> None:
         """Work on that parameter buffer."""

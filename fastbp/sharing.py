@@ -18,33 +18,48 @@ class SharedParameters:
     _parameters: Array
 
     def _init_sharing(self) -> None:
+        self._parameters_address = int(self._parameters.ctypes.data)
         self._write_lock = threading.Lock()  # held while the parameters are being changed
         self._mutex = threading.Lock()  # guards the next three
         self._readers = 0
         self._snapshot: Array | None = None  # what others see while a fit changes the parameters
         self._snapshot_readers = 0
 
-    @contextmanager
-    def _reading(self) -> Iterator[Array]:
-        """Parameters that nobody changes meanwhile: the live ones, or a fit's last snapshot."""
+    def _begin_reading(self) -> Array:
+        """Parameters that nobody changes until `_end_reading`.
+
+        The live ones, or a fit's last snapshot.
+        """
         with self._mutex:
             snapshot = self._snapshot
             if snapshot is not None:
                 self._snapshot_readers += 1
-            else:
+                return snapshot
+            if self._readers == 0:
+                self._write_lock.acquire()
+            self._readers += 1
+            return self._parameters
+
+    def _end_reading(self, parameters: Array) -> None:
+        with self._mutex:
+            if parameters is self._parameters:
+                self._readers -= 1
                 if self._readers == 0:
-                    self._write_lock.acquire()
-                self._readers += 1
+                    self._write_lock.release()
+            elif parameters is self._snapshot:
+                self._snapshot_readers -= 1
+
+    @contextmanager
+    def _reading(self) -> Iterator[Array]:
+        parameters = self._begin_reading()
         try:
-            yield self._parameters if snapshot is None else snapshot
+            yield parameters
         finally:
-            with self._mutex:
-                if snapshot is None:
-                    self._readers -= 1
-                    if self._readers == 0:
-                        self._write_lock.release()
-                elif snapshot is self._snapshot:
-                    self._snapshot_readers -= 1
+            self._end_reading(parameters)
+
+    def _address_of(self, parameters: Array) -> int:
+        live = parameters is self._parameters
+        return self._parameters_address if live else int(parameters.ctypes.data)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

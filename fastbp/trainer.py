@@ -19,7 +19,8 @@ from fastbp.checks import choice, integer, real
 from fastbp.engine import Engine
 from fastbp.history import History, Progress
 from fastbp.kernels import layout as lay
-from fastbp.network import Network, Threads
+from fastbp.network import Network
+from fastbp.prediction import Threads
 from fastbp.program import Program
 from fastbp.split import validation_split as split_off
 from fastbp.team import check_threads
@@ -120,6 +121,11 @@ class Trainer:
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         self._engine.rates[0] = real("learning_rate", value, low=0.0)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the trainer holds: optimizer slots and workspace."""
+        return self._engine.nbytes
 
     # -- training ----------------------------------------------------------------------------------
 

@@ -24,9 +24,8 @@ def from_half(h):
     if magnitude >= np.int32(0x7C00) << np.int32(13):  # Inf and NaN
         return np.int32(sign | magnitude | np.int32(0x7F800000)).view(np.float32)
     # The exponents' biases differ by 112; the product makes denormals right as well.
-    return np.int32(
-        sign | np.int32((np.int32(magnitude).view(np.float32) * _TWO_112).view(np.int32))
-    ).view(np.float32)
+    scaled = np.float32(np.int32(magnitude).view(np.float32) * _TWO_112)
+    return np.int32(sign | scaled.view(np.int32)).view(np.float32)
 
 
 _TWO_112 = np.float32(2.0**112)

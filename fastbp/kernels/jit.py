@@ -40,6 +40,10 @@ def reduction(function: Callable[..., Any]) -> Any:
 DTYPES = {"float32": types.float32, "float64": types.float64}
 
 
+#: all entries and doorways, in the order in which their modules were imported
+PARTS: list[Entry | Doorway] = []
+
+
 class Entry:
     """A kernel that Python calls: its first argument is a float that only selects the dtype.
 
@@ -50,17 +54,25 @@ class Entry:
     def __init__(self, function: Callable[..., int]) -> None:
         self.dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(function)
         self.dispatcher._cache = cache.for_function(function)
+        self._entry_points: dict[str, Callable[..., int]] = {}
         self._n_arguments = function.__code__.co_argcount - 1
+        self.name = function.__name__
+        PARTS.append(self)
+
+    def compile(self, dtype: str) -> None:
+        """Compile for `dtype`, or load from the cache, if that has not been done."""
+        self.compiled(dtype)
 
     def compiled(self, dtype: str) -> Callable[..., int]:
         """The machine code for `dtype`, ``f(0.0, *int64s) -> int64``; compiles at first use."""
-        signature = (DTYPES[dtype],) + (types.int64,) * self._n_arguments
-        overload = self.dispatcher.overloads.get(signature)
-        if overload is None:
+        entry_point = self._entry_points.get(dtype)
+        if entry_point is None:
+            signature = (DTYPES[dtype],) + (types.int64,) * self._n_arguments
             with cache.compile_lock():
                 self.dispatcher.compile(signature)
-            overload = self.dispatcher.overloads[signature]
-        return overload.entry_point  # type: ignore[no-any-return]
+            entry_point = self.dispatcher.overloads[signature].entry_point
+            self._entry_points[dtype] = entry_point
+        return entry_point
 
 
 entry = Entry
@@ -77,6 +89,12 @@ class Doorway:
         self._signature = signature
         self._options = {**_FLAGS, "fastmath": ELEMENTWISE}
         self._compiled: dict[str, Any] = {}
+        self.name = function.__name__
+        PARTS.append(self)
+
+    def compile(self, dtype: str) -> None:
+        """Compile for `dtype`, or load from the cache, if that has not been done."""
+        self.address(dtype)
 
     def address(self, dtype: str) -> int:
         """The address of the machine code for `dtype`; compiles at first use."""

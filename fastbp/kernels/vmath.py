@@ -241,8 +241,7 @@ def tanh(x):
     k = _constants(x)
     # A rational function of x (degrees 9/8) instead is 10 % faster, but leaves [-1, 1] by its
     # rounding errors.
-    y = _from_bits(_bits(x) | k.sign, x)
-    y = y + y
+    y = _from_bits(_bits(x + x) | k.sign, x)
     y = k.no_effect if k.no_effect > y else y
     shifted = y * k.log2e + k.round_n
     n = shifted - k.round_n

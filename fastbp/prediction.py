@@ -1,0 +1,209 @@
+"""Running samples forward through a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import inputs
+from fastbp.dense import Dense
+from fastbp.kernels import epoch as kernels
+from fastbp.kernels import layout as lay
+from fastbp.program import Plan, Program
+from fastbp.sharing import SharedParameters
+from fastbp.team import Team, check_threads, resolve_threads
+
+Array = NDArray[Any]
+Threads: TypeAlias = "int | Literal['auto']"
+# At most so many rows of the network's own dtype take the short way through `predict`.
+_FEW_ROWS = 16
+
+
+class Prediction(SharedParameters):
+    """The part of `Network` that predicts."""
+
+    n_inputs: int
+    layers: tuple[Dense, ...]
+    dtype: str
+    _layout: lay.NetworkLayout
+
+    def _init_prediction(self) -> None:
+        self._predictors: list[Program] = []
+        self._few_predictors: list[Program] = []  # set up for a few contiguous rows
+        self._native = np.dtype(self.dtype)
+
+    def predict(
+        self, X: ArrayLike, *, out: Array | None = None, n_threads: Threads = "auto"
+    ) -> Array:
+        """The network's outputs.
+
+        Parameters
+        ----------
+        X : array_like
+            Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
+        out : ndarray or None
+            (n, n_outputs), C-contiguous, of the network's dtype: where to write.
+        n_threads : int or "auto"
+            The most threads to use.
+
+        Returns
+        -------
+        ndarray
+            (n, n_outputs), `out` if given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            X or `out` is of a wrong kind, shape or dtype, or holds a NaN or an infinity.
+        """
+        if (
+            type(X) is np.ndarray
+            and X.dtype == self._native
+            and X.ndim == 2
+            and 0 < X.shape[0] <= _FEW_ROWS
+            and X.shape[1] == self.n_inputs
+            and X.flags.c_contiguous
+            and X.flags.aligned
+        ):
+            return self._predict_few(X, out, n_threads)
+        source = inputs.features(X, self.n_inputs, self.dtype)
+        shape = (source.n, self.layers[-1].units)
+        if out is None:
+            out = np.empty(shape, self.dtype)
+        else:
+            _check_out(out, shape, self.dtype)
+        with self._predictor(source.n, n_threads) as program:
+            program.set_samples(source)
+            entry = kernels.predict.compiled(self.dtype)
+            address, target = program.address, out.ctypes.data
+            with self._reading() as parameters:
+                program.set_parameters(parameters)
+                status = Team.run(
+                    program.threads, lambda thread: entry(0.0, address, target, thread)
+                )
+        self._check_read(status)
+        return out
+
+    def _predict_few(self, X: Array, out: Array | None, n_threads: Threads) -> Array:
+        """`predict` without its general machinery, which takes longer than a small network."""
+        if n_threads != "auto":
+            check_threads(n_threads)
+        n = X.shape[0]
+        shape = (n, self.layers[-1].units)
+        if out is None:
+            out = np.empty(shape, self._native)
+        else:
+            _check_out(out, shape, self.dtype)
+        try:
+            program = self._few_predictors.pop()
+        except IndexError:
+            program = Program(self, Plan(0, _FEW_ROWS, _FEW_ROWS), 1, training=False)
+            program.set_samples(inputs.features(np.zeros_like(X), self.n_inputs, self.dtype))
+            program.table[lay.LAZY] = 1  # the kernel checks the rows as it reads them
+        cells = program.cells
+        cells[lay.X], cells[lay.N] = X.ctypes.data, n
+        entry = kernels.predict.compiled(self.dtype)
+        live = self._begin_reading()
+        try:
+            cells[lay.PARAMS] = self._address_of(live)
+            status = entry(0.0, program.address, out.ctypes.data, 0)
+        finally:
+            self._end_reading(live)
+            self._few_predictors.append(program)
+        if status != lay.OK:
+            raise ValueError(f"X holds a NaN or an infinity, row and feature: {_first_bad(X)}")
+        return out
+
+    def predict_classes(self, X: ArrayLike, *, n_threads: Threads = "auto") -> NDArray[np.int64]:
+        """The class of each sample: the id of its largest output.
+
+        A single output is a probability of class 1, or a score about 0 where its activation is
+        linear or tanh: class 1 where it is above 0.5, or 0.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of int64
+            (n,)
+        """
+        p = self.predict(X, n_threads=n_threads)
+        if p.shape[1] > 1:
+            return np.asarray(p.argmax(axis=1), dtype=np.int64)
+        middle = 0.0 if self.layers[-1].activation in ("linear", "tanh") else 0.5
+        return np.asarray(p[:, 0] > middle, dtype=np.int64)
+
+    def activations(self, X: ArrayLike) -> list[Array]:
+        """Every layer's outputs, and the logits of the last.
+
+        Parameters
+        ----------
+        X : array_like
+            As for `predict`.
+
+        Returns
+        -------
+        list of ndarray
+            One (n, units) a layer, then the output layer's weighted sums, (n, n_outputs).
+        """
+        source = inputs.features(X, self.n_inputs, self.dtype)
+        widths = [layer.units for layer in self.layers]
+        results = [np.empty((source.n, units), self.dtype) for units in [*widths, widths[-1]]]
+        with self._predictor(source.n, 1) as program, self._reading() as parameters:
+            program.set_samples(source)
+            program.set_parameters(parameters)
+            entry = kernels.forward_rows.compiled(self.dtype)
+            for first in range(0, source.n, program.plan.rows):
+                rows = min(program.plan.rows, source.n - first)
+                self._check_read(entry(0.0, program.address, first, rows))
+                for result, block in zip(results, program.blocks(rows), strict=True):
+                    result[first : first + rows] = block
+        return results
+
+    def _check_read(self, status: int) -> None:
+        """Memory maps are checked as they are read."""
+        if status != lay.OK:
+            raise ValueError(f"X (a memory map) holds a value that is not finite in {self.dtype}")
+
+    @contextmanager
+    def _predictor(self, n: int, n_threads: Threads) -> Iterator[Program]:
+        """A program for prediction that no other thread uses, kept for the next time."""
+        layout = self._layout
+        flops = 2.0 * sum(layer.n_in * layer.n_out for layer in layout.layers) * n
+        threads = resolve_threads(n_threads, flops)
+        block = Plan.block_of(layout, n)
+        program = None
+        try:
+            program = self._predictors.pop()
+            if program.threads != threads or program.plan.block < block:
+                program = None
+        except IndexError:
+            pass
+        if program is None:
+            program = Program(self, Plan(0, block, block * threads), threads, training=False)
+        try:
+            yield program
+        finally:
+            self._predictors.append(program)
+
+
+def _check_out(out: Array, shape: tuple[int, int], dtype: str) -> None:
+    takes = f"out must be a writable C-contiguous {dtype} array of shape {shape}"
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"{takes}, got {type(out).__name__}")
+    if out.shape != shape or out.dtype != np.dtype(dtype) or not out.flags.c_contiguous:
+        raise ValueError(f"{takes}, got {out.dtype} {out.shape}, strides {out.strides}")
+    if not out.flags.writeable:
+        raise ValueError(f"{takes}, got a read-only one")
+
+
+def _first_bad(X: Array) -> tuple[int, int]:
+    row, feature = np.argwhere(~np.isfinite(X))[0]
+    return int(row), int(feature)
