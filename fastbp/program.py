@@ -161,7 +161,9 @@ class Program:
         if training:
             self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + rows] = 1.0
             self._buffer(lay.ROW_LOSS, rows, np.float64)
-        self._buffer(lay.INDEX, rows, np.int64)
+        t[lay.WINDOW] = max(rows, lay.LEAST_WINDOW)
+        window = lay.WINDOW_HEAD + int(t[lay.WINDOW])
+        self._index = self._buffer(lay.INDEX, threads * window, np.int64).reshape(threads, window)
         self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
         self.results = self._buffer(lay.RESULTS, lay.R_STATUS + threads, np.float64)
         t[lay.THREADS], t[lay.YIELD] = threads, yield_address()
@@ -219,6 +221,7 @@ class Program:
         t[lay.SHUFFLE] = shuffle_seed is not None
         t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
         t[lay.SPLIT_BITS] = split_bits(X.n)
+        self._index[:, : lay.WINDOW_HEAD] = 0  # no positions are kept of other samples
         if self.training and weights is None:
             start = t[lay.WEIGHTS]
             self.workspace[start : start + self.plan.rows] = 1.0

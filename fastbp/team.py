@@ -30,9 +30,8 @@ def check_threads(n_threads: object) -> None:
 def resolve_threads(n_threads: object, flops: float) -> int:
     """How many threads to use for so many operations at a time; `n_threads` is the most."""
     check_threads(n_threads)
-    if n_threads != "auto":
-        return int(n_threads)  # type: ignore[call-overload, no-any-return]
-    return max(1, min(cores(), int(flops / _FLOPS_PER_THREAD)))
+    most = cores() if n_threads == "auto" else int(n_threads)  # type: ignore[call-overload]
+    return max(1, min(most, int(flops / _FLOPS_PER_THREAD)))
 
 
 class _Worker:

@@ -101,7 +101,9 @@ def whole_batch(tag, t, b, start, rows, thread):
     threads = t[lay.THREADS]
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
     results, base = pointer(_DOUBLE, t[lay.RESULTS]), pointer(tag, t[lay.BASE])
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + first, first, last - first, 0))
+    status = call_read_rows(
+        t[lay.READ_ROWS], (tag, t, start + first, first, last - first, thread, 0)
+    )
     weight = float(rows)
     if t[lay.W_GATHER]:
         barrier(t)
@@ -145,7 +147,7 @@ def total_weight(tag, t, start, rows, thread):
     total, done = 0.0, 0
     while done < rows:
         count = min(t[lay.BLOCK], rows - done)
-        call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, 1))
+        call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread, 1))
         total += ordered_sum(weights, count)
         done += count
     return total
@@ -163,7 +165,7 @@ def slab(tag, t, which, start, rows, scale, thread):
     which_passes = lay.FORWARD_AND_LOSS if evaluate else lay.ALL_PASSES
     while done < last:
         count = min(t[lay.BLOCK], last - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, 0))
+        status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread, 0))
         if status != lay.OK:
             return status
         call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes))
@@ -252,7 +254,7 @@ def predict(tag, table, out, thread):
     done, end = share(n, threads, thread), share(n, threads, thread + 1)
     while done < end:
         count = min(t[lay.BLOCK], end - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, 0))
+        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread, 0))
         if status != lay.OK:
             return status
         call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD))
@@ -267,7 +269,7 @@ def predict(tag, table, out, thread):
 def forward_rows(tag, table, first, rows):
     """Samples `first` ... forward through all layers, left in the workspace's first rows."""
     t = pointer(_INT, table)
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0))
+    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0, 0))
     if status == lay.OK:
         call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD))
     return status

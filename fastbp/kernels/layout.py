@@ -42,7 +42,11 @@ MODE, THREADS, BARRIER, YIELD, LOSS, LOSS_PARAMETERS, FUSED_LOSS, RESULTS, STOP_
 )
 HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, UNITS, N_UNITS = range(55, 65)
 # Header: parts that every network shares, by address.
-TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE, MERGED = range(65, 74)
+TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE = range(65, 73)
+# Header: MERGED says that all parameters are updated at once; WINDOW is how many positions of the
+# epoch a thread looks up at a time, kept in INDEX behind WINDOW_HEAD values of bookkeeping.
+MERGED, WINDOW = 73, 74
+WINDOW_HEAD, LEAST_WINDOW = 8, 256
 HEADER = 80
 
 # A layer's record. IN and OUT are rows of activations, Z the sums where a derivative needs them.

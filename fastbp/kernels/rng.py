@@ -60,8 +60,10 @@ def indices(out, first, count, n, shuffle, seed, epoch, bits):
     key = mix(np.uint64(seed) ^ mix(np.uint64(epoch)))
     un, ubits = np.uint64(n), np.uint64(bits)
     a = (un + (np.uint64(1) << ubits) - np.uint64(1)) >> ubits
+    for i in range(count):  # without the walk, so that it vectorises
+        out[i] = np.int64(_rounds(np.uint64(first + i), key, a, ubits))
     for i in range(count):
-        x = _rounds(np.uint64(first + i), key, a, ubits)
+        x = np.uint64(out[i])
         while x >= un:
             x = _rounds(x, key, a, ubits)
         out[i] = np.int64(x)

@@ -17,8 +17,8 @@ _TABLE = types.CPointer(_I)
 
 
 def read_rows(t: Any) -> Any:
-    """``(tag, table, position, row, rows, weights_only) -> status``: see samples.py."""
-    return _I(t, _TABLE, _I, _I, _I, _I)
+    """``(tag, table, position, row, rows, thread, weights_only) -> status``: see samples.py."""
+    return _I(t, _TABLE, _I, _I, _I, _I, _I)
 
 
 def block(t: Any) -> Any:

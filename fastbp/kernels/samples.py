@@ -25,21 +25,32 @@ def read(t, which, out, index, rows, n, ld):
     return bad
 
 
+@jit.kernel
+def window(t, position, rows, thread):
+    """The samples at positions `position` ... of the epoch: `rows` of them, or more.
+
+    Each thread keeps those of its last WINDOW positions, since a few at a time cost several times
+    as much each as many do.
+    """
+    size = t[lay.WINDOW]
+    kept = at(pointer(_INT, t[lay.INDEX]), thread * (size + lay.WINDOW_HEAD))
+    index = at(kept, lay.WINDOW_HEAD)
+    first = kept[0]
+    if position < first or position + rows > kept[1] or kept[2] != t[lay.EPOCH]:
+        first, n = position, t[lay.N]
+        count = min(size, n - position)
+        indices(
+            index, first, count, n, t[lay.SHUFFLE], t[lay.SEED], t[lay.EPOCH], t[lay.SPLIT_BITS]
+        )
+        kept[0], kept[1], kept[2] = first, first + count, t[lay.EPOCH]
+    return at(index, position - first)
+
+
 @jit.doorway(roles.read_rows)
-def read_rows(tag, t, position, row, rows, weights_only):
+def read_rows(tag, t, position, row, rows, thread, weights_only):
     """Samples at `position` ... of the epoch into workspace rows `row` ...; a status."""
     base = pointer(tag, t[lay.BASE])
-    index = at(pointer(_INT, t[lay.INDEX]), row)
-    indices(
-        index,
-        position,
-        rows,
-        t[lay.N],
-        t[lay.SHUFFLE],
-        t[lay.SEED],
-        t[lay.EPOCH],
-        t[lay.SPLIT_BITS],
-    )
+    index = window(t, position, rows, thread)
     if t[lay.W_GATHER] and read(t, lay.W, at(base, t[lay.WEIGHTS] + row), index, rows, 1, 1):
         return lay.BAD_WEIGHT
     if weights_only:

@@ -115,7 +115,7 @@ def _call(result: Any, n: int):
 call_tiles = _call(types.void, 15)
 call_dots = _call(types.void, 9)
 call_transpose = _call(types.void, 6)
-call_read_rows = _call(types.int64, 6)
+call_read_rows = _call(types.int64, 7)
 call_block = _call(types.void, 5)
 call_units = _call(types.void, 6)
 call_gradients = _call(types.void, 6)

@@ -239,8 +239,8 @@ def sigmoid(x):
 def tanh(x):
     """−(e**y − 1) / (e**y + 1) with y = −2|x|, and the sign of x."""
     k = _constants(x)
-    # A rational function of x (degrees 9/8) instead is 10 % faster, but leaves [-1, 1] by its
-    # rounding errors.
+    # A rational function of x, of degrees 9 and 8, takes 0.25 ns where this takes 0.26, but
+    # rounding can carry it beyond 1, and 1 - tanh**2 below 0.
     y = _from_bits(_bits(x + x) | k.sign, x)
     y = k.no_effect if k.no_effect > y else y
     shifted = y * k.log2e + k.round_n
