@@ -1,0 +1,93 @@
+"""What the person at the terminal sees: the progress of a training, tables, plain lines."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from fastbp.history import Progress as State
+
+
+def say(line: str = "") -> None:
+    """Print a line of results, never wrapped."""
+    print(line)
+
+
+def note(line: str) -> None:
+    """Print a line that is about the results to stderr."""
+    print(line, file=sys.stderr)
+
+
+def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a title, never wrapped, and a table."""
+    say(title)
+    shown = Table()
+    for name in header:
+        shown.add_column(name, overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    # the user's words are no markup
+    Console(markup=False, highlight=False, emoji=False).print(shown)
+
+
+@contextmanager
+def progress() -> Iterator[Callable[[State], None]]:
+    """What to hand to `Trainer.fit`: a bar on a terminal, else some ten lines in all."""
+    console = Console()
+    if not console.is_terminal:
+        yield _line
+        return
+    columns = [
+        TextColumn("epoch {task.fields[epoch]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[figures]}"),
+    ]
+    with Progress(*columns, console=console, expand=True) as bar:
+        task = bar.add_task("", total=None, epoch="0", figures="starting")
+
+        def update(state: State) -> None:
+            bar.update(
+                task,
+                total=state.epochs * state.n_samples,
+                completed=state.epoch * state.n_samples + state.samples,
+                epoch=f"{state.epoch + 1}/{state.epochs}",
+                figures=_figures(state),
+            )
+
+        yield update
+
+
+def _line(state: State) -> None:
+    epoch = state.epoch + 1
+    if state.done_epoch and (epoch == state.epochs or epoch % math.ceil(state.epochs / 10) == 0):
+        print(f"epoch {epoch}/{state.epochs}  {_figures(state)}", flush=True)
+
+
+def _figures(state: State) -> str:
+    """Short enough to leave room for a bar in 80 columns."""
+    figures = [f"loss {state.loss:.3g}"]
+    if state.val_loss is not None:
+        figures.append(f"val {state.val_loss:.3g}")
+    figures.append(f"{_short(state.samples_per_second)} samples/s")
+    if state.seconds_left is not None:
+        figures.append(f"{_clock(state.seconds_left)} left")
+    return "  ".join(figures)
+
+
+def _short(number: float) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
