@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 import fastbp
-from fastbp.cli import display, scores, stored
+from fastbp.cli import display, machine, scores, stored
 from fastbp.cli.files import read_table, write_table
 from fastbp.cli.options import (
     Data,
@@ -35,6 +35,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Train multi-layer perceptrons on CSV and Parquet files.",
 )
+
+
+app.command()(machine.warmup)
+app.command()(machine.bench)
 
 
 def _version(asked: bool) -> None:
