@@ -6,9 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numba.extending import overload
 
 from fastbp.kernels import jit, roles
-from fastbp.kernels.simd import pointer, value
+from fastbp.kernels.simd import at as at_
+from fastbp.kernels.simd import pointer, prefetch, value
+from fastbp.kernels.tiles import copy_row
 
 
 @jit.kernel
@@ -28,7 +31,28 @@ def from_half(h):
     return np.int32(sign | scaled.view(np.int32)).view(np.float32)
 
 
+# Rows of shuffled samples are asked for so many rows before they are read.
+_AHEAD = 8
 _TWO_112 = np.float32(2.0**112)
+
+
+def contiguous(out, source, convert, n, ld):
+    """One row of `n` values side by side, zeros up to `ld`."""
+    raise NotImplementedError
+
+
+@overload(contiguous, jit_options=jit.INNER_OPTIONS)
+def _contiguous(out, source, convert, n, ld):
+    if out == source:
+        return lambda out, source, convert, n, ld: copy_row(out, source, n, ld)
+
+    def converted(out, source, convert, n, ld):
+        for j in range(n):
+            out[j] = value(out, convert(source[j]))
+        for j in range(n, ld):
+            out[j] = value(out, 0)
+
+    return converted
 
 
 def _reader(kind: str, tag: Any, convert: Any) -> tuple[jit.Doorway, jit.Doorway]:
@@ -40,11 +64,11 @@ def _reader(kind: str, tag: Any, convert: Any) -> tuple[jit.Doorway, jit.Doorway
         for r in range(rows):
             at = source + index[r] * row_stride
             to = r * ld
-            if feature_stride == itemsize:
-                run = pointer(tag, at)
-                for j in range(n):
-                    out[to + j] = value(out, convert(run[j]))
-            elif feature_stride:
+            if feature_stride == itemsize and ld > 1:  # sample weights have rows of one value
+                prefetch(source + index[min(r + _AHEAD, rows - 1)] * row_stride)
+                contiguous(at_(out, to), pointer(tag, at), convert, n, ld)
+                continue
+            if feature_stride:
                 for j in range(n):
                     out[to + j] = value(out, convert(pointer(tag, at + j * feature_stride)[0]))
             else:

@@ -24,6 +24,7 @@ _FLAGS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "boundscheck": 
 # Kernels that only kernels call need no doorway from Python or C; that is half their compile time.
 _INNER = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 ELEMENTWISE = {"contract"}
+INNER_OPTIONS = {**_INNER, "fastmath": ELEMENTWISE}
 REDUCTION = {"contract", "reassoc", "nsz"}
 
 

@@ -15,7 +15,7 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
-_ROUNDS = 6
+_K1, _K2 = np.uint64(0x3C6EF372FE94F82A), np.uint64(0x78DDE6E5FD29F054)  # 2 and 4 times _GOLDEN
 
 
 @jit.kernel
@@ -28,21 +28,25 @@ def mix(x):
 
 
 @jit.kernel
-def _rounds(position, key, a, bits):
+def _round(left, right, key, a, low_bits):
+    """Both halves moved, modulo their sizes, each by a hash of the other."""
+    left = left + (((mix(right ^ key) >> _S32) * a) >> _S32)
+    left = left - a if left >= a else left
+    return left, (right + mix(left ^ (key + _GOLDEN))) & low_bits
+
+
+@jit.kernel
+def _permuted(position, key, a, bits):
     """A keyed bijection of 0 ... a 2^bits - 1: left in 0 ... a - 1, right below 2^bits.
 
     The generalised Feistel network of Black & Rogaway 2002, "Ciphers with arbitrary finite
-    domains": each half in turn is moved, modulo its size, by a hash of the other.
+    domains", six rounds. Written out: a loop here would keep the loop over positions scalar.
     """
-    b = np.uint64(1) << bits
-    left, right = position >> bits, position & (b - np.uint64(1))
-    for _ in range(_ROUNDS // 2):
-        key = key + _GOLDEN
-        left = left + (((mix(right ^ key) >> _S32) * a) >> _S32)
-        if left >= a:
-            left = left - a
-        key = key + _GOLDEN
-        right = (right + mix(left ^ key)) & (b - np.uint64(1))
+    low_bits = (np.uint64(1) << bits) - np.uint64(1)
+    left, right = position >> bits, position & low_bits
+    left, right = _round(left, right, key, a, low_bits)
+    left, right = _round(left, right, key + _K1, a, low_bits)
+    left, right = _round(left, right, key + _K2, a, low_bits)
     return (left << bits) + right
 
 
@@ -61,11 +65,11 @@ def indices(out, first, count, n, shuffle, seed, epoch, bits):
     un, ubits = np.uint64(n), np.uint64(bits)
     a = (un + (np.uint64(1) << ubits) - np.uint64(1)) >> ubits
     for i in range(count):  # without the walk, so that it vectorises
-        out[i] = np.int64(_rounds(np.uint64(first + i), key, a, ubits))
+        out[i] = np.int64(_permuted(np.uint64(first + i), key, a, ubits))
     for i in range(count):
         x = np.uint64(out[i])
         while x >= un:
-            x = _rounds(x, key, a, ubits)
+            x = _permuted(x, key, a, ubits)
         out[i] = np.int64(x)
 
 

@@ -223,6 +223,51 @@ def vector_row(typingctx, arguments):
     return types.void(arguments), codegen
 
 
+@intrinsic
+def copy_row(typingctx, target, source, n, ld):
+    """`n` values to `target`, and zeros up to `ld`, a multiple of a vector; reads just those n."""
+
+    def codegen(context, builder, sig, args):
+        target, source, n, ld = args
+        v = _Vectors(builder, _ir_type(sig.args[0].dtype))
+        index = ir.VectorType(_I64, v.lanes)
+        lane_ids = ir.Constant(index, list(range(v.lanes)))
+        bits = 32 if v.align == 4 else 64
+        masked_load = cgutils.get_or_insert_function(
+            builder.module,
+            ir.FunctionType(
+                v.type,
+                [
+                    v.type.as_pointer(),
+                    ir.IntType(32),
+                    ir.VectorType(ir.IntType(1), v.lanes),
+                    v.type,
+                ],
+            ),
+            f"llvm.masked.load.v{v.lanes}f{bits}.p0",
+        )
+
+        def step(i: Any, _: list[Any]) -> list[Any]:
+            at_ = builder.mul(i, _I64(v.lanes))
+            left = builder.insert_element(
+                ir.Constant(index, ir.Undefined), builder.sub(n, at_), ir.IntType(32)(0)
+            )
+            left = builder.shuffle_vector(
+                left, left, ir.Constant(ir.VectorType(ir.IntType(32), v.lanes), [0] * v.lanes)
+            )
+            mask = builder.icmp_signed("<", lane_ids, left)
+            place = builder.bitcast(builder.gep(source, [at_]), v.type.as_pointer())
+            zero = v.splat(v.element(0.0))
+            loaded = builder.call(masked_load, [place, ir.IntType(32)(v.align), mask, zero])
+            v.store(loaded, target, at_)
+            return []
+
+        _loop(builder, builder.sdiv(ld, _I64(v.lanes)), [], step)
+        return context.get_dummy_value()
+
+    return types.void(target, target, types.int64, types.int64), codegen
+
+
 # -- a dot product for narrow layers ---------------------------------------------------------------
 
 

@@ -69,7 +69,7 @@ def _table(f: Any, i: Any, **own: Any) -> Any:
     }
     own = {k: tuple(map(f, v[::-1])) if isinstance(v, tuple) else f(v) for k, v in own.items()}
     fields = integers | {k: f(v) for k, v in floats.items()} | own
-    return namedtuple("Table", fields)(**fields)  # type: ignore[misc]
+    return namedtuple("Table", fields)(**fields)
 
 
 # ln2_hi + ln2_lo is ln2; hi has so few bits that n * hi is exact for every exponent n.
