@@ -33,6 +33,11 @@ def kernel(function: Callable[..., Any]) -> Any:
     return numba.njit(fastmath=ELEMENTWISE, **_INNER)(function)
 
 
+def inlined(function: Callable[..., Any]) -> Any:
+    """A kernel that is inlined whatever its size: a call in a loop stops its vectorisation."""
+    return numba.njit(fastmath=ELEMENTWISE, forceinline=True, **_INNER)(function)
+
+
 def reduction(function: Callable[..., Any]) -> Any:
     """A kernel whose sums may be reordered, so that they vectorise."""
     return numba.njit(fastmath=REDUCTION, **_INNER)(function)

@@ -18,7 +18,7 @@ _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(
 _K1, _K2 = np.uint64(0x3C6EF372FE94F82A), np.uint64(0x78DDE6E5FD29F054)  # 2 and 4 times _GOLDEN
 
 
-@jit.kernel
+@jit.inlined
 def mix(x):
     """splitmix64's output function on a ``uint64``."""
     x = x + _GOLDEN
@@ -27,7 +27,7 @@ def mix(x):
     return x ^ (x >> _S31)
 
 
-@jit.kernel
+@jit.inlined
 def _round(left, right, key, a, low_bits):
     """Both halves moved, modulo their sizes, each by a hash of the other."""
     left = left + (((mix(right ^ key) >> _S32) * a) >> _S32)
@@ -35,7 +35,7 @@ def _round(left, right, key, a, low_bits):
     return left, (right + mix(left ^ (key + _GOLDEN))) & low_bits
 
 
-@jit.kernel
+@jit.inlined
 def _permuted(position, key, a, bits):
     """A keyed bijection of 0 ... a 2^bits - 1: left in 0 ... a - 1, right below 2^bits.
 

@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import math
 from collections import namedtuple
-from collections.abc import Callable
 from typing import Any, Final
 
-import numba
 import numpy as np
 from llvmlite import ir
 from numba import typeof, types
@@ -133,11 +131,6 @@ _TABLES: Final = {
 }  # fmt: skip
 
 
-def _inlined(function: Callable[..., Any]) -> Any:
-    """A kernel that is inlined whatever its size: a call in a loop would stop its vectorisation."""
-    return numba.jit(**jit.kernel(function).targetoptions, forceinline=True)(function)
-
-
 @intrinsic
 def _constants(typingctx, x):
     """The table of `x`'s type."""
@@ -189,13 +182,13 @@ def _horner(typingctx, x, coefficients):
     return x(x, coefficients), codegen
 
 
-@_inlined
+@jit.inlined
 def _copysign(magnitude, sign):
     """A value >= 0, or that has the other's sign already, with the sign of the other."""
     return _from_bits(_bits(magnitude) | (_bits(sign) & _constants(sign).sign), sign)
 
 
-@_inlined
+@jit.inlined
 def _exp_parts(x, rounder):
     """x = n ln2 + r with n an integer: (bits that end in n + a bias, r, q) with e**r = 1 + r + r q.
 
@@ -208,7 +201,7 @@ def _exp_parts(x, rounder):
     return _bits(shifted), r, r * _horner(r, k.exp)
 
 
-@_inlined
+@jit.inlined
 def exp(x):
     """e**x."""
     k = _constants(x)
@@ -220,7 +213,7 @@ def exp(x):
     return ((q + k.one) * r + k.one) * _from_bits(half << k.m, x) * _from_bits((n - half) << k.m, x)
 
 
-@_inlined
+@jit.inlined
 def sigmoid(x):
     """1 / (1 + e**−x), as eps / (eps + eps e**−x): no overflow before the result is 0."""
     k = _constants(x)
@@ -235,7 +228,7 @@ def sigmoid(x):
     return k.eps / ((s * (r * q + r) + small) + large)
 
 
-@_inlined
+@jit.inlined
 def tanh(x):
     """−(e**y − 1) / (e**y + 1) with y = −2|x|, and the sign of x."""
     k = _constants(x)
@@ -251,7 +244,7 @@ def tanh(x):
     return _copysign((k.one - s - s * p) / (s * p + (s + k.one)), x)
 
 
-@_inlined
+@jit.inlined
 def _log_sum(f, n):
     """log(1 + f) + n ln2."""
     k = _constants(f)
@@ -259,7 +252,7 @@ def _log_sum(f, n):
     return n * k.ln2_hi + (f + y)
 
 
-@_inlined
+@jit.inlined
 def _log_ends(y, x, zero):
     """`y`, a logarithm of `x` - `zero`, mended where that is 0, negative, Inf or NaN."""
     k = _constants(x)
@@ -268,7 +261,7 @@ def _log_ends(y, x, zero):
     return y if x < k.inf else x
 
 
-@_inlined
+@jit.inlined
 def log(x):
     """The natural logarithm; −Inf at 0, NaN below."""
     k = _constants(x)
@@ -282,7 +275,7 @@ def log(x):
     return _log_ends(_log_sum(f, n), x, k.zero)
 
 
-@_inlined
+@jit.inlined
 def log1p(x):
     """log(1 + x); −Inf at −1, NaN below."""
     k = _constants(x)
@@ -296,7 +289,7 @@ def log1p(x):
     return _copysign(_log_ends(_log_sum(f, n), x, -k.one), x)
 
 
-@_inlined
+@jit.inlined
 def softplus(x):
     """log(1 + e**x), as max(x, 0) + log(1 + e**−|x|)."""
     k = _constants(x)
@@ -308,7 +301,7 @@ def softplus(x):
     return y + (x if x > k.zero else k.zero)
 
 
-@_inlined
+@jit.inlined
 def erf(x):
     """The error function, 2/sqrt(π) times the integral of e**−t² from 0 to x."""
     k = _constants(x)

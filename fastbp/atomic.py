@@ -1,0 +1,52 @@
+"""Files that are there whole, or not at all."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+
+
+def write(path: str | os.PathLike[str], content: bytes) -> None:
+    """Put `content` in a file; one that is there already goes once the new one is on disk.
+
+    Parameters
+    ----------
+    path : path-like
+        The file. A symbolic link is followed; the mode is that of any new file.
+    content : bytes
+        All of it.
+
+    Raises
+    ------
+    ValueError
+        `path` is a folder, a pipe or a device.
+    OSError
+        The system can't write the file; what was there still is.
+    """
+    target = os.path.realpath(path)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise ValueError("not a regular file")
+    folder = os.path.dirname(target)
+    temporary = os.path.join(folder, f".fastbp-{secrets.token_hex(8)}.tmp")
+    try:
+        with open(temporary, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException as error:
+        with suppress(OSError):
+            os.unlink(temporary)
+        # Name the file the caller knows; an error in renaming has both names.
+        if isinstance(error, OSError) and error.filename2 is None:
+            error.filename = os.fspath(path)
+        raise
+    # The file is in place and whole; that its name outlives a power cut is up to the file system.
+    if os.name == "posix":
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
