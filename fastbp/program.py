@@ -207,15 +207,15 @@ class Program:
         for which, source in ((lay.X, X), (lay.Y, y), (lay.W, weights)):
             t[which : which + 5] = 0
             if source is not None:
-                reader = READERS[source.kind][source.class_ids]
                 offsets = 0 if source.offsets is None else source.offsets.ctypes.data
                 t[which : which + 5] = (
                     source.address,
                     source.row_stride,
                     source.feature_stride,
                     offsets,
-                    reader.address(dtype),
+                    READERS[source.kind].address(dtype),
                 )
+        t[lay.CLASS_IDS] = y is not None and y.class_ids
         t[lay.LAZY] = any(s is not None and s.lazy for s in (X, y, weights))
         t[lay.N], t[lay.BATCH] = X.n, X.n if batch is None else min(batch, X.n)
         t[lay.SHUFFLE] = shuffle_seed is not None

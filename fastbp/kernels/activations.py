@@ -67,18 +67,17 @@ def relu_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.kernel
-def shifted_exponentials(z, p, rows, n, ld):
-    """p = exp(z - row's maximum), one flat loop for all rows; 1 in the padding."""
+def shifted_exponentials(p, rows, n, ld):
+    """p = exp(p - row's maximum), one flat loop for all rows; 1 in the padding."""
     for r in range(rows):
         at = r * ld
-        top = z[at]
-        for j in range(1, n):
-            if z[at + j] > top:  # a NaN is found again in the difference
-                top = z[at + j]
-        for j in range(n):
-            p[at + j] = z[at + j] - top
-        for j in range(n, ld):
-            p[at + j] = value(p, 0)
+        top = p[at]
+        for j in range(at + 1, at + n):
+            top = p[j] if p[j] > top else top  # a NaN is found again in the difference
+        for j in range(at, at + n):
+            p[j] = p[j] - top
+        for j in range(at + n, at + ld):
+            p[j] = value(p, 0)
     for i in range(rows * ld):
         p[i] = vmath.exp(p[i])
 
@@ -102,7 +101,7 @@ def row_dot(p, q, at, n):
 @jit.doorway(roles.forward)
 def softmax(a, rows, n, ld, parameters):
     """exp(z - max) / sum, stable for any finite z (Goodfellow et al., Deep Learning, 4.1)."""
-    shifted_exponentials(a, a, rows, n, ld)
+    shifted_exponentials(a, rows, n, ld)
     for r in range(rows):
         scale = value(a, 1) / row_sum(a, r * ld, n)
         for j in range(r * ld, r * ld + n):

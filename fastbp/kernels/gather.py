@@ -55,8 +55,8 @@ def _contiguous(out, source, convert, n, ld):
     return converted
 
 
-def _reader(kind: str, tag: Any, convert: Any) -> tuple[jit.Doorway, jit.Doorway]:
-    """Two doorways for one source dtype: values, and class ids written out one-hot."""
+def _reader(kind: str, tag: Any, convert: Any) -> jit.Doorway:
+    """The doorway for one source dtype."""
     itemsize = np.dtype(type(tag)).itemsize
 
     def values(out, source, row_stride, feature_stride, offsets, index, rows, n, ld):
@@ -78,23 +78,8 @@ def _reader(kind: str, tag: Any, convert: Any) -> tuple[jit.Doorway, jit.Doorway
                 out[to + j] = zero
         return 0
 
-    def class_ids(out, source, row_stride, feature_stride, offsets, index, rows, n, ld):
-        bad = 0
-        for i in range(rows * ld):
-            out[i] = value(out, 0)
-        for r in range(rows):
-            label = convert(pointer(tag, source + index[r] * row_stride)[0])
-            if label >= 0 and label < n:
-                out[r * ld + np.int64(label)] = value(out, 1)
-            else:
-                bad += 1
-        return bad
-
-    doorways = []
-    for function, role in ((values, "values"), (class_ids, "class_ids")):
-        function.__name__ = function.__qualname__ = f"{role}_{kind}"
-        doorways.append(jit.doorway(roles.gather)(function))
-    return doorways[0], doorways[1]
+    values.__name__ = values.__qualname__ = f"values_{kind}"
+    return jit.doorway(roles.gather)(values)
 
 
 _TAGS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
@@ -109,6 +94,26 @@ _TAGS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
     },
 }  # fmt: skip
 READERS = {kind: _reader(kind, tag, convert) for kind, (tag, convert) in _TAGS.items()}
+
+
+@jit.kernel
+def one_hot(out, rows, n, ld):
+    """Class ids in `out[0 ... rows - 1]` become rows of zeros with a one; how many were no id.
+
+    Ids are exact in either dtype: there are at most 2^24 classes. From the last row to the first,
+    so that no id is written over before it is read.
+    """
+    bad = 0
+    for i in range(rows):
+        r = rows - 1 - i
+        label = out[r]
+        for j in range(r * ld, r * ld + ld):
+            out[j] = value(out, 0)
+        if label >= 0 and label < n:
+            out[r * ld + np.int64(label)] = value(out, 1)
+        else:
+            bad += 1
+    return bad
 
 
 @jit.kernel

@@ -45,7 +45,7 @@ HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, UNITS, N_UNITS 
 TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE = range(65, 73)
 # Header: MERGED says that all parameters are updated at once; WINDOW is how many positions of the
 # epoch a thread looks up at a time, kept in INDEX behind WINDOW_HEAD values of bookkeeping.
-MERGED, WINDOW = 73, 74
+MERGED, WINDOW, CLASS_IDS = 73, 74, 75
 WINDOW_HEAD, LEAST_WINDOW = 8, 256
 HEADER = 80
 

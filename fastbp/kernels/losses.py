@@ -86,7 +86,9 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 @jit.doorway(roles.loss)
 def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """-sum_j t log p = lse(z) sum_j t - sum_j t z, and d = p sum_j t - t, from the logits."""
-    shifted_exponentials(z, p, rows, k, ld)
+    for i in range(rows * ld):
+        p[i] = z[i]
+    shifted_exponentials(p, rows, k, ld)
     for r in range(rows):
         e[r] = np.float64(row_sum(p, r * ld, k))
     for r in range(rows):

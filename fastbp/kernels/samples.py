@@ -6,7 +6,7 @@ import numpy as np
 
 from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
-from fastbp.kernels.gather import nonfinite
+from fastbp.kernels.gather import nonfinite, one_hot
 from fastbp.kernels.rng import indices
 from fastbp.kernels.simd import at, call_gather, pointer
 
@@ -60,6 +60,10 @@ def read_rows(tag, t, position, row, rows, thread, weights_only):
         return lay.BAD_X
     if t[lay.Y_GATHER]:
         y, ld = at(base, t[lay.TARGETS] + row * t[lay.LD_TARGETS]), t[lay.LD_TARGETS]
-        if read(t, lay.Y, y, index, rows, t[lay.N_OUTPUTS], ld):
+        if t[lay.CLASS_IDS]:
+            bad = read(t, lay.Y, y, index, rows, 1, 1) + one_hot(y, rows, t[lay.N_OUTPUTS], ld)
+        else:
+            bad = read(t, lay.Y, y, index, rows, t[lay.N_OUTPUTS], ld)
+        if bad:
             return lay.BAD_Y
     return lay.OK
