@@ -63,7 +63,7 @@ class Engine:
     def run(self, program: Program, first: int, last: int) -> int:
         """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""
         entry, address = kernels.run.compiled(self.network.dtype), program.address
-        return Team.run(program.threads, lambda thread: entry(0.0, address, first, last, thread))
+        return Team.run(program.threads, entry, 0.0, address, first, last)
 
     def training(self, rows: int) -> Program:
         """The program for updates by batches of `rows`."""

@@ -139,7 +139,6 @@ class Network(Prediction):
         checked = panels.checked(self, weights)
         with self._writing():
             panels.write(self, self._parameters, checked)
-        self._publish()
 
     # -- files -------------------------------------------------------------------------------------
 

@@ -32,7 +32,7 @@ class Prediction(SharedParameters):
     _layout: lay.NetworkLayout
 
     def _init_prediction(self) -> None:
-        self._predictors: list[Program] = []
+        self._predictors: dict[int, list[Program]] = {}  # by their number of threads
         self._few_predictors: list[_Few] = []
         self._native = np.dtype(self.dtype)
 
@@ -80,9 +80,7 @@ class Prediction(SharedParameters):
             address, target = program.address, out.ctypes.data
             with self._reading() as parameters:
                 program.set_parameters(parameters)
-                status = Team.run(
-                    program.threads, lambda thread: entry(0.0, address, target, thread)
-                )
+                status = Team.run(program.threads, entry, 0.0, address, target)
         self._check_read(status)
         return out
 
@@ -178,19 +176,17 @@ class Prediction(SharedParameters):
         flops = 2.0 * sum(layer.n_in * layer.n_out for layer in layout.layers) * n
         threads = resolve_threads(n_threads, flops)
         block = Plan.block_of(layout, n)
-        program = None
+        idle = self._predictors.setdefault(threads, [])
         try:
-            program = self._predictors.pop()
-            if program.threads != threads or program.plan.block < block:
-                program = None
+            program: Program | None = idle.pop()
         except IndexError:
-            pass
-        if program is None:
+            program = None
+        if program is None or program.plan.block < block:
             program = Program(self, Plan(0, block, block * threads), threads, training=False)
         try:
             yield program
         finally:
-            self._predictors.append(program)
+            idle.append(program)
 
 
 class _Few:

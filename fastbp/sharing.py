@@ -19,9 +19,12 @@ class SharedParameters:
 
     def _init_sharing(self) -> None:
         self._parameters_address = int(self._parameters.ctypes.data)
-        self._write_lock = threading.Lock()  # held while the parameters are being changed
-        self._mutex = threading.Lock()  # guards the next three
-        self._readers = 0
+        # Taken in this order.
+        self._gate = threading.Lock()  # where readers wait for a writer that waits for readers
+        self._counting = threading.Lock()  # guards _readers
+        self._write_lock = threading.Lock()  # held by one who changes the parameters, or by readers
+        self._mutex = threading.Lock()  # guards the snapshot and the number of its readers
+        self._readers = 0  # of the live parameters
         self._snapshot: Array | None = None  # what others see while a fit changes the parameters
         self._snapshot_readers = 0
 
@@ -31,22 +34,24 @@ class SharedParameters:
         The live ones, or a fit's last snapshot.
         """
         with self._mutex:
-            snapshot = self._snapshot
-            if snapshot is not None:
+            if self._snapshot is not None:
                 self._snapshot_readers += 1
-                return snapshot
+                return self._snapshot
+        with self._gate, self._counting:
             if self._readers == 0:
                 self._write_lock.acquire()
             self._readers += 1
-            return self._parameters
+        return self._parameters
 
     def _end_reading(self, parameters: Array) -> None:
-        with self._mutex:
-            if parameters is self._parameters:
+        if parameters is self._parameters:
+            with self._counting:
                 self._readers -= 1
                 if self._readers == 0:
                     self._write_lock.release()
-            elif parameters is self._snapshot:
+            return
+        with self._mutex:
+            if parameters is self._snapshot:
                 self._snapshot_readers -= 1
 
     @contextmanager
@@ -63,14 +68,15 @@ class SharedParameters:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """Nobody else reads or changes the live parameters."""
-        with self._write_lock:
+        """Change the parameters; during a fit, others see them when that is done."""
+        with self._gate, self._write_lock:
             yield
+            self._publish()
 
     @contextmanager
     def _training(self) -> Iterator[None]:
-        """A fit: others read snapshots of finished updates, which `_publish` brings up to date."""
-        with self._write_lock, self._mutex:
+        """A fit: others read snapshots of finished updates."""
+        with self._gate, self._write_lock, self._mutex:
             if self._snapshot is not None:
                 raise RuntimeError("another trainer is at work on this network")
             self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
@@ -81,7 +87,7 @@ class SharedParameters:
                 self._snapshot = None
 
     def _publish(self) -> None:
-        """Show the live parameters to readers, if a fit is under way."""
+        """Show the parameters, which nobody changes meanwhile, to readers of snapshots."""
         with self._mutex:
             if self._snapshot is None:
                 return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
@@ -38,17 +39,14 @@ class _Worker:
     """A thread that waits for calls."""
 
     def __init__(self) -> None:
-        self.calls: SimpleQueue[tuple[Callable[[int], int], int, SimpleQueue[Any]]] = SimpleQueue()
+        self.calls: SimpleQueue[tuple[Callable[[], int], SimpleQueue[Any]]] = SimpleQueue()
         threading.Thread(target=self._work, name="fastbp", daemon=True).start()
 
     def _work(self) -> None:
         while True:
-            function, thread, done = self.calls.get()
-            try:
-                done.put(function(thread))
-            except BaseException as error:
-                done.put(error)
-            del function, done
+            call, done = self.calls.get()
+            done.put(call())
+            del call, done
 
 
 _idle: list[_Worker] = []
@@ -56,44 +54,50 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
 
 
+def _worker() -> _Worker:
+    """One that is there, or a new one."""
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Worker()
+
+
+def _do_all(calls: list[partial[Any]], results: list[Any]) -> None:
+    """Append each call's result to `results`, even if an interrupt comes in between.
+
+    Threads that have entered a kernel wait there for the others, so once begun, all must follow.
+    Python delivers signals between its own steps, and this is one step: no call is lost or made
+    twice.
+    """
+    try:
+        any(map(results.append, map(partial.__call__, calls[len(results) :])))
+    except BaseException:
+        _do_all(calls, results)
+        raise
+
+
 class Team:
     """Runs a kernel in several threads at once."""
 
     @staticmethod
-    def run(threads: int, function: Callable[[int], int]) -> int:
-        """Call ``function(thread)`` for thread 0 ... threads - 1, 0 in the calling one.
+    def run(threads: int, entry: Callable[..., int], *arguments: float) -> int:
+        """Call ``entry(*arguments, thread)`` for thread 0 ... threads - 1, 0 in the calling one.
 
-        Returns when all have, with the greatest result. An interrupt from the keyboard waits
-        until then.
+        `entry` is machine code, which never raises. Returns when all have, with the greatest
+        result. An interrupt from the keyboard waits until then.
         """
         if threads == 1:
-            return function(0)
+            return entry(*arguments, 0)
+        workers = [_worker() for _ in range(threads - 1)]  # all, before any of them begins
         done: SimpleQueue[Any] = SimpleQueue()
-        workers = []
-        for thread in range(1, threads):
-            try:
-                worker = _idle.pop()
-            except IndexError:
-                worker = _Worker()
-            workers.append(worker)
-            worker.calls.put((function, thread, done))
-        raised: BaseException | None = None
-        results: list[int] = []
-        try:
-            results.append(function(0))
-        except BaseException as error:  # delivered on the way out of the kernel
-            raised = error
-        while len(workers) > 0:
-            try:
-                result = done.get()
-            except KeyboardInterrupt as error:
-                raised = error
-                continue
-            _idle.append(workers.pop())
-            if isinstance(result, BaseException):
-                raised = result
-            else:
-                results.append(result)
-        if raised is not None:
-            raise raised
-        return max(results)
+        own, *others = (partial(entry, *arguments, thread) for thread in range(threads))
+        calls: list[partial[Any]] = [
+            partial(worker.calls.put, (call, done))
+            for worker, call in zip(workers, others, strict=True)
+        ]
+        calls += [own, *[partial(done.get)] * len(workers)]
+        results: list[Any] = []
+        _do_all(calls, results)
+        _idle.extend(workers)
+        status: int = max(results[len(workers) :])
+        return status

@@ -301,7 +301,6 @@ class Trainer:
                         status = self._engine.run(program, done, last)
                     seconds = time.perf_counter() - started
                     spent += seconds
-                    self.network._publish()
                     if status == lay.NONFINITE_LOSS and self.on_divergence == "stop":
                         return history
                     self._check(status, program, history)

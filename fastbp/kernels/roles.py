@@ -44,7 +44,8 @@ def use(t: Any) -> Any:
 def gather(t: Any) -> Any:
     """``(out, source, row_stride, feature_stride, offsets, index, rows, n, ld) -> bad values``.
 
-    Reads the samples `index[0 ... rows - 1]` into rows of `out`, zero in the padding. Strides and
+    Reads the samples `index[0 ... rows - 1]` into rows of `out`, zero in the padding; `ld` is 1, or
+    a multiple of the vector. Strides and
     `offsets` (used where `feature_stride` is 0) are in bytes.
     """
     return _I(types.CPointer(t), _I, _I, _I, types.CPointer(_I), types.CPointer(_I), _I, _I, _I)

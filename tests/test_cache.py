@@ -1,0 +1,255 @@
+"""The on-disk cache: who may hit it, what makes it miss, and that no fault of it is fatal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import child
+import numpy as np
+import pytest
+
+from fastbp.kernels import cache, jit, vmath
+
+PACKAGE = Path(cache.__file__).parents[1]
+posix = pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
+
+
+def train() -> dict[str, Any]:
+    """What a small training compiles, ends at and warns of."""
+    import fastbp
+
+    compiling = child.Compiling()
+    with compiling as compiled, warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(9, 3))
+        net = fastbp.Network(3, [fastbp.Dense(4, "sigmoid"), fastbp.Dense(2)], seed=0)
+        trainer = fastbp.Trainer(net, "mse", "sgd", batch_size=4, seed=0)
+        loss = trainer.fit(X, X[:, :2], epochs=2).loss
+        predicted = net.predict(X)
+    return {
+        "compiled": sorted(compiled),
+        "bits": [float(x) for x in (*loss, *predicted.ravel())],
+        "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
+    }
+
+
+def call(folder: Path | str, **options: Any) -> dict[str, Any]:
+    found: dict[str, Any] = child.call(train, settings=quick(folder), **options)
+    return found
+
+
+def quick(folder: Path | str) -> dict[str, str]:
+    return {**child.QUICK, "FASTBP_CACHE_DIR": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def cold(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    """A cache that three processes have just filled at once, and what they found."""
+    folder = tmp_path_factory.mktemp("caches") / "cold"
+    processes = [child.start(train, settings=quick(folder)) for _ in range(3)]
+    return folder, [child.result(process) for process in processes]
+
+
+@pytest.fixture
+def warm(cold: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> Path:
+    """A copy of a filled cache."""
+    return Path(shutil.copytree(cold[0], tmp_path / "warm"))
+
+
+def files(folder: Path) -> list[Path]:
+    """The files of machine code."""
+    return sorted(path for path in folder.glob("*/*") if path.name != "lock")
+
+
+def test_three_cold_processes_share_the_work(
+    cold: tuple[Path, list[dict[str, Any]]],
+) -> None:
+    """All succeed with the same bits, and each kernel was compiled by one of them."""
+    folder, found = cold
+    assert found[0]["bits"] == found[1]["bits"] == found[2]["bits"]
+    assert [f["warnings"] for f in found] == [[], [], []]
+    compiled = [name for f in found for name in f["compiled"]]
+    for path in files(folder):
+        assert compiled.count(f"fastbp.kernels.{path.name.rpartition('-')[0]}") == 1, path
+    assert len(files(folder)) > 10
+
+
+def test_a_second_process_compiles_nothing(cold: tuple[Path, list[dict[str, Any]]]) -> None:
+    second = call(cold[0])
+    assert second["compiled"] == []
+    assert second["bits"] == cold[1][0]["bits"]
+
+
+def damage(path: Path, how: int) -> None:
+    data = path.read_bytes()
+    middle = len(data) // 2
+    if how == 6:
+        path.unlink()
+        path.mkdir()  # cannot even be replaced
+    else:
+        flipped = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+        noise = np.random.default_rng(0).bytes(len(data))
+        path.write_bytes([b"", data[:17], data[:40], data[:middle], noise, flipped][how])
+
+
+def test_damaged_files_are_rebuilt(warm: Path, cold: tuple[Path, list[dict[str, Any]]]) -> None:
+    damaged = sorted(files(warm), key=lambda path: path.stat().st_size)[:7]  # soon compiled
+    for how, path in enumerate(damaged):
+        damage(path, how)
+    first, second = call(warm), call(warm)
+    names = [f"fastbp.kernels.{path.name.rpartition('-')[0]}" for path in damaged]
+    assert first["bits"] == second["bits"] == cold[1][0]["bits"]
+    assert first["warnings"] == second["warnings"] == []
+    assert set(names) <= set(first["compiled"])
+    assert set(names) & set(second["compiled"]) == {names[6]}
+
+
+def digest_after_each_edit() -> list[str]:
+    """The digests of the package as it is, and with each of its kernel files edited."""
+    from fastbp.kernels import cache
+
+    found = [cache.digest()]
+    for path in sorted(Path(cache.__file__).parent.glob("*.py")):
+        text = path.read_text()
+        path.write_text(text + "# edited\n")
+        cache.digest.cache_clear()
+        found.append(cache.digest())
+        path.write_text(text)
+    return found
+
+
+def sigmoid_of_two() -> tuple[list[str], int]:
+    """What a kernel that calls sigmoid compiles, and a thousand times what it gives."""
+
+    def caller(tag: float) -> Any:
+        return np.int64(1000.0 * vmath.sigmoid(tag))
+
+    with child.Compiling() as compiled:
+        value = jit.entry(caller).compiled("float32")(2.0)
+    return sorted(compiled), value
+
+
+def test_editing_a_kernel_source_recompiles(tmp_path: Path) -> None:
+    """In a copy of the package: as it is, it finds what the original compiled; edited, never."""
+    ignore = shutil.ignore_patterns("__pycache__")
+    copy = Path(shutil.copytree(PACKAGE, tmp_path / "copy" / "fastbp", ignore=ignore))
+    options: dict[str, Any] = {"root": copy.parent, "settings": quick(tmp_path / "cache")}
+    digests = child.call(digest_after_each_edit, **options)
+    assert len(digests) == len(set(digests)) == 1 + len(list(copy.glob("kernels/*.py")))
+
+    compiled, value = child.call(sigmoid_of_two, settings=options["settings"])
+    assert "fastbp.kernels.vmath.sigmoid" in compiled
+    assert value == 880
+    assert child.call(sigmoid_of_two, **options) == [[], 880]
+    helper = copy / "kernels" / "vmath.py"
+    changed = "\n\n@jit.kernel\ndef sigmoid(x):\n    return x * x\n"
+    helper.write_text(helper.read_text() + changed)
+    compiled, value = child.call(sigmoid_of_two, **options)
+    assert "fastbp.kernels.vmath.sigmoid" in compiled
+    assert value == 4000
+
+
+@posix
+def test_the_folder_is_private(cold: tuple[Path, list[dict[str, Any]]]) -> None:
+    (folder,) = cold[0].iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    for path in files(cold[0]):
+        assert stat.S_IMODE(path.stat().st_mode) & 0o022 == 0
+
+
+# -- faults that need no process of their own ------------------------------------------------------
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where this build's machine code would go in a fresh cache; nothing is there yet."""
+    monkeypatch.setenv("FASTBP_CACHE_DIR", str(tmp_path / "fresh"))
+    monkeypatch.delenv("FASTBP_CACHE", raising=False)
+    cache.folder.cache_clear()
+    yield tmp_path / "fresh" / cache.digest()
+    cache.folder.cache_clear()
+
+
+def compile_some() -> int:
+    """Compile a new kernel for two dtypes; its result."""
+
+    def plus(tag: float, x: int) -> int:
+        return x + 1
+
+    made = jit.entry(plus)
+    return made.compiled("float32")(0.0, 1) + made.compiled("float64")(0.0, 2)
+
+
+def test_private_under_any_umask(folder: Path) -> None:
+    before = os.umask(0)
+    try:
+        assert cache.folder() == folder
+    finally:
+        os.umask(before)
+    if os.name == "posix":
+        assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert compile_some() == 5
+    assert len(files(folder.parent)) == 2
+
+
+def test_an_unusable_folder_costs_one_warning(folder: Path) -> None:
+    """A file stands in its place, which stops even root."""
+    folder.parent.write_text("mine")
+    with pytest.warns(RuntimeWarning, match="FASTBP_CACHE_DIR") as caught:
+        assert (compile_some(), compile_some()) == (5, 5)
+    assert len(caught) == 1
+    assert folder.parent.read_text() == "mine"
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o702], ids=oct)
+def test_a_folder_that_others_can_write_is_refused(folder: Path, mode: int) -> None:
+    folder.mkdir(parents=True)
+    folder.chmod(mode)
+    with pytest.warns(RuntimeWarning, match="can be written by, another user") as caught:
+        assert (compile_some(), compile_some()) == (5, 5)
+    assert len(caught) == 1
+    assert list(folder.iterdir()) == []
+
+
+@posix
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give away")
+def test_a_folder_of_another_user_is_refused(folder: Path) -> None:
+    folder.mkdir(parents=True, mode=0o700)
+    os.chown(folder, 12345, -1)
+    with pytest.warns(RuntimeWarning, match="belongs to"):
+        assert cache.folder() is None
+
+
+def test_switched_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FASTBP_CACHE", "0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cache.folder() is None
+        assert compile_some() == 5
+    assert not folder.parent.exists()
+
+
+def test_a_disk_that_fills_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The code is used all the same, and no part of a file is left behind."""
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache.os, "replace", full)
+    assert compile_some() == 5
+    assert files(folder.parent) == []
+
+
+def test_the_folder_goes_away_meanwhile(folder: Path) -> None:
+    assert cache.folder() == folder
+    shutil.rmtree(folder.parent)
+    assert compile_some() == 5

@@ -1,0 +1,157 @@
+"""What is compiled, and when: once per dtype, only what is used, and nothing on import."""
+
+from __future__ import annotations
+
+import locale
+import os
+import random
+import signal
+import sys
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import child
+import numba
+import numpy as np
+from numba.core import config
+
+# inputs, layers (units, activation, bias), loss, optimizer
+ARCHITECTURES: list[tuple[int, list[tuple[Any, ...]], str, str]] = [
+    (1, [(1,)], "mse", "sgd"),
+    (2, [(2, "sigmoid", "shared"), (2, "sigmoid", "shared")], "half_squared_error", "sgd"),
+    (3, [(17, "relu"), (5, "softmax")], "cross_entropy", "adam"),
+    (70, [(4, "tanh"), (1, "sigmoid")], "binary_cross_entropy", "adam"),
+    (5, [(33, "sigmoid", False)] * 6 + [(3,)], "mse", "sgd"),
+    (64, [(64, "relu"), (64, "relu"), (1,)], "mse", "adam"),
+    (8, [(130, "tanh"), (2, "softmax")], "mse", "sgd"),
+    (200, [(9, "softmax"), (3, "softmax")], "cross_entropy", "sgd"),
+    (1, [(300, "relu"), (1, "tanh", False)], "half_squared_error", "adam"),
+    (31, [(16,)] * 12 + [(4, "sigmoid")], "binary_cross_entropy", "sgd"),
+]
+
+
+def train(n_inputs: int, layers: Any, loss: str, optimizer: str, dtype: str) -> None:
+    """All that a trainer and a network do, once."""
+    import fastbp
+
+    rng = np.random.default_rng(0)
+    dense = [
+        fastbp.Dense(units, *rest[:1], bias=rest[1] if rest[1:] else True)
+        for units, *rest in layers
+    ]
+    net = fastbp.Network(n_inputs, dense, dtype=dtype, seed=0)
+    X, k = rng.normal(size=(40, n_inputs)), dense[-1].units
+    y = rng.integers(k, size=40) if loss == "cross_entropy" else rng.uniform(size=(40, k))
+    trainer = fastbp.Trainer(net, loss, optimizer, batch_size=16, n_threads=2, seed=0)
+    trainer.fit(X, y, validation_data=(X, y))
+    trainer.step(X, y)
+    trainer.gradients(X, y, np.ones(40))
+    net.predict(X)
+    net.activations(X)
+
+
+def top_level() -> dict[str, int]:
+    """Every function that Python or a kernel's pointer calls, and its compiled signatures."""
+    from fastbp.kernels import jit
+
+    found = {}
+    for part in jit.PARTS:
+        entry = isinstance(part, jit.Entry)
+        function = part.dispatcher.py_func if entry else part.function
+        n = len(part.dispatcher.signatures if entry else part._compiled)
+        found[f"{function.__module__}.{function.__qualname__}"] = n
+    return found
+
+
+def train_them_all() -> list[dict[str, int]]:
+    from fastbp.kernels import epoch, losses
+
+    with child.Compiling() as first:
+        for architecture in ARCHITECTURES:
+            train(*architecture, "float32")
+    signatures = top_level()
+    with child.Compiling() as again:
+        for n_inputs, layers, loss, optimizer in ARCHITECTURES:
+            deeper = [(units + 3, *rest) for units, *rest in layers]
+            train(n_inputs + 1, deeper[:1] + deeper, loss, optimizer, "float32")
+    for function in (epoch.run, losses.mse):
+        function.compiled("float64")
+    return [dict(first), signatures, dict(again), top_level()]
+
+
+def test_one_signature_per_dtype() -> None:
+    """Ten architectures, then ten others: every function is compiled once, and none anew."""
+    settings = {**child.QUICK, "FASTBP_CACHE": "0"}
+    first, signatures, again, both = child.call(train_them_all, settings=settings)
+    compiled = {name for name, n in signatures.items() if n}
+    assert {"fastbp.kernels.epoch.run", "fastbp.kernels.matmul.tiles"} <= compiled < set(signatures)
+    assert {name: first[name] for name in compiled} == dict.fromkeys(compiled, 1)
+    assert set(signatures.values()) == {0, 1}
+    assert again == {}
+    assert both["fastbp.kernels.epoch.run"] == both["fastbp.kernels.losses.mse"] == 2
+    assert set(both.values()) == {0, 1, 2}
+
+
+def train_one() -> dict[str, int]:
+    import fastbp
+
+    net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    X = np.ones((4, 1), np.float32)
+    fastbp.Trainer(net, "mse", "sgd").fit(X, X)
+    return top_level()
+
+
+def test_what_is_not_used_is_not_compiled() -> None:
+    """A linear network, mse and SGD: no activation, no other loss, optimizer or reader."""
+    functions = child.call(train_one)
+    used = {name.removeprefix("fastbp.kernels.") for name, n in functions.items() if n}
+    kinds = ("activations.", "losses.", "updates.", "gather.")
+    assert {name for name in used if name.startswith(kinds)} == {
+        "losses.mse", "updates.sgd", "gather.values_float32"
+    }  # fmt: skip
+
+
+def settings() -> dict[str, Any]:
+    """All that a library might be tempted to change for its whole process."""
+    found = {
+        f"config.{name}": repr(getattr(config, name)) for name in dir(config) if name.isupper()
+    }
+    return found | {
+        "errors": np.geterr(),
+        "print options": repr(np.get_printoptions()),
+        "filters": repr(warnings.filters),
+        "environment": dict(os.environ),
+        "threads": threading.active_count(),
+        "signals": [repr(signal.getsignal(s)) for s in sorted(signal.valid_signals())],
+        "limits": [sys.getrecursionlimit(), sys.getswitchinterval()],
+        "random": [repr(random.getstate()), repr(np.random.get_state())],  # noqa: NPY002
+        "locale": locale.setlocale(locale.LC_ALL),
+        "folder": os.getcwd(),
+    }
+
+
+def import_it() -> list[Any]:
+    before = settings()
+    with child.Compiling() as compiled:
+        import fastbp  # noqa: F401
+
+        after = settings()
+        numbers = [dict(compiled), sum(top_level().values()), len(top_level())]
+        numba.njit(lambda x: x + 1)(1)
+        numbers.append(len(compiled))
+    return [before, after, *numbers]
+
+
+def test_import_compiles_and_changes_nothing(tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    before, after, compiled, signatures, functions, control = child.call(
+        import_it, settings={"FASTBP_CACHE_DIR": str(cache)}
+    )
+    for name, value in before.items():
+        assert after[name] == value, name
+    assert (compiled, signatures) == ({}, 0)
+    assert not cache.exists()
+    assert functions > 30
+    assert control > 0  # what is compiled is noticed

@@ -1,0 +1,265 @@
+"""Ctrl-C, fork and spawn: nothing hangs, nothing is half done, and training goes on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+import child
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import team
+
+SIZE = 40
+
+
+def level(threads: int) -> tuple[fastbp.Trainer, Any, Any]:
+    """A problem whose weights, all equal, remain so after every update, and keep moving."""
+    net = fastbp.Network(SIZE, [fastbp.Dense(SIZE, bias=False)], seed=0)
+    net.set_weights([np.full((SIZE, SIZE), 0.25)])
+    optimizer = fastbp.SGD(1e-6)
+    trainer = fastbp.Trainer(net, "half_squared_error", optimizer, batch_size=2, n_threads=threads)
+    X = np.ones((4 * threads, SIZE), np.float32)
+    return trainer, X, np.full(X.shape, 1e3, np.float32)
+
+
+def whole(trainer: fastbp.Trainer) -> float:
+    """The one value of all weights: no update is half done."""
+    (w,) = trainer.network.get_weights()
+    assert np.isfinite(w).all()
+    assert (w == w[0, 0]).all(), f"{len(np.unique(w))} different values"
+    return float(w[0, 0])
+
+
+def many_threads() -> None:
+    team._FLOPS_PER_THREAD = 1e-9
+
+
+def wait_for_ctrl_c(threads: int) -> list[Any]:
+    """Trains until SIGINT comes; then a little more."""
+    many_threads()
+    trainer, X, y = level(threads)
+    trainer.fit(X, y)
+    print("training", flush=True)
+    try:
+        trainer.fit(X, y, epochs=10**9)
+    except KeyboardInterrupt:
+        stopped = whole(trainer)
+        epochs = trainer.fit(X, y, epochs=3).epoch
+        return [stopped, whole(trainer), len(epochs)]
+    return []
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
+
+
+@posix
+@pytest.mark.parametrize("threads", [1, 3])
+def test_ctrl_c(threads: int) -> None:
+    process = child.start(wait_for_ctrl_c, threads)
+    assert process.stdout is not None
+    while process.stdout.readline() not in ("training\n", ""):
+        pass
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    started = time.monotonic()
+    stopped, after, epochs = child.result(process, 60)
+    assert time.monotonic() - started < 10
+    assert (stopped != after, epochs) == (True, 3)
+
+
+def interrupt_at_every_line(threads: int) -> list[int]:
+    """A KeyboardInterrupt at the n-th line that Team.run executes, for every n: as Ctrl-C may be.
+
+    Gives how many lines were tried, and how many of them ended in the interrupt.
+    """
+    many_threads()
+    trainer, X, y = level(threads)
+    trainer.fit(X, y)
+    raised = line = 0
+
+    while True:
+        line += 1
+        left = line
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename != team.__file__:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            trainer.fit(X, y, epochs=2)
+        except KeyboardInterrupt:
+            raised += 1
+        finally:
+            sys.settrace(None)
+        whole(trainer)
+        before = whole(trainer)
+        trainer.fit(X, y, epochs=2)
+        assert whole(trainer) != before
+        if left > 0:  # all lines were passed
+            return [line - 1, raised]
+
+
+def test_an_interrupt_at_any_line_of_a_team() -> None:
+    lines, raised = child.call(interrupt_at_every_line, 3, timeout=40)
+    assert lines > 20
+    assert raised == lines
+
+
+def interrupt_at_random(seconds: float) -> list[int]:
+    """SIGINT again and again, at random, while a team is entered thousands of times a second."""
+    many_threads()
+    fastbp.trainer._CHUNK_SECONDS = 0.0  # type: ignore[attr-defined]
+    trainer, X, y = level(3)
+    trainer.fit(X, y)
+    armed, over, times = False, False, 0
+
+    def on_signal(*_: object) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise KeyboardInterrupt
+
+    def send() -> None:
+        while not over:
+            time.sleep(random.uniform(0.0005, 0.003))
+            os.kill(os.getpid(), signal.SIGINT)
+
+    signal.signal(signal.SIGINT, on_signal)
+    threading.Thread(target=send, daemon=True).start()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            armed = True
+            trainer.fit(X, y, epochs=50)
+            armed = False
+        except KeyboardInterrupt:
+            times += 1
+        whole(trainer)
+    over = True
+    return [times, len(trainer.fit(X, y, epochs=2).loss)]
+
+
+@posix
+def test_interrupts_at_random() -> None:
+    times, epochs = child.call(interrupt_at_random, 2.0, timeout=30)
+    assert times > 20
+    assert epochs == 2
+
+
+def no_more_threads() -> list[Any]:
+    """The system refuses the second of the threads that a team needs, once."""
+    many_threads()
+    trainer, X, y = level(4)
+    start, starts = threading.Thread.start, 0
+
+    def refusing(self: threading.Thread) -> None:
+        nonlocal starts
+        starts += 1
+        if starts == 2:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    threading.Thread.start = refusing  # type: ignore[method-assign]
+    try:
+        trainer.fit(X, y)
+    except RuntimeError as error:
+        before = whole(trainer)
+        trainer.fit(X, y)
+        return [str(error), before, whole(trainer)]
+    return []
+
+
+def test_threads_that_cannot_be_started() -> None:
+    error, before, after = child.call(no_more_threads, timeout=30)
+    assert "can't start" in error
+    assert before != after
+
+
+# -- other processes -------------------------------------------------------------------------------
+
+
+def train() -> list[float]:
+    trainer, X, y = level(3)
+    loss = trainer.fit(X, y, epochs=3).loss
+    return [*loss, whole(trainer), float(trainer.network.predict(X, n_threads=3).sum())]
+
+
+def in_a_fork(function: Callable[[], Any]) -> int:
+    """The exit status of a forked process: 0 if `function` gives there what it gives here."""
+    expected = function()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # forking beside threads is our point
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = 0 if function() == expected else 2
+        finally:
+            os._exit(status)
+    for _ in range(600):
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.05)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    return 99
+
+
+def fork() -> list[int]:
+    """With the parent's team at rest; with another thread of the parent training; a fork's fork."""
+    many_threads()
+    statuses = [in_a_fork(train)]
+    stop = threading.Event()
+
+    def keep_training() -> None:
+        while not stop.is_set():
+            train()
+
+    thread = threading.Thread(target=keep_training)
+    thread.start()
+    statuses.append(in_a_fork(train))
+    stop.set()
+    thread.join()
+    statuses.append(in_a_fork(lambda: in_a_fork(train)))
+    return [*statuses, int(train() == train())]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_after_fork() -> None:
+    assert child.call(fork, timeout=120) == [0, 0, 0, 1]
+
+
+def spawned(_: int) -> list[float]:
+    many_threads()
+    return train()
+
+
+def spawn() -> list[list[float]]:
+    many_threads()
+    with multiprocessing.get_context("spawn").Pool(2) as pool:
+        return [train(), *pool.map(spawned, range(2))]
+
+
+def test_under_spawn() -> None:
+    here, *there = child.call(spawn)
+    assert there == [here, here]

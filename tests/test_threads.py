@@ -1,0 +1,228 @@
+"""Teams of threads: the same bits at any number, and any number of trainers side by side."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import team
+
+THREADS = [1, 2, 3, 4, 7]
+
+
+class Case(NamedTuple):
+    n_inputs: int
+    layers: list[tuple[Any, ...]]  # units, activation, bias
+    loss: str
+    n: int
+    batch_size: int | None
+    weighted: bool = False
+    dtype: str = "float32"
+    optimizer: str = "adam"
+
+
+CASES = {
+    "whole, ragged": Case(9, [(33, "relu"), (7, "tanh"), (5, "softmax")], "cross_entropy", 100, 32),
+    "fewer rows than threads": Case(7, [(9, "tanh"), (2,)], "mse", 11, 3),
+    "batch 1": Case(40, [(16, "relu"), (3,)], "mse", 9, 1, optimizer="sgd"),
+    "tiny": Case(2, [(2, "sigmoid", "shared"), (2, "sigmoid", "shared")], "mse", 10, 4),
+    "narrow": Case(40, [(8, "tanh"), (1, "sigmoid")], "binary_cross_entropy", 70, 20),
+    "many units": Case(300, [(130, "relu"), (5, "softmax")], "cross_entropy", 90, 64, True),
+    "many blocks": Case(300, [(250, "sigmoid"), (3, "softmax")], "mse", 700, 650),
+    "slabs, ragged": Case(4, [(32, "tanh"), (16, "relu", False), (4,)], "mse", 5600, 2500),
+    "slabs, weighted": Case(3, [(65, "relu"), (1, "tanh", "shared")], "mse", 3000, None, True),
+    "float64": Case(31, [(17, "sigmoid"), (4,)], "mse", 100, 45, True, "float64", "sgd"),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def as_many_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little there is to do."""
+    monkeypatch.setattr(team, "_FLOPS_PER_THREAD", 1e-9)
+
+
+def build(case: Case, threads: int) -> tuple[fastbp.Trainer, tuple[Any, Any, Any]]:
+    rng = np.random.default_rng(5)
+    dense = [
+        fastbp.Dense(units, *rest[:1], bias=rest[1] if rest[1:] else True)
+        for units, *rest in case.layers
+    ]
+    net = fastbp.Network(case.n_inputs, dense, dtype=case.dtype, seed=1)
+    X, k = rng.normal(size=(case.n, case.n_inputs)), dense[-1].units
+    y = rng.uniform(size=(case.n, k))
+    if case.loss == "cross_entropy":
+        y = rng.integers(k, size=case.n)
+    w = np.where(rng.random(case.n) < 0.2, 0.0, rng.uniform(size=case.n)) if case.weighted else None
+    trainer = fastbp.Trainer(
+        net, case.loss, case.optimizer, batch_size=case.batch_size, seed=2, n_threads=threads
+    )
+    return trainer, (X, y, w)
+
+
+def bits(case: Case, threads: int) -> dict[str, bytes]:
+    """The bytes of everything that a trainer and its network compute."""
+    trainer, (X, y, w) = build(case, threads)
+    net, found = trainer.network, {}
+
+    def note(name: str, *values: Any) -> None:
+        found[name] = b"".join(np.asarray(v).tobytes() for v in values)
+
+    note("losses", *trainer.fit(X, y, epochs=2, sample_weight=w, validation_data=(X, y)).loss)
+    note("weights", *net.get_weights())
+    loss, gradients = trainer.gradients(X, y, w)
+    note("gradients", loss, *gradients)
+    note("evaluated", *trainer.evaluate(X, y, w).values())
+    note("predicted", net.predict(X, n_threads=threads))
+    note("step", trainer.step(X, y, w), *net.get_weights())
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_same_bits_at_any_number_of_threads(name: str) -> None:
+    case, teams = CASES[name], set()
+    run = team.Team.run
+
+    def counting(threads: int, *call: Any) -> int:
+        teams.add(threads)
+        return run(threads, *call)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(team.Team, "run", counting)
+        expected = bits(case, 1)
+        for threads in THREADS[1:]:
+            assert bits(case, threads) == expected, f"{threads} threads"
+    assert teams == set(THREADS)  # they were really there
+    plan = build(case, 2)[0]._engine.training(case.batch_size or case.n).plan
+    assert (plan.slabs > 1) == name.startswith("slabs")
+    assert (plan.block < plan.rows) == name.startswith(("slabs", "many blocks"))
+
+
+def in_threads(*functions: Callable[[], Any]) -> list[Any]:
+    """All results, each function called in a thread of its own, at once; fails if one hangs."""
+    results: list[Any] = [None] * len(functions)
+    ready = threading.Barrier(len(functions))
+
+    def work(i: int, function: Callable[[], Any]) -> None:
+        ready.wait()
+        try:
+            results[i] = function()
+        except BaseException as error:
+            results[i] = error
+
+    threads = [
+        threading.Thread(target=work, args=(i, f), daemon=True) for i, f in enumerate(functions)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive(), "still at work"
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
+
+
+def test_trainers_side_by_side() -> None:
+    """Each gives the bits that it gives alone."""
+    cases = [CASES[name] for name in ("whole, ragged", "narrow", "slabs, ragged", "float64")]
+    alone = [bits(case, 1) for case in cases]
+    together = in_threads(*(lambda c=case, n=n: bits(c, n) for n, case in enumerate(cases, 1)))
+    assert together == alone
+
+
+@pytest.fixture
+def fitting() -> Iterator[fastbp.Trainer]:
+    """A trainer in the middle of a fit in another thread, held between two epochs."""
+    trainer, (X, y, _) = build(CASES["whole, ragged"], 2)
+    inside, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        inside.set()
+        assert go_on.wait(60)
+
+    thread = threading.Thread(target=lambda: trainer.fit(X, y, epochs=2, progress=hold))
+    thread.start()
+    assert inside.wait(60)
+    yield trainer
+    go_on.set()
+    thread.join(60)
+    assert trainer.fit(X, y).epoch == [2]  # usable again
+
+
+def test_one_trainer_in_two_threads_is_refused(fitting: fastbp.Trainer) -> None:
+    before = fitting.network.get_weights()
+    _, (X, y, _) = build(CASES["whole, ragged"], 1)
+    calls: list[Callable[..., Any]] = [fitting.fit, fitting.step, fitting.gradients]
+    for call in [*calls, fitting.evaluate]:
+        with pytest.raises(RuntimeError, match="at work in another thread"):
+            call(X, y)
+    for a, b in zip(before, fitting.network.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_two_fits_of_one_network_are_refused(fitting: fastbp.Trainer) -> None:
+    _, (X, y, _) = build(CASES["whole, ragged"], 1)
+    other = fastbp.Trainer(fitting.network, "cross_entropy")
+    with pytest.raises(RuntimeError, match="another trainer"):
+        other.fit(X, y)
+
+
+# -- seeing finished updates only ------------------------------------------------------------------
+
+SIZE = 300
+
+
+def level() -> tuple[fastbp.Trainer, Any, Any]:
+    """A problem whose weights, if all equal, remain so after every update, and keep moving."""
+    net = fastbp.Network(SIZE, [fastbp.Dense(SIZE, bias=False)], seed=0)
+    net.set_weights([np.full((SIZE, SIZE), 0.25)])
+    trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(1e-6), batch_size=2, n_threads=2)
+    return trainer, np.ones((8, SIZE), np.float32), np.full((8, SIZE), 1e3, np.float32)
+
+
+def only_value(a: Any) -> float:
+    assert (a == a.flat[0]).all(), f"{len(np.unique(a))} different values: a torn update"
+    return float(a.flat[0])
+
+
+def test_readers_see_finished_updates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through predict, get_weights and activations, while another thread fits, and one sets."""
+    monkeypatch.setattr("fastbp.trainer._CHUNK_SECONDS", 1e-3)
+    trainer, X, y = level()
+    net, over = trainer.network, threading.Event()
+
+    def fit() -> int:
+        try:
+            return len(trainer.fit(X, y, epochs=150).loss)
+        finally:
+            over.set()
+
+    def read() -> set[float]:
+        seen = set()
+        while not over.is_set():
+            seen.add(only_value(net.get_weights()[0]))
+            only_value(net.predict(X, n_threads=2))
+            only_value(net.predict(X[:1]))
+            only_value(net.activations(X)[0])
+        return seen
+
+    def write() -> int:
+        times = 0
+        while not over.wait(0.02):
+            net.set_weights([np.full((SIZE, SIZE), 0.5 + times / 1024)])
+            times += 1
+        return times
+
+    epochs, seen, also_seen, times = in_threads(fit, read, read, write)
+    assert epochs == 150
+    assert len(seen) > 5
+    assert len(also_seen) > 5
+    assert times > 1
+    assert trainer.fit(X, y).epoch == [150]
+    only_value(net.get_weights()[0])
