@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -36,7 +37,15 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill it, and the processes that it has started."""
+    if os.name == "posix":
+        os.killpg(process.pid, signal.SIGKILL)
+    process.kill()
 
 
 def result(process: subprocess.Popen[str], timeout: float = 300.0) -> Any:
@@ -44,7 +53,7 @@ def result(process: subprocess.Popen[str], timeout: float = 300.0) -> Any:
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
-        process.kill()
+        end(process)
         out, err = process.communicate()
         raise AssertionError(f"still at work after {timeout} s:\n{out}\n{err}") from None
     assert process.returncode == 0, f"exit status {process.returncode}:\n{out}\n{err}"

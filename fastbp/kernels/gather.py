@@ -36,23 +36,21 @@ _AHEAD = 8
 _TWO_112 = np.float32(2.0**112)
 
 
-def contiguous(out, source, convert, n, ld):
-    """One row of `n` values side by side, zeros up to `ld`."""
+def copied(out, source, n, ld):
+    """Whether the types are the same: then one row has been copied, with zeros up to `ld`."""
     raise NotImplementedError
 
 
-@overload(contiguous, jit_options=jit.INNER_OPTIONS)
-def _contiguous(out, source, convert, n, ld):
-    if out == source:
-        return lambda out, source, convert, n, ld: copy_row(out, source, n, ld)
+@overload(copied, jit_options=jit.INNER_OPTIONS)
+def _copied(out, source, n, ld):
+    if out != source:
+        return lambda out, source, n, ld: False
 
-    def converted(out, source, convert, n, ld):
-        for j in range(n):
-            out[j] = value(out, convert(source[j]))
-        for j in range(n, ld):
-            out[j] = value(out, 0)
+    def copy(out, source, n, ld):
+        copy_row(out, source, n, ld)
+        return True
 
-    return converted
+    return copy
 
 
 def _reader(kind: str, tag: Any, convert: Any) -> jit.Doorway:
@@ -64,11 +62,15 @@ def _reader(kind: str, tag: Any, convert: Any) -> jit.Doorway:
         for r in range(rows):
             at = source + index[r] * row_stride
             to = r * ld
-            if feature_stride == itemsize and ld > 1:  # sample weights have rows of one value
+            if feature_stride == itemsize:
                 prefetch(source + index[min(r + _AHEAD, rows - 1)] * row_stride)
-                contiguous(at_(out, to), pointer(tag, at), convert, n, ld)
-                continue
-            if feature_stride:
+                run = pointer(tag, at)
+                # Sample weights and class ids have rows of one value, without padding.
+                if ld > 1 and copied(at_(out, to), run, n, ld):
+                    continue
+                for j in range(n):
+                    out[to + j] = value(out, convert(run[j]))
+            elif feature_stride:
                 for j in range(n):
                     out[to + j] = value(out, convert(pointer(tag, at + j * feature_stride)[0]))
             else:
