@@ -137,8 +137,9 @@ class Network(Prediction):
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
         """
         checked = panels.checked(self, weights)
-        with self._writing():
+        with self._gate, self._write_lock:
             panels.write(self, self._parameters, checked)
+            self._publish()
 
     # -- files -------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ class SharedParameters:
         self._readers = 0  # of the live parameters
         self._snapshot: Array | None = None  # what others see while a fit changes the parameters
         self._snapshot_readers = 0
+        self._trained_by: object = None
 
     def _begin_reading(self) -> Array:
         """Parameters that nobody changes until `_end_reading`.
@@ -66,25 +67,23 @@ class SharedParameters:
         live = parameters is self._parameters
         return self._parameters_address if live else int(parameters.ctypes.data)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """Change the parameters; during a fit, others see them when that is done."""
-        with self._gate, self._write_lock:
-            yield
-            self._publish()
+    # A writer says ``with network._gate, network._write_lock:`` itself, and then `_publish`. An
+    # interrupt may come between any two steps of Python's, and a generator or an __enter__ of our
+    # own could then be left with the locks taken; entering a lock's `with` is one step.
 
-    @contextmanager
-    def _training(self) -> Iterator[None]:
-        """A fit: others read snapshots of finished updates."""
+    def _begin_training(self, trainer: object) -> None:
+        """A fit begins: others read snapshots of finished updates."""
         with self._gate, self._write_lock, self._mutex:
-            if self._snapshot is not None:
+            if self._trained_by is not None and self._trained_by is not trainer:
                 raise RuntimeError("another trainer is at work on this network")
+            self._trained_by = trainer
             self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
-        try:
-            yield
-        finally:
-            with self._mutex:
-                self._snapshot = None
+
+    def _end_training(self, trainer: object) -> None:
+        """The fit of that trainer is over, if it was begun."""
+        with self._mutex:
+            if self._trained_by is trainer:
+                self._snapshot = self._trained_by = None
 
     def _publish(self) -> None:
         """Show the parameters, which nobody changes meanwhile, to readers of snapshots."""

@@ -7,8 +7,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -185,7 +184,8 @@ class Trainer:
         validation = None if validation_data is None else self._validation(validation_data)
         if validation_split:
             samples, validation = split_off(samples, validation_split)
-        with self._alone():
+        self._refuse_others()
+        with self._busy:
             return self._fit(samples, epochs, validation, report)
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -207,11 +207,13 @@ class Trainer:
             As `fit`.
         """
         samples = self._sources(X, y, sample_weight)
-        with self._alone():
+        self._refuse_others()
+        with self._busy:
             program = self._engine.training(samples[0].n)
             program.set_samples(*samples)
-            with self.network._writing():
+            with self.network._gate, self.network._write_lock:
                 status = self._engine.run(program, 0, 1)
+                self.network._publish()
             self._check(status, program)
             return float(program.results[lay.R_LAST_ERROR])
 
@@ -237,7 +239,8 @@ class Trainer:
             As `fit`.
         """
         samples = self._sources(X, y, sample_weight)
-        with self._alone():
+        self._refuse_others()
+        with self._busy:
             program = self._engine.gradients(samples[0].n)
             program.set_samples(*samples)
             with self.network._reading() as parameters:
@@ -269,7 +272,8 @@ class Trainer:
             As `fit`.
         """
         samples = self._sources(X, y, sample_weight)
-        with self._alone():
+        self._refuse_others()
+        with self._busy:
             return {"loss": self._evaluated(samples)}
 
     # -- inside ------------------------------------------------------------------------------------
@@ -289,7 +293,9 @@ class Trainer:
         program.set_samples(*samples, batch=size, shuffle_seed=self.seed if self.shuffle else None)
         results, val_loss = program.results, None
         chunk = 1
-        with self.network._training():
+        network = self.network
+        try:
+            network._begin_training(self)
             for epoch in range(epochs):
                 program.table[lay.EPOCH] = self._epochs_done
                 results[:] = 0.0
@@ -297,8 +303,9 @@ class Trainer:
                 while done < n_batches:
                     last = min(n_batches, done + chunk)
                     started = time.perf_counter()
-                    with self.network._writing():
+                    with network._gate, network._write_lock:
                         status = self._engine.run(program, done, last)
+                        network._publish()
                     seconds = time.perf_counter() - started
                     spent += seconds
                     if status == lay.NONFINITE_LOSS and self.on_divergence == "stop":
@@ -319,6 +326,8 @@ class Trainer:
                     history.val_loss.append(val_loss)
                 if report is not None:
                     report(_progress(epoch, epochs, n, n, results, val_loss, spent, True))
+        finally:
+            network._end_training(self)
         return history
 
     def _sources(
@@ -377,15 +386,13 @@ class Trainer:
             "finished update"
         )
 
-    @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Refuse a second thread."""
-        if not self._busy.acquire(blocking=False):
+    def _refuse_others(self) -> None:
+        """Refuse a second thread, and a callback.
+
+        What follows takes the lock by a plain `with`, which an interrupt can't come into.
+        """
+        if self._busy.locked():
             raise RuntimeError("this trainer is at work in another thread; use one for each")
-        try:
-            yield
-        finally:
-            self._busy.release()
 
 
 def _mean(results: NDArray[np.float64]) -> float:
