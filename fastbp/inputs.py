@@ -288,6 +288,8 @@ def _check_range(
     """Return the greatest value, or raise for the first that is not in ``[low, high]``."""
     greatest = -inf
     for chunk in _chunks(a):
+        if chunk.flags.c_contiguous:  # numpy 1.24 takes a buffer for more than one dimension
+            chunk = chunk.reshape(-1)
         least, most = np.minimum.reduce(chunk, axis=None), np.maximum.reduce(chunk, axis=None)
         if not (low <= least.item() and most.item() <= high):
             _check(a, lambda block: (block >= low) & (block <= high), name, takes, column)
