@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.kernels import layout as lay
+from fastbp.kernels.target import TILE_VECTORS, lanes
 
 if TYPE_CHECKING:
     from fastbp.network import Network
@@ -83,11 +84,10 @@ def read(network: Network, buffer: Array, *, gradients: bool = False) -> list[Ar
 
 
 def write(network: Network, buffer: Array, weights: Sequence[Array]) -> None:
-    """Write all arrays into the parameter buffer, with the constants and transposes beside them."""
+    """Write all arrays into the parameter buffer, with the zeros and transposes beside them."""
     layout = network._layout
     arrays = iter(weights)
-    buffer[layout.zeros : layout.one] = 0.0
-    buffer[layout.one] = 1.0
+    buffer[layout.zeros : layout.zeros + TILE_VECTORS * lanes(layout.itemsize)] = 0.0
     for layer in layout.layers:
         w = next(arrays)
         _write_matrix(buffer, layer.weights, w.T if layer.narrow else w)

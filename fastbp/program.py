@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels import layout as lay
-from fastbp.kernels import matmul, passes, samples, units
+from fastbp.kernels import matmul, online, passes, samples, units
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.rng import split_bits
@@ -29,13 +29,15 @@ Int64s = NDArray[np.int64]
 # A block of rows with its activations and deltas of all layers should stay in L2 ...
 _BLOCK_BYTES = 384 * 1024
 # ... but not be so low that reading the weights for it costs more than the products.
-_LEAST_BLOCK, _GREATEST_BLOCK = 9 * TILE_ROWS, 36 * TILE_ROWS
+_LEAST_BLOCK, _GREATEST_BLOCK = 9 * TILE_ROWS, 40 * TILE_ROWS
 # A batch whose rows take no more than this is kept whole: its gradients are formed from cache.
 _WHOLE_BYTES = 1 << 20
 # Larger ones are cut into slabs where a slab's gradient stays in cache beside a block ...
 _SLAB_PARAMETER_BYTES = 256 * 1024
 # ... and beyond this size always, so that the workspace has a bound.
 _GREATEST_WHOLE_BYTES = 256 << 20
+# Small batches are read so many bytes at a time: they stay in L1 until they are used.
+_AHEAD_BYTES = 16 * 1024
 
 
 def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
@@ -53,6 +55,7 @@ class Plan:
     slabs: int
     block: int
     rows: int  # that the workspace holds
+    ahead: int = 1  # batches that are read at a time
 
     @staticmethod
     def bytes_per_row(layout: lay.NetworkLayout) -> int:
@@ -72,7 +75,9 @@ class Plan:
         block, size = cls.block_of(layout, rows), rows * cls.bytes_per_row(layout)
         small = layout.n_updated * layout.itemsize <= _SLAB_PARAMETER_BYTES
         if size <= (_WHOLE_BYTES if small else _GREATEST_WHOLE_BYTES):
-            return cls(0, block, rows)
+            sample = (layout.layers[0].ld_in + layout.layers[-1].ld_out) * layout.itemsize
+            ahead = min(_AHEAD_BYTES // sample, lay.LEAST_WINDOW) // rows
+            return cls(0, block, rows, max(1, ahead) if threads == 1 else 1)
         return cls.in_slabs(layout, rows, threads, lay.TRAINING_SLABS)
 
     @classmethod
@@ -111,7 +116,7 @@ class Program:
         first, last = layout.layers[0], layout.layers[-1]
         t[lay.N_LAYERS], t[lay.N_INPUTS], t[lay.N_OUTPUTS] = n_layers, first.n_in, last.n_out
         t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
-        t[lay.ZEROS], t[lay.ONE], t[lay.N_UPDATED] = layout.zeros, layout.one, layout.n_updated
+        t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
         for field, doorway in (
             (lay.TILES, matmul.tiles),
             (lay.DOTS, matmul.dots),
@@ -126,7 +131,8 @@ class Program:
         self.set_parameters(network._parameters)
 
         self._offset = 0
-        t[lay.A0] = self._take(rows * first.ld_in)
+        samples_held = rows * plan.ahead
+        t[lay.A0] = self._take(samples_held * first.ld_in)
         for index, (layer, dense) in enumerate(zip(layout.layers, network.layers, strict=True)):
             record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
             kind = ACTIVATIONS[dense.activation]
@@ -150,24 +156,26 @@ class Program:
             if training:
                 record[lay.L_D] = self._take(size)
         if training:
-            t[lay.TARGETS] = self._take(rows * last.ld_out)
-            t[lay.WEIGHTS] = self._take(lay.round_up(rows, lay.ALIGNMENT // layout.itemsize))
+            t[lay.TARGETS] = self._take(samples_held * last.ld_out)
+            t[lay.WEIGHTS] = self._take(samples_held)
             widest = max(layer.ld_out for layer in layout.layers)
             tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
             t[lay.MERGED] = layout.n_updated <= tile
+            if t[lay.MERGED] and plan.ahead > 1 and plan.rows <= online.MOST_ROWS and self._tiny:
+                t[lay.ONLINE] = online.online.address(network.dtype)
             t[lay.SCRATCH_SIZE] = max(widest, tile)
             t[lay.SCRATCH] = self._take(threads * max(widest, tile))
         self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)
         if training:
-            self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + rows] = 1.0
+            self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held] = 1.0
             self._buffer(lay.ROW_LOSS, rows, np.float64)
-        t[lay.WINDOW] = max(rows, lay.LEAST_WINDOW)
+        t[lay.WINDOW] = max(samples_held, lay.LEAST_WINDOW)
         window = lay.WINDOW_HEAD + int(t[lay.WINDOW])
         self._index = self._buffer(lay.INDEX, threads * window, np.int64).reshape(threads, window)
         self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
         self.results = self._buffer(lay.RESULTS, lay.R_STATUS + threads, np.float64)
         t[lay.THREADS], t[lay.YIELD] = threads, yield_address()
-        t[lay.BLOCK], t[lay.SLABS] = plan.block, plan.slabs
+        t[lay.BLOCK], t[lay.SLABS], t[lay.AHEAD] = plan.block, plan.slabs, plan.ahead
         if plan.slabs:
             self._buffer(lay.SLAB_LOSS, plan.slabs, np.float64)
         t[lay.STOP_ON_NONFINITE] = 1
@@ -176,6 +184,12 @@ class Program:
     def nbytes(self) -> int:
         """Bytes of the table and its buffers."""
         return int(self.table.nbytes) + sum(int(buffer.nbytes) for buffer in self._keep)
+
+    @property
+    def _tiny(self) -> bool:
+        """Whether every layer's inputs and outputs fit a vector."""
+        vector = lanes(self.layout.itemsize)
+        return all(max(layer.n_in, layer.n_out) <= vector for layer in self.layout.layers)
 
     def set_parameters(self, parameters: NDArray[Any]) -> None:
         """Work on that parameter buffer."""
@@ -216,7 +230,9 @@ class Program:
                     READERS[source.kind].address(dtype),
                 )
         t[lay.CLASS_IDS] = y is not None and y.class_ids
-        t[lay.LAZY] = any(s is not None and s.lazy for s in (X, y, weights))
+        t[lay.LAZY] = lazy = any(s is not None and s.lazy for s in (X, y, weights))
+        # A bad value in a memory map ends training at the batch that holds it, and no sooner.
+        t[lay.AHEAD] = 1 if lazy else self.plan.ahead
         t[lay.N], t[lay.BATCH] = X.n, X.n if batch is None else min(batch, X.n)
         t[lay.SHUFFLE] = shuffle_seed is not None
         t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
@@ -224,7 +240,7 @@ class Program:
         self._index[:, : lay.WINDOW_HEAD] = 0  # no positions are kept of other samples
         if self.training and weights is None:
             start = t[lay.WEIGHTS]
-            self.workspace[start : start + self.plan.rows] = 1.0
+            self.workspace[start : start + self.plan.rows * self.plan.ahead] = 1.0
 
     def blocks(self, rows: int) -> list[NDArray[Any]]:
         """The first rows of every layer's outputs, and of the last one's sums, without padding."""

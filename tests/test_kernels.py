@@ -26,7 +26,7 @@ def function(doorway: jit.Doorway, dtype: str) -> Any:
     signature = doorway._signature(jit.DTYPES[dtype])
     kinds = [_C.get(t, ctypes.c_void_p) for t in signature.args]
     result = _C.get(signature.return_type)
-    raw = ctypes.CFUNCTYPE(result, *kinds)(doorway.address(dtype))
+    raw = ctypes.CFUNCTYPE(result, *kinds)(doorway.compiled(dtype).address)
 
     def call(*arguments: Any) -> Any:
         return raw(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments])

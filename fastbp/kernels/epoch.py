@@ -19,17 +19,17 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.simd import (
     at,
+    call_batches,
     call_block,
     call_gradients,
-    call_prepare,
     call_read_rows,
     call_units,
     call_use,
     pointer,
     value,
 )
+from fastbp.kernels.steps import account, begin_step, end_step, ordered_sum
 from fastbp.kernels.threads import wait
-from fastbp.kernels.updates import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
@@ -44,33 +44,8 @@ def share(n, parts, part):
 
 
 @jit.kernel
-def begin_step(t, b):
-    """The step's learning rate, and the scalars that the optimizer derives from it."""
-    hyper = pointer(_DOUBLE, t[lay.HYPER])
-    hyper[LEARNING_RATE] = pointer(_DOUBLE, t[lay.RATES])[b * t[lay.RATE_STRIDE]]
-    if t[lay.PREPARE]:
-        call_prepare(t[lay.PREPARE], (hyper,))
-
-
-@jit.kernel
-def end_step(t):
-    hyper = pointer(_DOUBLE, t[lay.HYPER])
-    if t[lay.PREPARE]:
-        for i in range(HYPER_SIZE - PENDING):
-            hyper[STATE + i] = hyper[PENDING + i]
-
-
-@jit.kernel
 def barrier(t):
     wait(pointer(_INT, t[lay.BARRIER]), t[lay.THREADS], t[lay.YIELD])
-
-
-@jit.kernel
-def ordered_sum(p, n):
-    total = 0.0
-    for i in range(n):
-        total += p[i]
-    return total
 
 
 @jit.kernel
@@ -84,30 +59,19 @@ def agree(t):
 
 
 @jit.kernel
-def account(t, thread, error, weight):
-    """Note a batch's error; whether it is finite, or may be anything."""
-    if thread == 0 and weight > 0.0:
-        results = pointer(_DOUBLE, t[lay.RESULTS])
-        results[lay.R_LAST_ERROR] = error / weight
-        results[lay.R_LAST_WEIGHT] = weight
-        if error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]:
-            results[lay.R_ERROR] += error
-            results[lay.R_WEIGHT] += weight
-    return error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]
-
-
-@jit.kernel
 def whole_batch(tag, t, b, start, rows, thread):
     threads = t[lay.THREADS]
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
     results, base = pointer(_DOUBLE, t[lay.RESULTS]), pointer(tag, t[lay.BASE])
-    status = call_read_rows(
-        t[lay.READ_ROWS], (tag, t, start + first, first, last - first, thread, 0)
-    )
+    status = lay.OK
+    if t[lay.AHEAD] == 1:
+        status = call_read_rows(
+            t[lay.READ_ROWS], (tag, t, start + first, first, last - first, thread, 0)
+        )
     weight = float(rows)
     if t[lay.W_GATHER]:
         barrier(t)
-        weight = ordered_sum(at(base, t[lay.WEIGHTS]), rows)
+        weight = ordered_sum(at(base, t[lay.WEIGHTS] + t[lay.SHIFT]), rows)
     if status == lay.OK and weight > 0.0:
         row = first
         while row < last:
@@ -222,23 +186,46 @@ def add_up(tag, t, thread):
             call_use(t[lay.USE], (tag, t, unit, g))
 
 
+@jit.kernel
+def several(tag, t, b, start, count):
+    """`count` small batches, read at once: reading one at a time would be most of the work."""
+    size = t[lay.BATCH]
+    rows = min(count * size, t[lay.N] - start)
+    status = call_read_rows(t[lay.READ_ROWS], (tag, t, start, 0, rows, 0, 0))
+    if status == lay.OK and t[lay.ONLINE]:
+        return call_batches(t[lay.ONLINE], (tag, t, b, start, rows))
+    done = 0
+    while done < rows and status == lay.OK:
+        t[lay.SHIFT] = done
+        status = whole_batch(tag, t, b, start + done, min(size, rows - done), 0)
+        if status == lay.OK:
+            pointer(_DOUBLE, t[lay.RESULTS])[lay.R_BATCHES] += 1.0
+        done += size
+        b += 1
+    t[lay.SHIFT] = 0
+    return status
+
+
 @jit.entry
 def run(tag, table, first, last, thread):
     """Batches `first` ... `last` - 1 as the layout table says; a status (layout.OK ...)."""
     t = pointer(_INT, table)
     n, size = t[lay.N], t[lay.BATCH]
-    for b in range(first, last):
+    status, b = lay.OK, first
+    while b < last and status == lay.OK:
         start = b * size
+        count = min(t[lay.AHEAD], last - b)
         rows = min(size, n - start)
         if t[lay.SLABS]:
             status = slabs_batch(tag, t, b, start, rows, thread)
+        elif t[lay.AHEAD] > 1:
+            status = several(tag, t, b, start, count)
         else:
             status = whole_batch(tag, t, b, start, rows, thread)
-        if status != lay.OK:
-            return status
-        if thread == 0:
+        if thread == 0 and status == lay.OK and t[lay.AHEAD] == 1:
             pointer(_DOUBLE, t[lay.RESULTS])[lay.R_BATCHES] += 1.0
-    return lay.OK
+        b += count
+    return status
 
 
 @jit.entry

@@ -24,6 +24,7 @@ from fastbp.kernels.layout import (
     N_LAYERS,
     PARAMS,
     RECORD,
+    SHIFT,
     TILES,
 )
 from fastbp.kernels.matmul import over_panels
@@ -51,7 +52,7 @@ def forward(tag, t, row, rows, skip_last):
     """All layers for workspace rows `row` ...; `skip_last` leaves out the last activation."""
     params, base = pointer(tag, t[PARAMS]), pointer(tag, t[BASE])
     n_layers = t[N_LAYERS]
-    a = at(base, t[A0] + row * t[LD0])
+    a = at(base, t[A0] + (row + t[SHIFT]) * t[LD0])
     for layer in range(n_layers):
         record = at(t, HEADER + layer * RECORD)
         n_out, ld = record[L_OUT], record[L_LD_OUT]

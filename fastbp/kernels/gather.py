@@ -9,9 +9,9 @@ import numpy as np
 from numba.extending import overload
 
 from fastbp.kernels import jit, roles
+from fastbp.kernels.rows import copy_row
 from fastbp.kernels.simd import at as at_
 from fastbp.kernels.simd import pointer, prefetch, value
-from fastbp.kernels.tiles import copy_row
 
 
 @jit.kernel
@@ -32,7 +32,7 @@ def from_half(h):
 
 
 # Rows of shuffled samples are asked for so many rows before they are read.
-_AHEAD = 8
+_AHEAD = 24
 _TWO_112 = np.float32(2.0**112)
 
 
@@ -81,7 +81,7 @@ def _reader(kind: str, tag: Any, convert: Any) -> jit.Doorway:
         return 0
 
     values.__name__ = values.__qualname__ = f"values_{kind}"
-    return jit.doorway(roles.gather)(values)
+    return jit.elementwise(roles.gather)(values)
 
 
 _TAGS: dict[str, tuple[Any, Callable[[Any], Any]]] = {

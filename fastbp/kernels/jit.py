@@ -90,11 +90,15 @@ class Doorway:
     `signature` maps a dtype's numba type to a numba signature of C types.
     """
 
-    def __init__(self, signature: Callable[[Any], Any], function: Callable[..., Any]) -> None:
+    def __init__(
+        self, signature: Callable[[Any], Any], function: Callable[..., Any], *, apart: bool
+    ) -> None:
         self.function = function
+        self._apart = apart
         self._signature = signature
         self._options = {**_FLAGS, "fastmath": ELEMENTWISE}
         self._compiled: dict[str, Any] = {}
+        self._addresses: dict[str, int] = {}
         self.name = function.__name__
         PARTS.append(self)
 
@@ -103,24 +107,54 @@ class Doorway:
         self.address(dtype)
 
     def address(self, dtype: str) -> int:
-        """The address of the machine code for `dtype`; compiles at first use."""
-        compiled = self._compiled.get(dtype)
+        """The address of the machine code for `dtype`, for simd.call_*; compiles at first use."""
+        self.compiled(dtype)
+        return self._addresses[dtype]
+
+    def compiled(self, dtype: str) -> Any:
+        """numba's own object: its address is that of a C function, for tests."""
+        compiled: Any = self._compiled.get(dtype)
         if compiled is None:
             with cache.compile_lock():
                 signature = self._signature(DTYPES[dtype])
                 typed = (signature.args, signature.return_type)
                 compiled = CFunc(self.function, typed, {}, {"nopython": True, **self._options})
-                compiled._cache = cache.for_function(self.function)  # type: ignore[attr-defined]
+                if self._apart:
+                    _keep_apart(compiled)
+                compiled._cache = cache.for_function(self.function)
                 compiled.compile()
+            # Past the C wrapper, which looks for exceptions: that takes as long as a small kernel.
+            library, wrapper = compiled._library, compiled.native_name
+            self._addresses[dtype] = library.get_pointer_to_function(wrapper.removeprefix("cfunc."))
             self._compiled[dtype] = compiled
-        return int(compiled.address or 0)
+        return compiled
 
-    def compiled(self, dtype: str) -> Any:
-        """numba's own object behind `address` (its LLVM and assembly, for tests)."""
-        self.address(dtype)
-        return self._compiled[dtype]
+
+def _keep_apart(compiled: Any) -> None:
+    """Tell LLVM that no argument's values are written through another one.
+
+    numba has the flag, and no option for it.
+    """
+    compiler = compiled._compiler
+    customize = compiler._customize_flags
+
+    def with_noalias(flags: Any) -> Any:
+        flags = customize(flags)
+        flags.noalias = True
+        return flags
+
+    compiler._customize_flags = with_noalias
 
 
 def doorway(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Doorway]:
     """Decorator: make a `Doorway` of that role's C signature."""
-    return lambda function: Doorway(signature, function)
+    return lambda function: Doorway(signature, function, apart=False)
+
+
+def elementwise(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Doorway]:
+    """The same for loops over values, none of which is written through another argument.
+
+    They need no check for overlap when they run, which would take the scalar form for buffers that
+    are close together, as a tiny network's are.
+    """
+    return lambda function: Doorway(signature, function, apart=True)

@@ -26,7 +26,7 @@ from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS, lanes
 
 # -- the layout table: one header, then one record a layer, all int64 ------------------------------
 # Header: the network.
-N_LAYERS, N_INPUTS, N_OUTPUTS, LD0, PARAMS, ZEROS, ONE, N_UPDATED = range(8)
+N_LAYERS, N_INPUTS, N_OUTPUTS, LD0, PARAMS, ZEROS, N_UPDATED = range(7)
 # Header: the workspace. BASE is its address; the others are offsets into it.
 BASE, A0, TARGETS, LD_TARGETS, WEIGHTS, SCRATCH, SCRATCH_SIZE, BLOCK = range(8, 16)
 # Header: buffers of their own, by address.
@@ -46,6 +46,9 @@ TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE = range(6
 # Header: MERGED says that all parameters are updated at once; WINDOW is how many positions of the
 # epoch a thread looks up at a time, kept in INDEX behind WINDOW_HEAD values of bookkeeping.
 MERGED, WINDOW, CLASS_IDS = 73, 74, 75
+# Header: AHEAD small batches are read at a time; the one under way begins SHIFT rows into them.
+# ONLINE is the address of what does them where the network is tiny.
+AHEAD, SHIFT, ONLINE = 76, 77, 78
 WINDOW_HEAD, LEAST_WINDOW = 8, 256
 HEADER = 80
 
@@ -154,7 +157,6 @@ class NetworkLayout:
     itemsize: int
     n_updated: int  # values that an optimizer updates, at the buffer's front
     zeros: int  # offset of a panel's width of zeros
-    one: int  # offset of a 1
     size: int
 
 
@@ -195,8 +197,8 @@ def network_layout(
         )
         n_in, ld_in = n_out, ld_out
     n_updated = offset
-    zeros, one = offset, offset + TILE_VECTORS * vector
-    offset = one + vector
+    zeros = offset
+    offset += TILE_VECTORS * vector
     final: list[LayerLayout] = []
     for index, layer in enumerate(placed):
         if layer.bias == BIAS_NONE:
@@ -206,4 +208,4 @@ def network_layout(
             layer = replace(layer, transposed=offset)
             offset += layer.n_out * panel_size(layer.n_in, itemsize)
         final.append(layer)
-    return NetworkLayout(tuple(final), itemsize, n_updated, zeros, one, offset)
+    return NetworkLayout(tuple(final), itemsize, n_updated, zeros, offset)

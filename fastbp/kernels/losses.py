@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.kernels import jit, roles, vmath
-from fastbp.kernels.activations import row_dot, row_sum, shifted_exponentials
-from fastbp.kernels.simd import value
+from fastbp.kernels.rows import combine_row, row_dot, row_max, row_sum, scale_row, shift_row
+from fastbp.kernels.simd import at, value
 
 
 @dataclass(frozen=True)
@@ -29,40 +29,31 @@ class Loss:
     high: float | None = None
 
 
-@jit.kernel
-def zero_padding(d, rows, k, ld):
-    for r in range(rows):
-        for j in range(r * ld + k, r * ld + ld):
-            d[j] = value(d, 0)
-
-
-@jit.kernel
+@jit.inlined
 def squared(p, t, w, d, e, rows, k, ld, error_factor, delta_factor):
     """e = w * error_factor * sum (p - t)², d = w * delta_factor * (p - t)."""
+    one = value(p, 1)
     for r in range(rows):
-        for j in range(r * ld, r * ld + k):
-            d[j] = p[j] - t[j]
-        e[r] = np.float64(w[r] * (error_factor * row_dot(d, d, r * ld, k)))
-        factor = w[r] * delta_factor
-        for j in range(r * ld, r * ld + k):
-            d[j] = d[j] * factor
-    zero_padding(d, rows, k, ld)
+        row = at(d, r * ld)
+        combine_row(row, at(p, r * ld), one, at(t, r * ld), -one, k, ld)
+        e[r] = np.float64(w[r] * (error_factor * row_dot(row, row, k)))
+        scale_row(row, w[r] * delta_factor, k, ld)
 
 
-@jit.doorway(roles.loss)
+@jit.elementwise(roles.loss)
 def mse(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/k) sum_j (p - t)²."""
     mean = value(p, 1) / value(p, k)
     squared(p, t, w, d, e, rows, k, ld, mean, value(p, 2) * mean * scale)
 
 
-@jit.doorway(roles.loss)
+@jit.elementwise(roles.loss)
 def half_squared_error(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/2) sum_j (p - t)², the textbook error."""
     squared(p, t, w, d, e, rows, k, ld, value(p, 0.5), scale)
 
 
-@jit.doorway(roles.loss)
+@jit.elementwise(roles.loss)
 def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/k) sum_j softplus(z) - t z, which is -(t log p + (1 - t) log(1 - p)) without overflow.
 
@@ -73,44 +64,38 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     for i in range(rows * ld):
         d[i] = vmath.softplus(z[i]) - t[i] * z[i]
     for r in range(rows):
-        e[r] = np.float64(w[r] * (mean * row_sum(d, r * ld, k)))
+        e[r] = np.float64(w[r] * (mean * row_sum(at(d, r * ld), k)))
     for i in range(rows * ld):
         d[i] = vmath.sigmoid(z[i]) - t[i]
     for r in range(rows):
-        factor = w[r] * mean * scale
-        for j in range(r * ld, r * ld + k):
-            d[j] = d[j] * factor
-    zero_padding(d, rows, k, ld)
+        scale_row(at(d, r * ld), w[r] * mean * scale, k, ld)
 
 
-@jit.doorway(roles.loss)
+@jit.elementwise(roles.loss)
 def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
-    """-sum_j t log p = lse(z) sum_j t - sum_j t z, and d = p sum_j t - t, from the logits."""
+    """-sum_j t log p = log(sum) sum_j t - sum_j t (z - top), and d = p sum_j t - t.
+
+    From the logits: top is the largest, sum that of exp(z - top). Both terms of the error are
+    positive, so nothing cancels for logits of any size.
+    """
+    for r in range(rows):
+        row = at(z, r * ld)
+        shift_row(at(d, r * ld), row, row_max(row, k), k, ld)
     for i in range(rows * ld):
-        p[i] = z[i]
-    shifted_exponentials(p, rows, k, ld)
+        p[i] = vmath.exp(d[i])
     for r in range(rows):
-        e[r] = np.float64(row_sum(p, r * ld, k))
-    for r in range(rows):
-        at = r * ld
-        total = row_sum(t, at, k)
-        factor = w[r] * scale
-        share = total * factor / value(p, e[r])
-        for j in range(at, at + k):
-            d[j] = p[j] * share - t[j] * factor
+        row = at(p, r * ld)
+        total = row_sum(row, k)
+        e[r] = np.float64(total)
+        scale_row(row, value(p, 1) / total, k, ld)
     for r in range(rows):
         e[r] = vmath.log(e[r])
     for r in range(rows):
-        at = r * ld
-        # t (z - lse), with lse = top + log(sum): differences first, for logits of any size
-        top = z[at]
-        for j in range(1, k):
-            top = max(top, z[at + j])
-        error = value(p, 0)
-        for j in range(at, at + k):
-            error += t[j] * (value(p, e[r]) - (z[j] - top))
+        delta, target = at(d, r * ld), at(t, r * ld)
+        total, factor = row_sum(target, k), w[r] * scale
+        error = total * value(p, e[r]) - row_dot(target, delta, k)
         e[r] = np.float64(w[r] * error)
-    zero_padding(d, rows, k, ld)
+        combine_row(delta, at(p, r * ld), total * factor, target, -factor, k, ld)
 
 
 LOSSES = {

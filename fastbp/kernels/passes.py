@@ -20,13 +20,14 @@ def losses(t, row, rows, scale):
     base = pointer(scale, t[lay.BASE])
     last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
     n, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
+    sample = row + t[lay.SHIFT]
     call_loss(
         t[lay.LOSS],
         (
             at(base, last[lay.L_Z] + row * ld),
             at(base, last[lay.L_A] + row * ld),
-            at(base, t[lay.TARGETS] + row * ld),
-            at(base, t[lay.WEIGHTS] + row),
+            at(base, t[lay.TARGETS] + sample * ld),
+            at(base, t[lay.WEIGHTS] + sample),
             at(base, last[lay.L_D] + row * ld),
             at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row),
             rows, n, ld, scale, pointer(scale, t[lay.LOSS_PARAMETERS]),

@@ -26,6 +26,11 @@ def block(t: Any) -> Any:
     return types.void(t, _TABLE, _I, _I, _I)
 
 
+def batches(t: Any) -> Any:
+    """``(tag, table, batch, start, rows) -> status``: see online.py."""
+    return _I(t, _TABLE, _I, _I, _I)
+
+
 def units(t: Any) -> Any:
     """``(tag, table, first, last, rows, scratch)``: see units.py."""
     return types.void(t, _TABLE, _I, _I, _I, types.CPointer(t))

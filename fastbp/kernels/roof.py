@@ -7,13 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels import jit, matmul
 from fastbp.kernels.simd import call_tiles, lanes_of, pointer, value
 from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS, lanes
-from fastbp.kernels.tiles import _I64, _ir_type, _loop, _Vectors
+from fastbp.kernels.vectors import Vectors, ir_type, loop
 
 # Latency times units wants 8 to 10 independent sums; 16 registers hold 12, 32 hold 24.
 _SUMS = 24 if TILE_ROWS == 14 else 12
@@ -25,7 +26,7 @@ def _multiply_add(typingctx, tag, count):
     """`count` rounds of one FMA on each of `_SUMS` vectors; a number that depends on them all."""
 
     def codegen(context, builder, sig, args):
-        v = _Vectors(builder, _ir_type(sig.args[0]))
+        v = Vectors(builder, ir_type(sig.args[0]))
         scale, add = (v.splat(v.element(x)) for x in (0.75, 0.25))
         start = [v.splat(v.element(1.5 + i)) for i in range(_SUMS)]
 
@@ -33,10 +34,10 @@ def _multiply_add(typingctx, tag, count):
         def step(_: Any, sums: list[Any]) -> list[Any]:
             return [v.fma(s, scale, add) for s in sums]
 
-        total, *others = _loop(builder, args[1], start, step)
+        total, *others = loop(builder, args[1], start, step)
         for s in others:
             total = builder.fadd(total, s)
-        return builder.fptosi(v.sum(total), _I64)
+        return builder.fptosi(v.sum(total), ir.IntType(64))
 
     return types.int64(tag, types.int64), codegen
 

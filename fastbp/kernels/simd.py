@@ -91,19 +91,23 @@ def _opaque(builder: ir.IRBuilder) -> bool:
 
 
 def _call(result: Any, n: int):
-    """An intrinsic that calls the C function at an address with `n` arguments."""
+    """An intrinsic that calls the kernel at an address (`Doorway.address`) with `n` arguments.
+
+    By numba's own calling convention, which has room for a result and an exception before the
+    arguments, and returns a status. Kernels here never raise.
+    """
 
     @intrinsic
     def call(typingctx, address, arguments):
         def codegen(context, builder, sig, args):
             values = cgutils.unpack_tuple(builder, args[1])
-            returned = context.get_value_type(result)
-            if result == types.void:
-                returned = ir.VoidType()
-            function = ir.FunctionType(returned, [v.type for v in values])
+            argument_types = list(sig.args[1])
+            function = context.call_conv.get_function_type(result, argument_types)
             fn = builder.inttoptr(args[0], function.as_pointer())
-            out = builder.call(fn, values)
-            return context.get_dummy_value() if result == types.void else out
+            place = cgutils.alloca_once(builder, function.args[0].pointee)
+            raised = cgutils.alloca_once(builder, function.args[1].pointee)
+            builder.call(fn, [place, raised, *values])
+            return context.get_dummy_value() if result == types.void else builder.load(place)
 
         assert len(arguments) == n
         return result(types.int64, arguments), codegen
@@ -116,6 +120,7 @@ call_tiles = _call(types.void, 15)
 call_dots = _call(types.void, 9)
 call_transpose = _call(types.void, 6)
 call_read_rows = _call(types.int64, 7)
+call_batches = _call(types.int64, 5)
 call_block = _call(types.void, 5)
 call_units = _call(types.void, 6)
 call_gradients = _call(types.void, 6)
@@ -126,4 +131,14 @@ call_backward = _call(types.void, 7)
 call_loss = _call(types.void, 11)
 call_update = _call(types.void, 7)
 call_prepare = _call(types.void, 1)
-call_yield = _call(types.int32, 0)
+
+
+@intrinsic
+def call_c(typingctx, address):
+    """Calls the C function ``int f(void)`` at an address."""
+
+    def codegen(context, builder, sig, args):
+        function = ir.FunctionType(ir.IntType(32), [])
+        return builder.call(builder.inttoptr(args[0], function.as_pointer()), [])
+
+    return types.int32(types.int64), codegen

@@ -16,7 +16,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from fastbp.kernels import jit
-from fastbp.kernels.simd import at, call_yield
+from fastbp.kernels.simd import at, call_c
 
 #: values between the two words
 _GENERATION = 8
@@ -93,7 +93,7 @@ def wait(barrier, threads, yield_address):
             spins += 1
             _pause()
         else:
-            call_yield(yield_address, ())
+            call_c(yield_address)
 
 
 @functools.cache

@@ -9,92 +9,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.kernels.target import HAS_FMA, TILE_ROWS, TILE_VECTORS, lanes
+from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS
+from fastbp.kernels.vectors import Vectors, function, ir_type, loop, loop_if
 
 _I64 = ir.IntType(64)
-
-
-def _ir_type(value: Any) -> ir.Type:
-    return {32: ir.FloatType(), 64: ir.DoubleType()}[value.bitwidth]
-
-
-class _Vectors:
-    """Loads, stores and arithmetic on vectors of `element` in one function being built."""
-
-    def __init__(self, builder: ir.IRBuilder, element: ir.Type) -> None:
-        self.b = builder
-        self.element = element
-        self.lanes = lanes(4 if isinstance(element, ir.FloatType) else 8)
-        self.type = ir.VectorType(element, self.lanes)
-        self.align = 4 if isinstance(element, ir.FloatType) else 8
-
-    def load(self, p: Any, offset: Any) -> Any:
-        q = self.b.bitcast(self.b.gep(p, [offset]), self.type.as_pointer())
-        v = self.b.load(q)
-        v.align = self.align
-        return v
-
-    def store(self, v: Any, p: Any, offset: Any) -> None:
-        q = self.b.bitcast(self.b.gep(p, [offset]), self.type.as_pointer())
-        self.b.store(v, q).align = self.align
-
-    def splat(self, x: Any) -> Any:
-        one = self.b.insert_element(ir.Constant(self.type, ir.Undefined), x, ir.IntType(32)(0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.b.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
-
-    def fma(self, x: Any, y: Any, z: Any) -> Any:
-        # Without FMA in hardware llvm.fma is a call into libm; fmuladd then is mul and add.
-        name = "llvm.fma" if HAS_FMA else "llvm.fmuladd"
-        suffix = f"v{self.lanes}f{32 if self.align == 4 else 64}"
-        fn = cgutils.get_or_insert_function(
-            self.b.module, ir.FunctionType(self.type, [self.type] * 3), f"{name}.{suffix}"
-        )
-        return self.b.call(fn, [x, y, z])
-
-    def sum(self, v: Any) -> Any:
-        """The lanes' sum by halving: an order that is the same wherever it is inlined."""
-        n = self.lanes
-        while n > 1:
-            n //= 2
-            half = ir.VectorType(ir.IntType(32), n)
-            low = self.b.shuffle_vector(v, v, ir.Constant(half, list(range(n))))
-            high = self.b.shuffle_vector(v, v, ir.Constant(half, list(range(n, 2 * n))))
-            v = self.b.fadd(low, high)
-        return self.b.extract_element(v, ir.IntType(32)(0))
-
-
-def _function(module: ir.Module, name: str, args: list[ir.Type]) -> tuple[ir.Function, bool]:
-    """The function of that name in `module`, and whether its body has yet to be written."""
-    if name in module.globals:
-        return module.globals[name], False
-    fn = ir.Function(module, ir.FunctionType(ir.VoidType(), args), name)
-    fn.linkage = "linkonce_odr"
-    fn.attributes.add("noinline")
-    fn.attributes.add("nounwind")
-    return fn, True
-
-
-def _loop(builder: ir.IRBuilder, count: Any, carried: list[Any], body: Any) -> list[Any]:
-    """``for i in range(count)`` (count >= 1) with loop-carried values; gives their last values."""
-    before = builder.block
-    inside = builder.append_basic_block("loop")
-    after = builder.append_basic_block("done")
-    builder.branch(inside)
-    builder.position_at_end(inside)
-    i = builder.phi(_I64)
-    phis = [builder.phi(v.type) for v in carried]
-    updated = body(i, phis)
-    last = builder.block
-    following = builder.add(i, _I64(1))
-    i.add_incoming(_I64(0), before)
-    i.add_incoming(following, last)
-    for phi, first, nxt in zip(phis, carried, updated, strict=True):
-        phi.add_incoming(first, before)
-        phi.add_incoming(nxt, last)
-    builder.cbranch(builder.icmp_signed("<", following, count), inside, after)
-    builder.position_at_end(after)
-    return list(updated)
 
 
 _TILE_ARGUMENTS = (
@@ -113,12 +31,12 @@ def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Fu
     p = element.as_pointer()
     bits = 32 if isinstance(element, ir.FloatType) else 64
     types_ = [p, _I64, _I64, p, _I64, p, _I64, p, _I64, _I64, element, p, _I64, _I64]
-    fn, new = _function(module, f"fastbp_tile_f{bits}_{rows}x{vectors}", types_)
+    fn, new = function(module, f"fastbp_tile_f{bits}_{rows}x{vectors}", types_)
     if not new:
         return fn
     arg = dict(zip(_TILE_ARGUMENTS, fn.args, strict=True))
     builder = ir.IRBuilder(fn.append_basic_block("entry"))
-    v = _Vectors(builder, element)
+    v = Vectors(builder, element)
     low = v.splat(arg["low"])
     grid = [(m, n) for m in range(rows) for n in range(vectors)]
     columns = [_I64(n * v.lanes) for n in range(vectors)]
@@ -138,7 +56,7 @@ def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Fu
                 out += [v.fma(x, bs[n], sums[m * vectors + n]) for n in range(vectors)]
             return [builder.gep(pa, [arg["ak"]]), builder.gep(pb, [arg["bk"]]), *out]
 
-        sums = _loop(builder, arg["k"], [a, arg["b"], *start], step)[2:]
+        sums = loop(builder, arg["k"], [a, arg["b"], *start], step)[2:]
         # "ordered less than" keeps a NaN; one vmaxps.
         sums = [builder.select(builder.fcmp_ordered("<", s, low), low, s) for s in sums]
         row = [builder.mul(_I64(m), arg["cm"]) for m in range(rows)]
@@ -159,7 +77,7 @@ def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Fu
 
         return [below(q, arg[s]) for q, s in ((a, "am"), (init, "im"), (c, "cm"), (mask, "cm"))]
 
-    _loop(builder, arg["tiles"], [arg[n] for n in ("a", "init", "c", "mask")], one_tile)
+    loop(builder, arg["tiles"], [arg[n] for n in ("a", "init", "c", "mask")], one_tile)
     builder.ret_void()
     return fn
 
@@ -172,7 +90,7 @@ def tile(typingctx, rows, vectors, arguments):
     """
 
     def codegen(context, builder, sig, args):
-        element = _ir_type(sig.args[2][0].dtype)
+        element = ir_type(sig.args[2][0].dtype)
         values = cgutils.unpack_tuple(builder, args[2])
         which = builder.add(
             builder.mul(builder.sub(args[0], _I64(1)), _I64(TILE_VECTORS)),
@@ -201,9 +119,9 @@ def vector_row(typingctx, arguments):
     """
 
     def codegen(context, builder, sig, args):
-        element = _ir_type(sig.args[0][0].dtype)
+        element = ir_type(sig.args[0][0].dtype)
         a, ak, b, bk, init, c, k, low, mask, masked = cgutils.unpack_tuple(builder, args[0])
-        v = _Vectors(builder, element)
+        v = Vectors(builder, element)
         zero, nought = v.splat(element(0.0)), _I64(0)
 
         def step(_: Any, carried: list[Any]) -> list[Any]:
@@ -211,7 +129,7 @@ def vector_row(typingctx, arguments):
             total = v.fma(v.splat(builder.load(pa)), v.load(pb, nought), total)
             return [builder.gep(pa, [ak]), builder.gep(pb, [bk]), total]
 
-        total = _loop(builder, k, [a, b, v.load(init, nought)], step)[2]
+        total = loop(builder, k, [a, b, v.load(init, nought)], step)[2]
         low = v.splat(low)
         total = builder.select(builder.fcmp_ordered("<", total, low), low, total)
         on = builder.fcmp_ordered(">", v.load(mask, nought), zero)
@@ -223,49 +141,41 @@ def vector_row(typingctx, arguments):
     return types.void(arguments), codegen
 
 
+_CHAINS = 4
+
+
 @intrinsic
-def copy_row(typingctx, target, source, n, ld):
-    """`n` values to `target`, and zeros up to `ld`, a multiple of a vector; reads just those n."""
+def column_sums(typingctx, d, dm, rows, init, out):
+    """``out[:] = init[:] + sum_r d[r, :]``, one vector wide; d's rows are `dm` apart.
+
+    Four sums side by side, since a single one waits four cycles for each addition; the last rows
+    one by one. An order that depends on `rows` alone.
+    """
 
     def codegen(context, builder, sig, args):
-        target, source, n, ld = args
-        v = _Vectors(builder, _ir_type(sig.args[0].dtype))
-        index = ir.VectorType(_I64, v.lanes)
-        lane_ids = ir.Constant(index, list(range(v.lanes)))
-        bits = 32 if v.align == 4 else 64
-        masked_load = cgutils.get_or_insert_function(
-            builder.module,
-            ir.FunctionType(
-                v.type,
-                [
-                    v.type.as_pointer(),
-                    ir.IntType(32),
-                    ir.VectorType(ir.IntType(1), v.lanes),
-                    v.type,
-                ],
-            ),
-            f"llvm.masked.load.v{v.lanes}f{bits}.p0",
-        )
+        d, dm, rows, init, out = args
+        v = Vectors(builder, ir_type(sig.args[0].dtype))
+        nought = _I64(0)
 
-        def step(i: Any, _: list[Any]) -> list[Any]:
-            at_ = builder.mul(i, _I64(v.lanes))
-            left = builder.insert_element(
-                ir.Constant(index, ir.Undefined), builder.sub(n, at_), ir.IntType(32)(0)
-            )
-            left = builder.shuffle_vector(
-                left, left, ir.Constant(ir.VectorType(ir.IntType(32), v.lanes), [0] * v.lanes)
-            )
-            mask = builder.icmp_signed("<", lane_ids, left)
-            place = builder.bitcast(builder.gep(source, [at_]), v.type.as_pointer())
-            zero = v.splat(v.element(0.0))
-            loaded = builder.call(masked_load, [place, ir.IntType(32)(v.align), mask, zero])
-            v.store(loaded, target, at_)
-            return []
+        def fours(_: Any, carried: list[Any]) -> list[Any]:
+            p, sums = carried[0], carried[1:]
+            added = [
+                builder.fadd(s, v.load(p, builder.mul(_I64(i), dm))) for i, s in enumerate(sums)
+            ]
+            return [builder.gep(p, [builder.mul(_I64(_CHAINS), dm)]), *added]
 
-        _loop(builder, builder.sdiv(ld, _I64(v.lanes)), [], step)
+        def ones(_: Any, carried: list[Any]) -> list[Any]:
+            p, total = carried
+            return [builder.gep(p, [dm]), builder.fadd(total, v.load(p, nought))]
+
+        start = [d, v.load(init, nought)] + [v.splat(v.element(0.0))] * (_CHAINS - 1)
+        p, *sums = loop_if(builder, builder.lshr(rows, _I64(2)), start, fours)
+        total = builder.fadd(builder.fadd(sums[0], sums[1]), builder.fadd(sums[2], sums[3]))
+        _, total = loop_if(builder, builder.and_(rows, _I64(_CHAINS - 1)), [p, total], ones)
+        v.store(total, out, nought)
         return context.get_dummy_value()
 
-    return types.void(target, target, types.int64, types.int64), codegen
+    return types.void(d, types.int64, types.int64, d, d), codegen
 
 
 # -- a dot product for narrow layers ---------------------------------------------------------------
@@ -281,12 +191,12 @@ def _dot(module: ir.Module, element: ir.Type, rows: int) -> ir.Function:
     p = element.as_pointer()
     bits = 32 if isinstance(element, ir.FloatType) else 64
     types_ = [p, _I64, p, _I64, _I64, _I64, element, p, _I64]
-    fn, new = _function(module, f"fastbp_dot_f{bits}_{rows}", types_)
+    fn, new = function(module, f"fastbp_dot_f{bits}_{rows}", types_)
     if not new:
         return fn
     a, am, w, wk, count, shift, bias, c, cm = fn.args
     builder = ir.IRBuilder(fn.append_basic_block("entry"))
-    v = _Vectors(builder, element)
+    v = Vectors(builder, element)
     last = builder.sub(count, _I64(1))
 
     def step(i: Any, carried: list[Any]) -> list[Any]:
@@ -298,7 +208,7 @@ def _dot(module: ir.Module, element: ir.Type, rows: int) -> ir.Function:
         out = [v.fma(v.load(pa, builder.mul(_I64(m), am)), weights, sums[m]) for m in range(rows)]
         return [builder.gep(pa, [_I64(v.lanes)]), *out]
 
-    sums = _loop(builder, count, [a] + [v.splat(element(0.0))] * rows, step)[1:]
+    sums = loop(builder, count, [a] + [v.splat(element(0.0))] * rows, step)[1:]
     for m, s in enumerate(sums):
         builder.store(builder.fadd(v.sum(s), bias), builder.gep(c, [builder.mul(_I64(m), cm)]))
     builder.ret_void()
@@ -316,7 +226,7 @@ def dot(typingctx, many, arguments):
     """
 
     def codegen(context, builder, sig, args):
-        element = _ir_type(sig.args[1][0].dtype)
+        element = ir_type(sig.args[1][0].dtype)
         values = cgutils.unpack_tuple(builder, args[1])
         with builder.if_else(args[0]) as (then, otherwise):
             with then:
@@ -336,10 +246,10 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
     """``target[j, i] = source[i, j]`` for a square of one vector's lanes, in registers."""
 
     def codegen(context, builder, sig, args):
-        element = _ir_type(sig.args[0].dtype)
+        element = ir_type(sig.args[0].dtype)
         p = element.as_pointer()
         bits = 32 if isinstance(element, ir.FloatType) else 64
-        fn, new = _function(builder.module, f"fastbp_transpose_f{bits}", [p, _I64, p, _I64])
+        fn, new = function(builder.module, f"fastbp_transpose_f{bits}", [p, _I64, p, _I64])
         if new:
             _transpose_body(fn, element)
         builder.call(fn, args)
@@ -351,7 +261,7 @@ def transpose_block(typingctx, source, source_stride, target, target_stride):
 def _transpose_body(fn: ir.Function, element: ir.Type) -> None:
     source, source_stride, target, target_stride = fn.args
     b = ir.IRBuilder(fn.append_basic_block("entry"))
-    v = _Vectors(b, element)
+    v = Vectors(b, element)
     n = v.lanes
     index = ir.VectorType(ir.IntType(32), n)
     rows = [v.load(source, b.mul(_I64(i), source_stride)) for i in range(n)]

@@ -9,15 +9,18 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.matmul import gradient_piece
 from fastbp.kernels.simd import at, call_transpose, call_update, lanes_of, pointer, value
+from fastbp.kernels.tiles import column_sums
 
 _DOUBLE = np.float64(0.0)
 _INT = np.int64(0)
 
 
 @jit.kernel
-def layer_input(t, layer):
-    """The offset of what a layer reads: the samples, or the activations below."""
-    return t[lay.A0] if layer == 0 else t[HEADER + (layer - 1) * RECORD + lay.L_A]
+def layer_input(t, layer, row, ld):
+    """The offset of what a layer reads: row `row` of the samples, or of the activations below."""
+    if layer == 0:
+        return t[lay.A0] + (row + t[lay.SHIFT]) * ld
+    return t[HEADER + (layer - 1) * RECORD + lay.L_A] + row * ld
 
 
 @jit.reduction
@@ -43,13 +46,14 @@ def gradient(tag, t, unit, row, rows, g, accumulate):
     layer = unit[lay.U_LAYER]
     record = at(t, HEADER + layer * RECORD)
     ld_in, ld_out = record[lay.L_LD_IN], record[lay.L_LD_OUT]
-    a = at(base, layer_input(t, layer) + row * ld_in)
+    a = at(base, layer_input(t, layer, row, ld_in))
     d = at(base, record[lay.L_D] + row * ld_out)
     column, width = unit[lay.U_COLUMN], unit[lay.U_WIDTH]
     first, last, by = unit[lay.U_FIRST], unit[lay.U_LAST], t[lay.TILES]
     if unit[lay.U_KIND] == lay.UNIT_BIAS:
-        one = at(params, t[lay.ONE])
-        gradient_piece(by, one, 0, at(d, column), ld_out, zeros, accumulate, g, 0, 1, width, rows)
+        for j in range(0, width, lanes_of(g)):
+            to = at(g, j)
+            column_sums(at(d, column + j), ld_out, rows, to if accumulate else zeros, to)
     elif unit[lay.U_KIND] == lay.UNIT_SHARED_BIAS:
         shared_bias(d, ld_out, rows, record[lay.L_OUT], g, accumulate)
     elif record[lay.L_NARROW]:

@@ -28,7 +28,7 @@ class Update:
     state: tuple[float, ...] = ()
 
 
-@jit.doorway(roles.update)
+@jit.elementwise(roles.update)
 def sgd(p, g, s0, s1, s2, n, hyper):
     """p -= lr (g + weight_decay p)."""
     rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
@@ -36,7 +36,7 @@ def sgd(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - rate * (g[i] + decay * p[i])
 
 
-@jit.doorway(roles.update)
+@jit.elementwise(roles.update)
 def sgd_momentum(p, g, s0, s1, s2, n, hyper):
     """g += weight_decay p; v = momentum v + g; p -= lr v."""
     rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
@@ -47,7 +47,7 @@ def sgd_momentum(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - rate * v
 
 
-@jit.doorway(roles.update)
+@jit.elementwise(roles.update)
 def sgd_nesterov(p, g, s0, s1, s2, n, hyper):
     """g += weight_decay p; v = momentum v + g; p -= lr (g + momentum v)."""
     rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
@@ -73,7 +73,7 @@ def adam_prepare(hyper):
     hyper[PENDING + _ROOT] = 1.0 / np.sqrt(1.0 - hyper[PENDING + _POWER_2])
 
 
-@jit.doorway(roles.update)
+@jit.elementwise(roles.update)
 def adam(p, g, s0, s1, s2, n, hyper):
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; p -= step m / (sqrt(v) root + epsilon).
 
