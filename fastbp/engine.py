@@ -107,6 +107,8 @@ class Engine:
             program.keep_gradients()
         if mode == lay.MODE_TRAIN:
             t[lay.UPDATE] = self._update.kernel.address(dtype)
+            if self._update.outer is not None and plan.rows == 1:
+                t[lay.OUTER] = self._update.outer.address(dtype)
             if self._update.prepare is not None:
                 t[lay.PREPARE] = self._update.prepare.address(dtype)
             for which, slot in enumerate(self.slots):

@@ -196,8 +196,13 @@ class Program:
         self.table[lay.PARAMS] = parameters.ctypes.data
 
     def set_units(self, units: Int64s) -> None:
-        """Which pieces of the parameters are updated (`update_units`)."""
+        """Which pieces of the parameters are updated (`update_units`), shared out by size."""
         self._keep.append(units)
+        sizes = np.cumsum(units[:, lay.U_LENGTH])
+        shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
+        wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * units[:, lay.U_LENGTH].max()) + 1
+        shares[-1] = len(units)
         self.table[lay.UNITS], self.table[lay.N_UNITS] = units.ctypes.data, len(units)
 
     def keep_gradients(self) -> None:

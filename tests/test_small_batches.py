@@ -97,3 +97,32 @@ def test_a_loss_that_is_not_finite_ends_at_its_batch() -> None:
         trainers[1].fit(X[:bad], y[:bad])
         for p, q in zip(nets[0].get_weights(), nets[1].get_weights(), strict=True):
             assert np.array_equal(p, q)
+
+
+WIDE = [
+    (33, [(300, "tanh"), (129, "relu", "shared"), (7, "linear")]),  # panels in fours, and rests
+    (700, [(128, "sigmoid", False), (10, "tanh")]),  # whole fours
+    (130, [(513, "relu"), (3, "linear")]),  # few outputs of many inputs
+    (2100, [(140, "tanh"), (5, "linear")]),  # longer than a pass of a product
+]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("optimizer", OPTIMIZERS[:3], ids=["sgd", "momentum", "nesterov-decay"])
+@pytest.mark.parametrize("batch_size", [1, 2, 3])
+@pytest.mark.parametrize("case", range(len(WIDE)))
+def test_few_rows_of_wide_layers(
+    case: int, batch_size: int, optimizer: tuple[str, dict[str, Any]], dtype: str
+) -> None:
+    """Rows over several panels at once, and one sample's gradient used as it is formed."""
+    rng = np.random.default_rng(case)
+    n_inputs, plan = WIDE[case]
+    layers = [naive.Layer(*layer) for layer in plan]
+    weights = draw_weights(rng, n_inputs, layers, dtype)
+    X = rng.normal(size=(7, n_inputs)).astype(np.float32)
+    y = rng.normal(size=(7, layers[-1].units)).astype(np.float32)
+    w = rng.uniform(0.5, 2, size=7).astype(np.float32)
+    kind, arguments = optimizer
+    small = (kind, {**arguments, "learning_rate": 1e-4, "weight_decay": 0.3})
+    net = network(n_inputs, layers, dtype, weights)
+    compare_training(net, "mse", small, X, y, w, batch_size=batch_size, epochs=2)

@@ -91,8 +91,8 @@ def whole_batch(tag, t, b, start, rows, thread):
         if not account(t, thread, error, weight):
             return lay.NONFINITE_LOSS
         g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-        n_units = t[lay.N_UNITS]
-        begin, end = share(n_units, threads, thread), share(n_units, threads, thread + 1)
+        shares = pointer(_INT, t[lay.SHARES])
+        begin, end = shares[thread], shares[thread + 1]
         call_units(t[lay.TRAIN_UNITS], (tag, t, begin, end, rows, g))
         barrier(t)
         if thread == 0:
@@ -173,9 +173,9 @@ def slabs_batch(tag, t, b, start, rows, thread):
 @jit.kernel
 def add_up(tag, t, thread):
     """Sum the slabs' gradients, unit by unit in the slabs' order, into the first; use them."""
-    threads, n_units, size = t[lay.THREADS], t[lay.N_UNITS], t[lay.N_UPDATED]
-    units = pointer(_INT, t[lay.UNITS])
-    for u in range(share(n_units, threads, thread), share(n_units, threads, thread + 1)):
+    size = t[lay.N_UPDATED]
+    units, shares = pointer(_INT, t[lay.UNITS]), pointer(_INT, t[lay.SHARES])
+    for u in range(shares[thread], shares[thread + 1]):
         unit = at(units, u * lay.UNIT)
         g = at(pointer(tag, t[lay.SLAB_G]), unit[lay.U_OFFSET])
         for s in range(1, t[lay.SLABS]):

@@ -47,10 +47,13 @@ TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE = range(6
 # epoch a thread looks up at a time, kept in INDEX behind WINDOW_HEAD values of bookkeeping.
 MERGED, WINDOW, CLASS_IDS = 73, 74, 75
 # Header: AHEAD small batches are read at a time; the one under way begins SHIFT rows into them.
-# ONLINE is the address of what does them where the network is tiny.
-AHEAD, SHIFT, ONLINE = 76, 77, 78
+# ONLINE is the address of what does them where the network is tiny. OUTER is that of an update by
+# one sample's gradient, or 0.
+AHEAD, SHIFT, ONLINE, OUTER = 76, 77, 78, 79
 WINDOW_HEAD, LEAST_WINDOW = 8, 256
-HEADER = 80
+# SHARES: where each thread's units begin, and the end.
+SHARES = 80
+HEADER = 88
 
 # A layer's record. IN and OUT are rows of activations, Z the sums where a derivative needs them.
 (
@@ -101,6 +104,8 @@ OK, NONFINITE_LOSS, BAD_X, BAD_Y, BAD_WEIGHT = range(5)
 UNIT_ROWS = 112 if TILE_ROWS == 14 else 96
 #: layers of at most this many outputs, and at least a vector of inputs, are narrow
 NARROW_OUTPUTS = 4
+#: or of twice as many, where they have so many vectors of inputs
+NARROW_VECTORS = 8
 #: a batch that is not kept whole is cut into at most so many slabs, whatever the threads
 TRAINING_SLABS, EVALUATION_SLABS = 8, 64
 #: cache line, and the alignment of every buffer
@@ -184,7 +189,9 @@ def network_layout(
     placed: list[LayerLayout] = []
     for n_out, bias in zip(widths, biases, strict=True):
         ld_out = row_stride(n_out, itemsize)
-        narrow = n_out <= NARROW_OUTPUTS and n_in >= vector
+        narrow = (n_out <= NARROW_OUTPUTS and n_in >= vector) or (
+            n_out <= 2 * NARROW_OUTPUTS and n_in >= NARROW_VECTORS * vector
+        )
         rows, columns = (n_out, n_in) if narrow else (n_in, n_out)
         weights = offset
         offset += rows * panel_size(columns, itemsize)

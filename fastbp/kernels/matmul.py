@@ -16,8 +16,16 @@ from __future__ import annotations
 
 from fastbp.kernels import jit, roles
 from fastbp.kernels.simd import at, call_tiles, lanes_of, value
-from fastbp.kernels.target import TILE_ROWS
-from fastbp.kernels.tiles import DOT_ROWS, dot, tile, transpose_block, vector_row
+from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS
+from fastbp.kernels.tiles import (
+    DOT_ROWS,
+    PANELS_AT_ONCE,
+    dot,
+    tile,
+    transpose_block,
+    vector_row,
+    wide_row,
+)
 
 # At most so many rows of at most one vector are done in place: a call costs more than they do.
 _FEW_ROWS = 2
@@ -100,6 +108,15 @@ def over_panels(by, a, am, panels, k, init, init_step, c, cm, low, mask, masked,
             vector_row((at(a, r * am), 1, panels, vector, init, to, k, low, at_mask, masked))
         return
     j = 0
+    if rows <= _FEW_ROWS:
+        span = PANELS_AT_ONCE * TILE_VECTORS * vector
+        width = TILE_VECTORS * vector
+        while columns - j >= span:
+            for r in range(rows):
+                start, to, mask_j = at(init, j * init_step), at(c, r * cm + j), at(mask, r * cm + j)
+                row, b = at(a, r * am), at(panels, j * k)
+                wide_row((row, b, k * width, start, init_step * width, to, k, low, mask_j, masked))
+            j += span
     while j < columns:
         vectors = 2 if columns - j > vector else 1
         width = vectors * vector

@@ -106,6 +106,12 @@ def update(t: Any) -> Any:
     return types.void(p, p, p, p, p, _I, _DOUBLES)
 
 
+def outer(t: Any) -> Any:
+    """``(parameters, a, d, rows, width, hyper)``: the update with the gradient ``a[i] d[j]``."""
+    p = types.CPointer(t)
+    return types.void(p, p, p, _I, _I, _DOUBLES)
+
+
 def prepare(t: Any) -> Any:
     """``(hyper,)``: this step's scalars, once a step, before any update."""
     return types.void(_DOUBLES)

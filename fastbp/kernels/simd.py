@@ -130,6 +130,7 @@ call_forward = _call(types.void, 5)
 call_backward = _call(types.void, 7)
 call_loss = _call(types.void, 11)
 call_update = _call(types.void, 7)
+call_outer = _call(types.void, 6)
 call_prepare = _call(types.void, 1)
 
 

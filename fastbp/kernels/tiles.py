@@ -111,6 +111,86 @@ def tile(typingctx, rows, vectors, arguments):
     return types.void(types.int64, types.int64, arguments), codegen
 
 
+PANELS_AT_ONCE = 4
+
+
+@intrinsic
+def wide_row(typingctx, arguments):
+    """One row over PANELS_AT_ONCE whole panels of what `tile` computes; same bits.
+
+    A row by itself waits for each addition; panels side by side wait together. `arguments` is the
+    tuple ``(a, b, step, init, apart, c, k, low, mask, masked)``: panels are `step` apart, and each
+    one's part of init `apart` (a panel's width, or 0).
+    """
+
+    def codegen(context, builder, sig, args):
+        element = ir_type(sig.args[0][0].dtype)
+        a, b, step, init, apart, c, k, low, mask, masked = cgutils.unpack_tuple(builder, args[0])
+        v = Vectors(builder, element)
+        width = TILE_VECTORS * v.lanes
+        places = [(p, n * v.lanes) for p in range(PANELS_AT_ONCE) for n in range(TILE_VECTORS)]
+
+        def offset(panel: int, stride: Any, column: int) -> Any:
+            return builder.add(builder.mul(_I64(panel), stride), _I64(column))
+
+        def one(_: Any, carried: list[Any]) -> list[Any]:
+            pa, pb, sums = carried[0], carried[1], carried[2:]
+            x = v.splat(builder.load(pa))
+            added = [
+                v.fma(x, v.load(pb, offset(p, step, j)), s)
+                for s, (p, j) in zip(sums, places, strict=True)
+            ]
+            return [builder.gep(pa, [_I64(1)]), builder.gep(pb, [_I64(width)]), *added]
+
+        start = [v.load(init, offset(p, apart, j)) for p, j in places]
+        sums = loop(builder, k, [a, b, *start], one)[2:]
+        low, zero = v.splat(low), v.splat(element(0.0))
+        whole = builder.icmp_signed("==", masked, _I64(0))
+        for s, (p, j) in zip(sums, places, strict=True):
+            at = _I64(p * width + j)
+            s = builder.select(builder.fcmp_ordered("<", s, low), low, s)
+            on = builder.fcmp_ordered(">", v.load(mask, at), zero)
+            v.store(builder.select(whole, s, builder.select(on, s, zero)), c, at)
+        return context.get_dummy_value()
+
+    return types.void(arguments), codegen
+
+
+@intrinsic
+def descend(typingctx, p, a, d, rows, width, rate, decay):
+    """``p[i, :] -= rate (a[i] d[:] + decay p[i, :])`` for rows of `width`, one or two vectors."""
+
+    def codegen(context, builder, sig, args):
+        p, a, d, rows, width, rate, decay = args
+        v = Vectors(builder, ir_type(sig.args[0].dtype))
+        down, decay = v.splat(builder.fneg(rate)), v.splat(decay)
+
+        def over(vectors: int) -> None:
+            columns = [_I64(n * v.lanes) for n in range(vectors)]
+            ds = [v.load(d, column) for column in columns]
+
+            def one(i: Any, carried: list[Any]) -> list[Any]:
+                x, row = v.splat(builder.load(builder.gep(a, [i]))), carried[0]
+                for column, delta in zip(columns, ds, strict=True):
+                    before = v.load(row, column)
+                    gradient = v.fma(decay, before, builder.fmul(x, delta))
+                    v.store(v.fma(down, gradient, before), row, column)
+                return [builder.gep(row, [width])]
+
+            loop(builder, rows, [p], one)
+
+        both = builder.icmp_signed(">", width, _I64(v.lanes))
+        with builder.if_else(both) as (then, otherwise):
+            with then:
+                over(2)
+            with otherwise:
+                over(1)
+        return context.get_dummy_value()
+
+    t = p.dtype
+    return types.void(p, p, p, types.int64, types.int64, t, t), codegen
+
+
 @intrinsic
 def vector_row(typingctx, arguments):
     """One row, one vector wide, of what `tile` computes, in place of a call.

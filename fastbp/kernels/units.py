@@ -8,7 +8,15 @@ from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.matmul import gradient_piece
-from fastbp.kernels.simd import at, call_transpose, call_update, lanes_of, pointer, value
+from fastbp.kernels.simd import (
+    at,
+    call_outer,
+    call_transpose,
+    call_update,
+    lanes_of,
+    pointer,
+    value,
+)
 from fastbp.kernels.tiles import column_sums
 
 _DOUBLE = np.float64(0.0)
@@ -113,6 +121,21 @@ def update(tag, t, offset, n, g):
     )
 
 
+@jit.kernel
+def update_by_one(tag, t, unit):
+    """Update a unit of a wide layer's weights by the one row of the batch; whether it is such."""
+    record = at(t, HEADER + unit[lay.U_LAYER] * RECORD)
+    if unit[lay.U_KIND] != lay.UNIT_WEIGHTS or record[lay.L_NARROW]:
+        return False
+    base, first = pointer(tag, t[lay.BASE]), unit[lay.U_FIRST]
+    a = at(base, layer_input(t, unit[lay.U_LAYER], 0, record[lay.L_LD_IN]) + first)
+    d = at(base, record[lay.L_D] + unit[lay.U_COLUMN])
+    p = at(pointer(tag, t[lay.PARAMS]), unit[lay.U_OFFSET])
+    rows, hyper = unit[lay.U_LAST] - first, pointer(_DOUBLE, t[lay.HYPER])
+    call_outer(t[lay.OUTER], (p, a, d, rows, unit[lay.U_WIDTH], hyper))
+    return True
+
+
 @jit.doorway(roles.units)
 def train_units(tag, t, first, last, rows, scratch):
     """Gradient over workspace rows 0 ... rows - 1, update and transpose, for a range of units.
@@ -126,6 +149,8 @@ def train_units(tag, t, first, last, rows, scratch):
         unit = at(units, u * lay.UNIT)
         if merged:
             gradient(tag, t, unit, 0, rows, at(scratch, unit[lay.U_OFFSET]), 0)
+        elif t[lay.OUTER] and update_by_one(tag, t, unit):
+            transpose(tag, t, unit)
         else:
             gradient(tag, t, unit, 0, rows, scratch, 0)
             update(tag, t, unit[lay.U_OFFSET], unit[lay.U_LENGTH], scratch)

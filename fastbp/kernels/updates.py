@@ -14,6 +14,7 @@ import numpy as np
 
 from fastbp.kernels import jit, roles
 from fastbp.kernels.simd import value
+from fastbp.kernels.tiles import descend
 
 LEARNING_RATE, OWN, STATE, PENDING, HYPER_SIZE = 0, 1, 16, 24, 32
 
@@ -26,6 +27,7 @@ class Update:
     slots: int
     prepare: jit.Doorway | None = None
     state: tuple[float, ...] = ()
+    outer: jit.Doorway | None = None  # for one sample's gradient, if that is worth while
 
 
 @jit.elementwise(roles.update)
@@ -34,6 +36,12 @@ def sgd(p, g, s0, s1, s2, n, hyper):
     rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
     for i in range(n):
         p[i] = p[i] - rate * (g[i] + decay * p[i])
+
+
+@jit.elementwise(roles.outer)
+def sgd_outer(p, a, d, rows, width, hyper):
+    """The same for a batch of one sample, whose gradient a d' is formed as it is used."""
+    descend(p, a, d, rows, width, value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN]))
 
 
 @jit.elementwise(roles.update)
@@ -93,7 +101,7 @@ def adam(p, g, s0, s1, s2, n, hyper):
 
 
 UPDATES = {
-    "sgd": Update(sgd, 0),
+    "sgd": Update(sgd, 0, outer=sgd_outer),
     "sgd_momentum": Update(sgd_momentum, 1),
     "sgd_nesterov": Update(sgd_nesterov, 1),
     "adam": Update(adam, 2, adam_prepare, (1.0, 1.0)),

@@ -143,5 +143,6 @@ def plot(report: dict[str, Any], path: str) -> None:
         axes.set_yscale("log")
         axes.set_ylabel("% of the FMA roof")
         axes.set_title(f"{count} thread{'s' * (count > 1)}, {report['machine']['cpu']}")
-    figure.axes[0].legend(ncols=len(peers), fontsize="small")
+    handles = figure.axes[0].get_legend_handles_labels()
+    figure.legend(*handles, loc="outside upper right", ncols=len(peers), fontsize="small")
     figure.savefig(path, dpi=150)
