@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from fastbp import activations
+from fastbp.activations import Activation
 from fastbp.checks import choice, integer
 from fastbp.initializers import INITIALIZERS
-from fastbp.kernels.activations import ACTIVATIONS
 
 #: the most inputs or outputs of a layer
 MOST_UNITS = 1 << 24
@@ -23,12 +25,15 @@ class Dense:
     ----------
     units : int
         Number of outputs.
-    activation : str
-        f: "linear", "sigmoid", "tanh", "relu" or "softmax".
+    activation : str or Activation
+        f, by name: "linear", "sigmoid", "tanh", "relu", "softmax", "leaky_relu", "elu", "selu",
+        "relu6", "hard_sigmoid", "hard_tanh", "gelu", "gelu_tanh", "silu", "mish", "softplus",
+        "softsign", "exp" or "sine"; or an object with settings, such as ``LeakyReLU(0.1)``.
     bias : True, "shared" or False
         One bias per unit, one for the whole layer (as in textbook diagrams), or none.
     kernel_initializer : str
-        How W starts: "auto" (He uniform for relu, Glorot uniform otherwise), "glorot_uniform",
+        How W starts: "auto" (He uniform for relu, leaky_relu and relu6,
+        LeCun normal for selu, Glorot uniform otherwise), "glorot_uniform",
         "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or "zeros".
         Biases start at zero.
 
@@ -39,14 +44,14 @@ class Dense:
     """
 
     units: int
-    activation: str = "linear"
+    activation: str | Activation = "linear"
     bias: bool | Literal["shared"] = True
     kernel_initializer: str = "auto"
 
     def __init__(
         self,
         units: int,
-        activation: str = "linear",
+        activation: str | Activation = "linear",
         *,
         bias: bool | Literal["shared"] = True,
         kernel_initializer: str = "auto",
@@ -55,7 +60,7 @@ class Dense:
             raise ValueError(f"bias must be True, 'shared' or False, got {bias!r}")
         for name, value in (
             ("units", integer("units", units, minimum=1, maximum=MOST_UNITS)),
-            ("activation", choice("activation", activation, ACTIVATIONS)),
+            ("activation", activations.checked(activation)),
             ("bias", bias if bias == "shared" else bool(bias)),
             (
                 "kernel_initializer",
@@ -63,3 +68,27 @@ class Dense:
             ),
         ):
             object.__setattr__(self, name, value)
+
+    def _stored(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        stored: dict[str, Any] = {
+            "units": self.units,
+            "activation": activations.name_of(self.activation),
+            "bias": self.bias,
+            "kernel_initializer": self.kernel_initializer,
+        }
+        if isinstance(self.activation, Activation):
+            stored["activation_settings"] = self.activation._settings()
+        return stored
+
+    @classmethod
+    def _from_stored(cls, stored: Mapping[str, Any]) -> Dense:
+        """Raises TypeError or ValueError for what is no description of a layer."""
+        rest = dict(stored)
+        settings = rest.pop("activation_settings", None)
+        if settings is not None:
+            kind = activations.WITH_SETTINGS.get(rest["activation"])
+            if kind is None or not isinstance(settings, dict):
+                raise ValueError(f"activation {rest['activation']!r} takes no {settings!r}")
+            rest["activation"] = kind(**settings)
+        return cls(**rest)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastbp.inputs import Samples
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.updates import HYPER_SIZE, OWN, STATE
+from fastbp.kernels.hyper import HYPER_SIZE, OWN, STATE
 from fastbp.losses import Loss
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
@@ -41,11 +41,14 @@ class Engine:
         self.network, self.n_threads = network, n_threads
         self.stop_on_nonfinite = stop_on_nonfinite
         self._loss, self._update = loss._kernel, optimizer._update()
+        self._loss_parameters = np.array(loss._parameters(), network.dtype)
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
         size = network._layout.n_updated
         self.slots: list[Array] = [
             aligned_zeros(size, network.dtype) for _ in range(self._update.slots)
         ]
+        for slot, start in zip(self.slots, optimizer._starts(), strict=False):
+            slot[:] = start
         self.hyper: NDArray[np.float64] = aligned_zeros(HYPER_SIZE, np.float64)
         constants = optimizer._constants()
         self.hyper[OWN : OWN + len(constants)] = constants
@@ -100,6 +103,7 @@ class Engine:
         t = program.table
         t[lay.MODE] = mode
         t[lay.LOSS] = self._loss.kernel.address(dtype)
+        t[lay.LOSS_PARAMETERS] = self._loss_parameters.ctypes.data
         t[lay.FUSED_LOSS] = self._loss.requires is not None
         t[lay.STOP_ON_NONFINITE] = mode == lay.MODE_TRAIN and self.stop_on_nonfinite
         program.set_units(network._units)

@@ -63,9 +63,11 @@ INITIALIZERS: dict[str, Initializer] = {
     "zeros": lambda seed, stream, n_in, n_out: np.zeros((n_in, n_out)),
 }
 
-_AUTO = {"relu": "he_uniform"}
+_RELU_FAMILY = ("relu", "leaky_relu", "relu6")
+_AUTO = {**dict.fromkeys(_RELU_FAMILY, "he_uniform"), "selu": "lecun_normal"}
 
 
 def auto(activation: str) -> str:
-    """The initializer that suits an activation: He for the relu family, else Glorot."""
+    """The initializer that suits an activation: He for the relu family, LeCun for selu, else
+    Glorot."""
     return _AUTO.get(activation, "glorot_uniform")

@@ -110,6 +110,7 @@ def targets(
     classes: bool,
     low: float | None = None,
     high: float | None = None,
+    whole: bool = False,
     name: str = "y",
 ) -> Source:
     """Describe the targets of `n` samples for a network with `n_outputs` outputs.
@@ -130,6 +131,8 @@ def targets(
         Whether the loss is one over classes.
     low, high : float, optional
         The range that the loss takes, bounds included. Not with `classes`.
+    whole : bool
+        Whether the values must be whole numbers, in a range.
     name : str
         The argument's name, for messages.
 
@@ -167,8 +170,10 @@ def targets(
     elif low is not None or high is not None:
         least, greatest = -inf if low is None else low, inf if high is None else high
         bound = GREATEST[dtype]
-        takes = f"finite numbers from {least:g} to {greatest:g}"
+        takes = f"{'whole' if whole else 'finite'} numbers from {least:g} to {greatest:g}"
         _check_range(a, max(least, -bound), min(greatest, bound), name, takes, "output")
+        if whole and a.dtype.kind == "f":
+            _check(a, lambda block: block == np.floor(block), name, takes, "output")
     elif _is_map(a) and _readable(a):
         return _source(a, dtype, lazy=True)
     else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import ClassVar
 
-from fastbp.checks import choice
+from fastbp.checks import choice, real
 from fastbp.kernels.losses import LOSSES as _KERNELS
 from fastbp.kernels.losses import Loss as _Kernel
 
@@ -19,6 +19,10 @@ class Loss:
     @property
     def _kernel(self) -> _Kernel:
         return _KERNELS[self.name]
+
+    def _parameters(self) -> tuple[float, ...]:
+        """The kernel's parameters, in its order."""
+        return astuple(self)
 
 
 @dataclass(frozen=True)
@@ -50,14 +54,140 @@ class CrossEntropy(Loss):
     """``e = -sum_j t log p``, computed from the logits by log-softmax.
 
     Takes a softmax output layer, and class ids (n,) or class probabilities (n, k).
+
+    Parameters
+    ----------
+    label_smoothing : float
+        s in [0, 1]: targets become ``(1 - s) t + s / k`` (Szegedy et al. 2016), as PyTorch's.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `label_smoothing` is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.CrossEntropy(label_smoothing=0.1)
+    CrossEntropy(label_smoothing=0.1)
     """
 
     name: ClassVar[str] = "cross_entropy"
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        real("label_smoothing", self.label_smoothing, low=0.0, high=1.0)
+
+    @property
+    def _kernel(self) -> _Kernel:
+        return _KERNELS["cross_entropy_smoothed" if self.label_smoothing else "cross_entropy"]
+
+
+@dataclass(frozen=True)
+class KLDivergence(Loss):
+    """``e = sum_j t log(t / p)``, 0 log 0 = 0, computed from the logits.
+
+    Takes a softmax output layer, and class probabilities (n, k) or class ids (n,).
+    """
+
+    name: ClassVar[str] = "kl_divergence"
+
+
+@dataclass(frozen=True)
+class MAE(Loss):
+    """Mean absolute error: ``e = (1/k) sum_j |p - t|``, derivative 0 at 0."""
+
+    name: ClassVar[str] = "mae"
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    """``e = (1/k) sum_j x²/2`` where ``|x| <= delta``, else ``delta (|x| - delta/2)``; x = p - t.
+
+    Huber 1964; as PyTorch's ``HuberLoss``.
+
+    Parameters
+    ----------
+    delta : float
+        Greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `delta` is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Huber(0.5)
+    Huber(delta=0.5)
+    """
+
+    name: ClassVar[str] = "huber"
+    delta: float = 1.0
+
+    def __post_init__(self) -> None:
+        real("delta", self.delta, low=0.0, low_open=True)
+
+
+@dataclass(frozen=True)
+class LogCosh(Loss):
+    """``e = (1/k) sum_j log cosh(p - t)``, without overflow."""
+
+    name: ClassVar[str] = "log_cosh"
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    """``e = (1/k) sum_j max(q (t - p), (q - 1) (t - p))``: p becomes the q-quantile of t.
+
+    Koenker & Bassett 1978.
+
+    Parameters
+    ----------
+    q : float
+        In (0, 1).
+
+    Raises
+    ------
+    TypeError, ValueError
+        `q` is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Quantile(0.9)
+    Quantile(q=0.9)
+    """
+
+    name: ClassVar[str] = "quantile"
+    q: float = 0.5
+
+    def __post_init__(self) -> None:
+        real("q", self.q, low=0.0, high=1.0, low_open=True, high_open=True)
+
+
+@dataclass(frozen=True)
+class Poisson(Loss):
+    """``e = (1/k) sum_j exp(z) - t z``, for counts t >= 0. Takes an exp output layer."""
+
+    name: ClassVar[str] = "poisson"
+
+
+@dataclass(frozen=True)
+class Hinge(Loss):
+    """``e = (1/k) sum_j max(0, 1 - s p)``, s = ±1; targets are -1 and 1, or 0 and 1."""
+
+    name: ClassVar[str] = "hinge"
 
 
 LOSSES: dict[str, type[Loss]] = {
-    loss.name: loss for loss in (MSE, HalfSquaredError, BinaryCrossEntropy, CrossEntropy)
-}
+    loss.name: loss
+    for loss in (
+        MSE, HalfSquaredError, MAE, Huber, LogCosh, Quantile, Poisson, BinaryCrossEntropy,
+        CrossEntropy, KLDivergence, Hinge,
+    )
+}  # fmt: skip
 
 
 def resolve(loss: object, activation: str) -> Loss:

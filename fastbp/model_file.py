@@ -256,9 +256,10 @@ def _check_description(model: Any) -> None:
     if not isinstance(layers, list) or not 1 <= len(layers) <= _MAX_LAYERS:
         raise ValueError(f"layers must be a list of 1 ... {_MAX_LAYERS} layers")
     for i, layer in enumerate(layers):
-        _check_keys(f"layer {i}", layer, {"units", "activation", "bias"}, {"kernel_initializer"})
+        optional = {"kernel_initializer", "activation_settings"}
+        _check_keys(f"layer {i}", layer, {"units", "activation", "bias"}, optional)
         try:
-            Dense(**layer)
+            Dense._from_stored(layer)
         except (TypeError, ValueError) as error:
             raise ValueError(f"layer {i}: {error}") from None
     if not isinstance(model["extra"], dict):

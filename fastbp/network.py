@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import model_file, panels
+from fastbp.activations import name_of
 from fastbp.checks import choice, integer
 from fastbp.dense import MOST_UNITS, Dense
 from fastbp.initializers import INITIALIZERS, auto
@@ -101,7 +102,7 @@ class Network(Prediction):
         n_in = self.n_inputs
         for stream, layer in enumerate(self.layers):
             name = layer.kernel_initializer
-            draw = INITIALIZERS[auto(layer.activation) if name == "auto" else name]
+            draw = INITIALIZERS[auto(name_of(layer.activation)) if name == "auto" else name]
             weights.append(draw(self.seed, stream, n_in, layer.units))
             if layer.bias:
                 weights.append(np.zeros(1 if layer.bias == "shared" else layer.units))
@@ -153,15 +154,7 @@ class Network(Prediction):
         metadata : mapping or None
             Strings, finite numbers, booleans, None, lists and dicts to store along.
         """
-        layers: list[dict[str, Any]] = [
-            {
-                "units": layer.units,
-                "activation": layer.activation,
-                "bias": layer.bias,
-                "kernel_initializer": layer.kernel_initializer,
-            }
-            for layer in self.layers
-        ]
+        layers = [layer._stored() for layer in self.layers]
         extra = dict(self.metadata if metadata is None else metadata)
         weights = self.get_weights()
         model_file.write(
@@ -181,7 +174,7 @@ class Network(Prediction):
         """
         model = model_file.read(path)
         try:
-            layers = [_dense(layer) for layer in model.layers]
+            layers = [Dense._from_stored(layer) for layer in model.layers]
             network = cls(model.n_inputs, layers, dtype=model.dtype, seed=model.seed)
             network.set_weights(model.weights)
         except (TypeError, ValueError) as error:
@@ -196,7 +189,7 @@ class Network(Prediction):
             biases = {True: layer.units, "shared": 1, False: 0}[layer.bias]
             count = n_in * layer.units + biases
             bias = layer.bias if layer.bias == "shared" else ("yes" if layer.bias else "no")
-            rows.append((str(index), str(layer.units), layer.activation, bias, f"{count:,}"))
+            rows.append((str(index), str(layer.units), str(layer.activation), bias, f"{count:,}"))
             n_in = layer.units
         widths = [max(len(row[c]) for row in rows) for c in range(5)]
         lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
@@ -223,10 +216,6 @@ class Network(Prediction):
         )
         self.set_weights(state["weights"])
         self.metadata = state["metadata"]
-
-
-def _dense(stored: Mapping[str, Any]) -> Dense:
-    return Dense(**stored)
 
 
 def _is_dtype(dtype: object) -> bool:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.activations import kernel_of, parameters_of
 from fastbp.kernels import layout as lay
 from fastbp.kernels import matmul, online, passes, samples, units
-from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.rng import split_bits
 from fastbp.kernels.target import TILE_ROWS, lanes
@@ -135,7 +135,7 @@ class Program:
         t[lay.A0] = self._take(samples_held * first.ld_in)
         for index, (layer, dense) in enumerate(zip(layout.layers, network.layers, strict=True)):
             record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
-            kind = ACTIVATIONS[dense.activation]
+            kind = kernel_of(dense.activation)
             size = rows * layer.ld_out
             record[lay.L_IN], record[lay.L_OUT] = layer.n_in, layer.n_out
             record[lay.L_LD_IN], record[lay.L_LD_OUT] = layer.ld_in, layer.ld_out
@@ -150,6 +150,11 @@ class Program:
                 record[lay.L_FORWARD] = kind.forward.address(network.dtype)
             if training and kind.backward is not None and not clamped:
                 record[lay.L_BACKWARD] = kind.backward.address(network.dtype)
+            parameters = parameters_of(dense.activation)
+            if parameters:
+                held = np.array(parameters, network.dtype)
+                self._keep.append(held)
+                record[lay.L_PARAMETERS] = held.ctypes.data
             record[lay.L_A] = record[lay.L_Z] = self._take(size)
             if kind.needs_z or (layer is last and kind.forward is not None):
                 record[lay.L_Z] = self._take(size)

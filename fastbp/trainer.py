@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import inputs, losses, optimizers, panels
+from fastbp.activations import name_of
 from fastbp.checks import choice, integer, real
 from fastbp.engine import Engine
 from fastbp.history import History, Progress
@@ -95,7 +96,7 @@ class Trainer:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
         self.network = network
-        self.loss = losses.resolve(loss, network.layers[-1].activation)
+        self.loss = losses.resolve(loss, name_of(network.layers[-1].activation))
         self.optimizer = optimizers.resolve(optimizer)
         self.batch_size = integer("batch_size", batch_size, minimum=1, none=True)
         if not isinstance(shuffle, (bool, np.bool_)):
@@ -344,6 +345,7 @@ class Trainer:
             dtype,
             classes=loss.classes,
             low=loss.low,
+            whole=loss.whole,
             high=loss.high,
             name=prefix + "y",
         )

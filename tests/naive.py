@@ -8,8 +8,10 @@ o its units, k outputs.
 
 from __future__ import annotations
 
+import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,6 +54,20 @@ def softmax_delta(z: Array, slope: Array) -> Array:
     return np.einsum("bj,bjk->bk", slope, jacobian)
 
 
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772, 1.0507009873554805
+
+
+def below(z: Array) -> Array:
+    """The normal distribution's Phi."""
+    erf = np.vectorize(math.erf, otypes=[np.float64])
+    return ((1 + erf(z.astype(np.float64) / np.sqrt(2))) / 2).astype(z.dtype)
+
+
+def gelu_inner(z: Array) -> Array:
+    scale, cube = z.dtype.type(np.sqrt(2 / np.pi)), z.dtype.type(0.044715)
+    return scale * (z + cube * z * z * z)
+
+
 class Activation(NamedTuple):
     value: Callable[[Array], Array]  # a = f(z)
     delta: Callable[[Array, Array], Array]  # ∂E/∂z from z and ∂E/∂a
@@ -67,9 +83,58 @@ ACTIVATIONS = {
     "tanh": unitwise(np.tanh, lambda z: 1 - np.tanh(z) ** 2),
     "relu": unitwise(lambda z: np.maximum(z, 0), lambda z: (z > 0).astype(z.dtype)),
     "softmax": Activation(softmax, softmax_delta),
-}
+    "leaky_relu": unitwise(
+        lambda z: np.where(z > 0, z, z.dtype.type(0.01) * z),
+        lambda z: np.where(z > 0, 1, z.dtype.type(0.01)).astype(z.dtype),
+    ),
+    "elu": unitwise(
+        lambda z: np.where(z > 0, z, np.expm1(np.minimum(z, 0))),
+        lambda z: np.exp(np.minimum(z, 0)),
+    ),
+    "selu": unitwise(
+        lambda z: z.dtype.type(SELU_SCALE)
+        * np.where(z > 0, z, z.dtype.type(SELU_ALPHA) * np.expm1(np.minimum(z, 0))),
+        lambda z: z.dtype.type(SELU_SCALE)
+        * np.where(z > 0, 1, z.dtype.type(SELU_ALPHA) * np.exp(np.minimum(z, 0))),
+    ),
+    "relu6": unitwise(
+        lambda z: np.clip(z, 0, 6), lambda z: ((z > 0) & (z < 6)).astype(z.dtype)
+    ),
+    "hard_sigmoid": unitwise(
+        lambda z: np.clip(z / 6 + z.dtype.type(0.5), 0, 1),
+        lambda z: (np.abs(z) < 3).astype(z.dtype) / 6,
+    ),
+    "hard_tanh": unitwise(
+        lambda z: np.clip(z, -1, 1), lambda z: (np.abs(z) < 1).astype(z.dtype)
+    ),
+    "gelu": unitwise(
+        lambda z: z * below(z),
+        lambda z: below(z) + z * (np.exp(-z * z / 2) / z.dtype.type(np.sqrt(2 * np.pi))),
+    ),
+    "gelu_tanh": unitwise(
+        lambda z: z / 2 * (1 + np.tanh(gelu_inner(z))),
+        lambda z: (1 + np.tanh(gelu_inner(z))) / 2
+        + z / 2 * np.cosh(np.clip(gelu_inner(z), -40, 40)) ** -2
+        * z.dtype.type(np.sqrt(2 / np.pi)) * (1 + z.dtype.type(3 * 0.044715) * z * z),
+    ),
+    "silu": unitwise(
+        lambda z: z * sigmoid(z), lambda z: sigmoid(z) * (1 + z * sigmoid(-z))
+    ),
+    "mish": unitwise(
+        lambda z: z * np.tanh(softplus(z)),
+        lambda z: np.tanh(softplus(z)) + z * (1 - np.tanh(softplus(z)) ** 2) * sigmoid(z),
+    ),
+    "softplus": unitwise(softplus, sigmoid),
+    "softsign": unitwise(lambda z: z / (1 + np.abs(z)), lambda z: (1 + np.abs(z)) ** -2),
+    "exp": unitwise(np.exp, np.exp),
+    "sine": unitwise(np.sin, np.cos),
+}  # fmt: skip
 
 # ----------------------------------------------------------------------------------- losses
+
+
+def signs(t: Array) -> Array:
+    return np.where(t > 0, 1, -1).astype(t.dtype)
 
 
 class Loss(NamedTuple):
@@ -97,7 +162,43 @@ LOSSES = {
         lambda p, z, t: p * t.sum(axis=1, keepdims=True) - t,
         fused="softmax",
     ),
+    "kl_divergence": Loss(
+        lambda p, z, t: (t * (np.log(np.where(t > 0, t, 1)) - log_softmax(z))).sum(axis=1),
+        lambda p, z, t: p * t.sum(axis=1, keepdims=True) - t,
+        fused="softmax",
+    ),
+    "mae": Loss(
+        lambda p, z, t: np.abs(p - t).mean(axis=1),
+        lambda p, z, t: np.sign(p - t) / t.shape[1],
+    ),
+    "huber": Loss(
+        lambda p, z, t: np.where(
+            np.abs(p - t) <= 1, (p - t) ** 2 / 2, np.abs(p - t) - t.dtype.type(0.5)
+        ).mean(axis=1),
+        lambda p, z, t: np.clip(p - t, -1, 1) / t.shape[1],
+    ),
+    "log_cosh": Loss(
+        lambda p, z, t: (
+            np.abs(p - t) + np.log1p(np.exp(-2 * np.abs(p - t))) - t.dtype.type(np.log(2))
+        ).mean(axis=1),
+        lambda p, z, t: np.tanh(p - t) / t.shape[1],
+    ),
+    "quantile": Loss(
+        lambda p, z, t: (np.abs(t - p) / 2).mean(axis=1),
+        lambda p, z, t: -np.sign(t - p) / 2 / t.shape[1],
+    ),
+    "hinge": Loss(
+        lambda p, z, t: np.maximum(0, 1 - signs(t) * p).mean(axis=1),
+        lambda p, z, t: np.where(signs(t) * p < 1, -signs(t), 0) / t.shape[1],
+    ),
+    "poisson": Loss(
+        lambda p, z, t: (p - t * z).mean(axis=1),
+        lambda p, z, t: (p - t) / t.shape[1],
+        fused="exp",
+    ),
 }
+
+CLASSES = ("cross_entropy", "kl_divergence")  # whose targets may be ids
 
 # ---------------------------------------------------------------------- forward and backward
 
@@ -122,7 +223,7 @@ def forward(
 def targets(y: ArrayLike, like: Array, loss: str) -> Array:
     """(b, k) targets in the dtype of the predictions `like`; class ids become one-hot rows."""
     t = np.asarray(y)
-    if loss == "cross_entropy" and t.ndim == 1:
+    if loss in CLASSES and t.ndim == 1:
         t = np.eye(like.shape[1])[t.astype(int)]
     return t.reshape(like.shape).astype(like.dtype)
 
@@ -243,36 +344,184 @@ class SGD:
             p -= self.learning_rate * (g + self.momentum * v if self.nesterov else v)
 
 
-class Adam:
-    """https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html, amsgrad off."""
+class Slots:
+    """An optimizer in plain NumPy: `step` moves one parameter array, whose slots start as zeros."""
 
-    def __init__(
-        self,
-        learning_rate: float = 1e-3,
-        *,
-        beta_1: float = 0.9,
-        beta_2: float = 0.999,
-        epsilon: float = 1e-8,
-        weight_decay: float = 0.0,
-    ) -> None:
-        self.learning_rate, self.beta_1, self.beta_2 = learning_rate, beta_1, beta_2
-        self.epsilon, self.weight_decay = epsilon, weight_decay
-        self.step = 0
-        self.means: list[Array] = []
-        self.squares: list[Array] = []
+    def __init__(self, learning_rate: float, **settings: Any) -> None:
+        self.learning_rate = learning_rate
+        self.settings = {"weight_decay": 0.0} | settings
+        self.slots: list[dict[str, Array]] = []
+        self.t = 0
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self.__dict__["settings"][name]
+        except KeyError:
+            raise AttributeError(name) from None
 
     def update(self, weights: Sequence[Array], gradients: Sequence[Array]) -> None:
-        if not self.means:
-            self.means = [np.zeros_like(p) for p in weights]
-            self.squares = [np.zeros_like(p) for p in weights]
-        self.step += 1
-        for p, g, m, v in zip(weights, gradients, self.means, self.squares, strict=True):
-            g = g + self.weight_decay * p
-            m[...] = self.beta_1 * m + (1 - self.beta_1) * g
-            v[...] = self.beta_2 * v + (1 - self.beta_2) * g**2
-            m_hat = m / (1 - self.beta_1**self.step)
-            v_hat = v / (1 - self.beta_2**self.step)
-            p -= self.learning_rate * m_hat / (np.sqrt(v_hat) + self.epsilon)
+        if not self.slots:
+            self.slots = [defaultdict(lambda p=p: np.zeros_like(p)) for p in weights]
+        self.t += 1
+        for p, g, s in zip(weights, gradients, self.slots, strict=True):
+            p -= self.step(p, g, s)
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        raise NotImplementedError
+
+
+class RMSprop(Slots):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.RMSprop.html"""
+
+    def __init__(self, learning_rate: float = 0.01, **settings: Any) -> None:
+        defaults = {"rho": 0.99, "epsilon": 1e-8, "centered": False, "momentum": 0.0}
+        super().__init__(learning_rate, **defaults | settings)
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        g = g + self.weight_decay * p
+        s["v"] = v = self.rho * s["v"] + (1 - self.rho) * g**2
+        if self.centered:
+            s["m"] = m = self.rho * s["m"] + (1 - self.rho) * g
+            v = np.maximum(v - m**2, 0)
+        s["b"] = self.momentum * s["b"] + g / (np.sqrt(v) + self.epsilon)
+        return self.learning_rate * s["b"]
+
+
+class Adagrad(Slots):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.Adagrad.html"""
+
+    def __init__(self, learning_rate: float = 0.01, **settings: Any) -> None:
+        super().__init__(learning_rate, **{"epsilon": 1e-10} | settings)
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        g = g + self.weight_decay * p
+        s["v"] = s["v"] + g**2
+        return self.learning_rate * g / (np.sqrt(s["v"]) + self.epsilon)
+
+
+class Adadelta(Slots):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.Adadelta.html"""
+
+    def __init__(self, learning_rate: float = 1.0, **settings: Any) -> None:
+        super().__init__(learning_rate, **{"rho": 0.9, "epsilon": 1e-6} | settings)
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        g = g + self.weight_decay * p
+        s["v"] = self.rho * s["v"] + (1 - self.rho) * g**2
+        x = np.sqrt(s["u"] + self.epsilon) / np.sqrt(s["v"] + self.epsilon) * g
+        s["u"] = self.rho * s["u"] + (1 - self.rho) * x**2
+        return self.learning_rate * x
+
+
+class Rprop(Slots):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.Rprop.html"""
+
+    def __init__(self, learning_rate: float = 0.01, **settings: Any) -> None:
+        defaults = {"etas": (0.5, 1.2), "step_sizes": (1e-6, 50.0)}
+        super().__init__(learning_rate, **defaults | settings)
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        step = s["step"] if self.t > 1 else np.full_like(p, self.learning_rate)
+        turn = np.sign(g * s["g"])
+        factor = np.where(turn > 0, self.etas[1], np.where(turn < 0, self.etas[0], 1))
+        s["step"] = np.clip(step * factor, *self.step_sizes).astype(p.dtype)
+        s["g"] = np.where(turn < 0, 0, g).astype(p.dtype)
+        return np.sign(s["g"]) * s["step"]
+
+
+class Lion(Slots):
+    """Chen et al. 2023, Symbolic Discovery of Optimization Algorithms, algorithm 2."""
+
+    def __init__(self, learning_rate: float = 1e-4, **settings: Any) -> None:
+        super().__init__(learning_rate, **{"beta_1": 0.9, "beta_2": 0.99} | settings)
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        c = self.beta_1 * s["m"] + (1 - self.beta_1) * g
+        s["m"] = self.beta_2 * s["m"] + (1 - self.beta_2) * g
+        return self.learning_rate * (np.sign(c) + self.weight_decay * p)
+
+
+class Adam(Slots):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.Adam.html"""
+
+    defaults: ClassVar[dict[str, Any]] = {}
+    rate = 1e-3
+
+    def __init__(self, learning_rate: float | None = None, **settings: Any) -> None:
+        common = {"beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8, "amsgrad": False}
+        rate = self.rate if learning_rate is None else learning_rate
+        super().__init__(rate, **common | self.defaults | settings)
+
+    def means(self, p: Array, g: Array, s: dict[str, Array]) -> tuple[Array, Array]:
+        """m / (1 - beta_1^t) and v."""
+        s["m"] = self.beta_1 * s["m"] + (1 - self.beta_1) * g
+        s["v"] = self.beta_2 * s["v"] + (1 - self.beta_2) * g**2
+        return s["m"] / (1 - self.beta_1**self.t), s["v"]
+
+    def root(self, v: Array) -> Array:
+        return np.sqrt(v / (1 - self.beta_2**self.t)) + self.epsilon
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        m, v = self.means(p, g + self.weight_decay * p, s)
+        if self.amsgrad:
+            s["most"] = v = np.maximum(s["most"], v)
+        return self.learning_rate * m / self.root(v)
+
+
+class AdamW(Adam):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.AdamW.html"""
+
+    defaults: ClassVar[dict[str, Any]] = {"weight_decay": 0.01}
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        m, v = self.means(p, g, s)
+        if self.amsgrad:
+            s["most"] = v = np.maximum(s["most"], v)
+        return self.learning_rate * (self.weight_decay * p + m / self.root(v))
+
+
+class Adamax(Adam):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.Adamax.html"""
+
+    rate = 2e-3
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        g = g + self.weight_decay * p
+        m, _ = self.means(p, g, s)
+        s["u"] = np.maximum(self.beta_2 * s["u"], np.abs(g) + self.epsilon)
+        return self.learning_rate * m / s["u"]
+
+
+class NAdam(Adam):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.NAdam.html"""
+
+    rate = 2e-3
+    defaults: ClassVar[dict[str, Any]] = {"momentum_decay": 4e-3}
+
+    def mu(self, t: int) -> float:
+        return float(self.beta_1 * (1 - 0.5 * 0.96 ** (t * self.momentum_decay)))
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        g = g + self.weight_decay * p
+        _, v = self.means(p, g, s)
+        product = math.prod(self.mu(t) for t in range(1, self.t + 1))
+        mu, following = self.mu(self.t), self.mu(self.t + 1)
+        direction = (1 - mu) / (1 - product) * g + following / (1 - product * following) * s["m"]
+        return self.learning_rate * direction / self.root(v)
+
+
+class RAdam(Adam):
+    """https://docs.pytorch.org/docs/stable/generated/torch.optim.RAdam.html"""
+
+    def step(self, p: Array, g: Array, s: dict[str, Array]) -> Array:
+        m, v = self.means(p, g + self.weight_decay * p, s)
+        power = self.beta_2**self.t
+        most = 2 / (1 - self.beta_2) - 1
+        rho = most - 2 * self.t * power / (1 - power)
+        if rho <= 5:
+            return self.learning_rate * m
+        ratio = (rho - 4) * (rho - 2) * most / ((most - 4) * (most - 2) * rho)
+        return self.learning_rate * m * np.sqrt(ratio * (1 - power)) / (np.sqrt(v) + self.epsilon)
 
 
 # ---------------------------------------------------------------------------------- training
@@ -288,7 +537,7 @@ def train(
     weights: Sequence[Array],
     layers: Sequence[Any],
     loss: str,
-    optimizer: SGD | Adam,
+    optimizer: SGD | Slots,
     X: ArrayLike,
     y: ArrayLike,
     *,

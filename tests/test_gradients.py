@@ -10,7 +10,29 @@ import pytest
 
 import fastbp
 
-KINKS = {"relu": 0.0}  # the pre-activations where f′ jumps
+# the pre-activations where f′ jumps, or nearly
+KINKS = {
+    "relu": (0.0,),
+    "leaky_relu": (0.0,),
+    "elu": (0.0,),
+    "selu": (0.0,),
+    "relu6": (0.0, 6.0),
+    "hard_sigmoid": (-3.0, 3.0),
+    "hard_tanh": (-1.0, 1.0),
+}
+# what of outputs and targets has to stay off the losses' own kinks
+LOSS_KINKS = {
+    "mae": lambda p, t: p - t,
+    "quantile": lambda p, t: p - t,
+    "huber": lambda p, t: np.abs(p - t) - 1,
+    "hinge": lambda p, t: 1 - naive.signs(t) * p,
+}
+VARIANTS = [
+    (bias, k, weighted)
+    for bias in (True, "shared", False)
+    for k in (1, 2, 3)
+    for weighted in (False, True)
+]
 OUTPUTS = [
     (loss, activation)
     for loss, kind in naive.LOSSES.items()
@@ -37,13 +59,17 @@ class Problem(NamedTuple):
 
 def draw_targets(rng: Any, loss: str, n: int, k: int, *, soft: bool) -> Any:
     """Targets such as this loss is made for; soft ones are neither ids nor 0 and 1."""
-    if loss == "cross_entropy":
+    if loss in naive.CLASSES:
         if not soft:
             return rng.integers(k, size=n)
         rows = rng.dirichlet(np.ones(k), size=n)
         return rows * rng.uniform(0.9992, 1.0008, size=(n, 1))  # sums as far off as is accepted
     if loss == "binary_cross_entropy":
         return rng.uniform(size=(n, k)) if soft else rng.integers(2, size=(n, k))
+    if loss == "hinge":
+        return rng.choice([-1, 1], size=(n, k)) if soft else rng.integers(2, size=(n, k))
+    if loss == "poisson":
+        return rng.uniform(0, 4, size=(n, k)) if soft else rng.poisson(2.0, size=(n, k))
     return rng.normal(size=(n, k))
 
 
@@ -62,13 +88,16 @@ def draw(hidden: str, output: str, loss: str, k: int, bias: bool | str, weighted
         w = rng.uniform(0.2, 3, size=6) if weighted else None
         if w is not None:
             w[2] = 0
-        zs, _ = naive.forward(weights, layers, X)
+        zs, a = naive.forward(weights, layers, X)
         clear, alive = True, True
         for z, layer in zip(zs, layers, strict=True):
-            if layer.activation in KINKS:
-                off = z - KINKS[layer.activation]
-                clear &= bool(np.abs(off).min() > 0.01)
-                alive &= bool((off > 0).any(axis=0).all())
+            for kink in KINKS.get(layer.activation, ()):
+                clear &= bool(np.abs(z - kink).min() > 0.01)
+            if layer.activation == "relu":
+                alive &= bool((z > 0).any(axis=0).all())
+        if loss in LOSS_KINKS:
+            off = LOSS_KINKS[loss](a[-1], naive.targets(y, a[-1], loss))
+            clear &= bool(np.abs(off).min() > 0.01)
         if clear and alive:
             return Problem(layers, weights, loss, X, y, w)
     raise AssertionError("no draw is clear of the kinks")
@@ -83,13 +112,19 @@ def compare(found: list[Any], expected: list[Any], tolerance: float) -> None:
         assert np.abs(f - e).max() <= tolerance * scale, f"parameter array {i}:\n{f}\n{e}"
 
 
-@pytest.mark.parametrize("weighted", [False, True], ids=["plain", "weighted"])
-@pytest.mark.parametrize("k", [1, 2, 3])
-@pytest.mark.parametrize("bias", [True, "shared", False], ids=["bias", "shared", "nobias"])
-@pytest.mark.parametrize("hidden", naive.ACTIVATIONS)
-@pytest.mark.parametrize(("loss", "output"), OUTPUTS)
+# Every loss with every output activation, number of outputs and weights, the hidden activation in
+# turn; and every hidden activation with every kind of bias. All at once would be 50,000.
+CASES = [
+    (list(naive.ACTIVATIONS)[(i + j) % len(naive.ACTIVATIONS)], output, loss, *variant)
+    for i, (loss, output) in enumerate(OUTPUTS)
+    for j, variant in enumerate(VARIANTS)
+    if variant[0] == [True, "shared", False][(i + j) % 3]
+] + [(hidden, "tanh", "mse", *variant) for hidden in naive.ACTIVATIONS for variant in VARIANTS]
+
+
+@pytest.mark.parametrize(("hidden", "output", "loss", "bias", "k", "weighted"), CASES)
 def test_gradients(
-    hidden: str, output: str, loss: str, k: int, bias: bool | str, weighted: bool
+    hidden: str, output: str, loss: str, bias: bool | str, k: int, weighted: bool
 ) -> None:
     problem = draw(hidden, output, loss, k, bias, weighted)
     layers, weights, _, X, y, w = problem
@@ -133,7 +168,7 @@ def test_huge_logits(loss: str, activation: str, sign: int) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activation", naive.ACTIVATIONS)
+@pytest.mark.parametrize("activation", [a for a in naive.ACTIVATIONS if a != "exp"])
 def test_huge_hidden_pre_activations(activation: str, dtype: str) -> None:
     """A saturated hidden layer gives the oracle's gradients, not NaN."""
     rng = np.random.default_rng(0)

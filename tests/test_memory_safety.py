@@ -45,7 +45,9 @@ def exercise(seed: int, place: Callable[[Any], Any]) -> tuple[fastbp.Trainer, li
     net = fastbp.Network(n_inputs, layers, dtype=dtype, seed=seed)
     X = place(rng.uniform(-9, 9, size=(n, n_inputs)).astype(str(rng.choice(KINDS))))
     y = rng.uniform(size=(n, k)).astype(str(rng.choice(KINDS[:3])))
-    if loss == "cross_entropy":
+    if loss == "hinge":
+        y = (y > 0.5).astype(y.dtype)
+    if loss in naive.CLASSES:
         y = rng.integers(k, size=n).astype(str(rng.choice(["int64", "int16", "float32"])))
     y = place(y)
     w = place(rng.uniform(0.1, 1, size=n).astype(np.float32)) if rng.random() < 0.5 else None

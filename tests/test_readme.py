@@ -81,9 +81,10 @@ def test_shell_commands_are_there() -> None:
 
 
 def test_tables_list_every_kind() -> None:
+    first_cells = re.findall(r"^\| (.*?) \|", README, flags=re.MULTILINE)
+    listed = {name for cell in first_cells for name in re.findall(r"`(\w+)`", cell)}
     for table in (ACTIVATIONS, LOSSES):
-        for name in table:
-            assert f"| `{name}` |" in README, name
+        assert not set(table) - listed
     for kind in OPTIMIZERS.values():
         signature = repr(kind()).replace("learning_rate=", "")
         assert f"| `{signature}` |" in README, signature

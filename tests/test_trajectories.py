@@ -22,9 +22,14 @@ TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 EVERY_CASE = [
     pytest.param(network, optimizer, dtype, id=f"{network}/{optimizer}/{dtype}")
     for network in META["networks"]
-    for optimizer in META["optimizers"]
+    for optimizer in META["networks"][network].get("optimizers", META["optimizers"])
     for dtype in TOLERANCE
 ]
+
+
+def updates_followed(optimizer: str, dtype: str) -> int:
+    """How far: where a gradient's sign turns on its last digit, paths part for good."""
+    return 10 if optimizer in META["signs"] and dtype == "float32" else 100
 
 
 def arrays(prefix: str) -> list[Any]:
@@ -73,6 +78,8 @@ def test_fit(network: str, optimizer: str, dtype: str) -> None:
     case = f"{network}/{optimizer}/{dtype}"
     losses = list(trainer.fit(X, y, epochs=1, sample_weight=w).loss)
     compare(net.get_weights(), f"{case}/10", dtype)
+    if updates_followed(optimizer, dtype) == 10:
+        return
     losses += trainer.fit(X, y, epochs=9, sample_weight=w).loss
     compare(net.get_weights(), f"{case}/100", dtype)
     assert naive.relative_error(losses, epoch_losses(network, case)) <= TOLERANCE[dtype]
@@ -83,10 +90,11 @@ def test_step(network: str, optimizer: str, dtype: str) -> None:
     net, trainer = build(network, optimizer, dtype)
     X, y, w = (GOLDEN.get(f"{network}/{key}") for key in "Xyw")
     case = f"{network}/{optimizer}/{dtype}"
-    batches = naive.consecutive(len(X), META["batch_size"]) * 10
+    last = updates_followed(optimizer, dtype)
+    batches = (naive.consecutive(len(X), META["batch_size"]) * 10)[:last]
     losses = [trainer.step(X[at], y[at], None if w is None else w[at]) for at in batches]
-    compare(net.get_weights(), f"{case}/100", dtype)
-    assert naive.relative_error(losses, GOLDEN[f"{case}/loss"]) <= TOLERANCE[dtype]
+    compare(net.get_weights(), f"{case}/{last}", dtype)
+    assert naive.relative_error(losses, GOLDEN[f"{case}/loss"][:last]) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize(("network", "optimizer", "dtype"), EVERY_CASE)
@@ -95,6 +103,7 @@ def test_oracle(network: str, optimizer: str, dtype: str) -> None:
     kind, arguments = META["optimizers"][optimizer]
     X, y, w = (GOLDEN.get(f"{network}/{key}") for key in "Xyw")
     case = f"{network}/{optimizer}/{dtype}"
+    last = updates_followed(optimizer, dtype)
     weights, losses = naive.train(
         [p.astype(dtype) for p in arrays(network)],
         [naive.Layer(*layer) for layer in plan["layers"]],
@@ -103,8 +112,9 @@ def test_oracle(network: str, optimizer: str, dtype: str) -> None:
         X,
         y,
         batches=naive.consecutive(len(X), META["batch_size"]),
-        epochs=10,
+        epochs=last // 10,
         sample_weight=w,
     )
-    compare(weights, f"{case}/100", dtype)
-    assert naive.relative_error(losses, epoch_losses(network, case)) <= TOLERANCE[dtype]
+    compare(weights, f"{case}/{last}", dtype)
+    expected = epoch_losses(network, case)[: last // 10]
+    assert naive.relative_error(losses, expected) <= TOLERANCE[dtype]

@@ -127,4 +127,4 @@ def _network(
 def _usual_loss(net: fastbp.Network) -> str:
     """The loss that goes with the last layer's activation."""
     by_activation = {activation: loss for loss, activation in _LAST.items()}
-    return by_activation.get(net.layers[-1].activation, "mse")
+    return by_activation.get(str(net.layers[-1].activation), "mse")

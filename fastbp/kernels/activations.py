@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fastbp.kernels import jit, roles, vmath
+from fastbp.kernels import jit, rectifiers, roles, smooth, vmath
 from fastbp.kernels.rows import row_dot, row_max, row_sum, scale_row, shift_row
 from fastbp.kernels.simd import at, value
 
@@ -96,4 +96,6 @@ ACTIVATIONS = {
     "tanh": Activation(tanh, tanh_backward),
     "relu": Activation(relu, relu_backward, clamped=True),
     "softmax": Activation(softmax, softmax_backward),
+    **{name: Activation(f, b) for name, (f, b) in rectifiers.KERNELS.items()},
+    **{name: Activation(f, b, needs_z=z) for name, (f, b, z) in smooth.KERNELS.items()},
 }

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fastbp.kernels import jit, roles, vmath
+from fastbp.kernels import jit, robust, roles, vmath
+from fastbp.kernels.robust import scaled, summed
 from fastbp.kernels.rows import combine_row, row_dot, row_max, row_sum, scale_row, shift_row
 from fastbp.kernels.simd import at, value
 
@@ -19,7 +20,8 @@ class Loss:
     """What the trainer needs to know of a loss.
 
     `requires` is the activation that the output layer must have, whose derivative the kernel
-    includes. `low` and `high` bound the targets; `classes` says that class ids are taken.
+    includes. `low` and `high` bound the targets, `whole` says that they are whole numbers,
+    `classes` that class ids are taken.
     """
 
     kernel: jit.Doorway
@@ -27,6 +29,7 @@ class Loss:
     classes: bool = False
     low: float | None = None
     high: float | None = None
+    whole: bool = False
 
 
 @jit.inlined
@@ -60,19 +63,16 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     d = (p - t) / k with p = sigmoid(z). softplus(z) - t z is taken as
     max(z, 0) - t z + log(1 + exp(-|z|)) (PyTorch's binary_cross_entropy_with_logits).
     """
-    mean = value(p, 1) / value(p, k)
     for i in range(rows * ld):
         d[i] = vmath.softplus(z[i]) - t[i] * z[i]
-    for r in range(rows):
-        e[r] = np.float64(w[r] * (mean * row_sum(at(d, r * ld), k)))
+    summed(d, e, w, rows, k, ld)
     for i in range(rows * ld):
         d[i] = vmath.sigmoid(z[i]) - t[i]
-    for r in range(rows):
-        scale_row(at(d, r * ld), w[r] * mean * scale, k, ld)
+    scaled(d, w, rows, k, ld, scale)
 
 
-@jit.elementwise(roles.loss)
-def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+@jit.inlined
+def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale):
     """-sum_j t log p = log(sum) sum_j t - sum_j t (z - top), and d = p sum_j t - t.
 
     From the logits: top is the largest, sum that of exp(z - top). Both terms of the error are
@@ -98,9 +98,43 @@ def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
         combine_row(delta, at(p, r * ld), total * factor, target, -factor, k, ld)
 
 
+@jit.elementwise(roles.loss)
+def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale)
+
+
+@jit.elementwise(roles.loss)
+def cross_entropy_smoothed(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+    """With targets (1 - s) t + s / k (Szegedy et al. 2016), as PyTorch; written over t."""
+    keep, share = value(p, 1) - parameters[0], parameters[0] / value(p, k)
+    for i in range(rows * ld):
+        t[i] = keep * t[i] + share
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale)
+
+
+@jit.elementwise(roles.loss)
+def kl_divergence(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+    """sum_j t log(t / p), 0 log 0 = 0, from the logits: cross-entropy, and sum_j t log t."""
+    one, zero = value(p, 1), value(p, 0)
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale)
+    for i in range(rows * ld):
+        x = t[i] if t[i] > zero else one
+        p[i] = x * vmath.log(x)
+    for r in range(rows):
+        e[r] = e[r] + np.float64(w[r] * row_sum(at(p, r * ld), k))
+
+
 LOSSES = {
     "mse": Loss(mse),
     "half_squared_error": Loss(half_squared_error),
     "binary_cross_entropy": Loss(binary_cross_entropy, "sigmoid", low=0.0, high=1.0),
     "cross_entropy": Loss(cross_entropy, "softmax", classes=True, low=0.0),
+    "cross_entropy_smoothed": Loss(cross_entropy_smoothed, "softmax", classes=True, low=0.0),
+    "kl_divergence": Loss(kl_divergence, "softmax", classes=True, low=0.0),
+    "mae": Loss(robust.mae),
+    "huber": Loss(robust.huber),
+    "log_cosh": Loss(robust.log_cosh),
+    "quantile": Loss(robust.quantile),
+    "hinge": Loss(robust.hinge, low=-1.0, high=1.0, whole=True),
+    "poisson": Loss(robust.poisson, "exp", low=0.0),
 }

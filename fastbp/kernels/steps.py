@@ -6,8 +6,8 @@ import numpy as np
 
 from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
+from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
 from fastbp.kernels.simd import call_prepare, pointer
-from fastbp.kernels.updates import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
 
 _DOUBLE = np.float64(0.0)
 

@@ -1,0 +1,102 @@
+"""Activations: what a person chooses. The arithmetic is in kernels/activations.py and beside it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, astuple, dataclass
+from typing import Any, ClassVar
+
+from fastbp.checks import choice, real
+from fastbp.kernels.activations import ACTIVATIONS as KERNELS
+from fastbp.kernels.activations import Activation as Kernel
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An activation with settings of its own; those without any go by their names."""
+
+    name: ClassVar[str]
+
+    def _settings(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Activation):
+    """``a = z`` where z > 0, else ``negative_slope z`` (Maas et al. 2013).
+
+    Parameters
+    ----------
+    negative_slope : float
+        Greater than or equal to 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `negative_slope` is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Dense(8, fastbp.LeakyReLU(0.1)).activation
+    LeakyReLU(negative_slope=0.1)
+    """
+
+    name: ClassVar[str] = "leaky_relu"
+    negative_slope: float = 0.01
+
+    def __post_init__(self) -> None:
+        real("negative_slope", self.negative_slope, low=0.0)
+
+
+@dataclass(frozen=True)
+class ELU(Activation):
+    """``a = z`` where z > 0, else ``alpha (exp(z) - 1)`` (Clevert et al. 2016).
+
+    Parameters
+    ----------
+    alpha : float
+        Greater than 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `alpha` is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.ELU().alpha
+    1.0
+    """
+
+    name: ClassVar[str] = "elu"
+    alpha: float = 1.0
+
+    def __post_init__(self) -> None:
+        real("alpha", self.alpha, low=0.0, low_open=True)
+
+
+#: the classes of those with settings, by name
+WITH_SETTINGS: dict[str, type[Activation]] = {kind.name: kind for kind in (LeakyReLU, ELU)}
+
+
+def checked(activation: object) -> str | Activation:
+    """An activation given by name or object; one with its defaults goes by its name."""
+    if isinstance(activation, Activation):
+        return activation.name if activation == type(activation)() else activation
+    return choice("activation", activation, KERNELS)
+
+
+def name_of(activation: str | Activation) -> str:
+    return activation if isinstance(activation, str) else activation.name
+
+
+def kernel_of(activation: str | Activation) -> Kernel:
+    return KERNELS[name_of(activation)]
+
+
+def parameters_of(activation: str | Activation) -> tuple[float, ...]:
+    """The kernel's parameters, in its order."""
+    if isinstance(activation, str):
+        activation = WITH_SETTINGS.get(activation, Activation)()
+    return astuple(activation)

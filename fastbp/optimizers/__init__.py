@@ -1,0 +1,45 @@
+"""Optimizers: what a person chooses. The arithmetic is in kernels/updates.py and beside it."""
+
+from __future__ import annotations
+
+from fastbp.checks import choice
+from fastbp.optimizers.adam import Adam, Adamax, AdamW, NAdam, RAdam
+from fastbp.optimizers.adaptive import Adadelta, Adagrad, RMSprop
+from fastbp.optimizers.base import Optimizer
+from fastbp.optimizers.descent import SGD, Lion, Rprop
+
+__all__ = [
+    "OPTIMIZERS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "resolve",
+]
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {
+    kind.__name__.lower(): kind
+    for kind in (
+        SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, NAdam, RAdam, Lion, Rprop,
+    )
+}  # fmt: skip
+
+
+def resolve(optimizer: object) -> Optimizer:
+    """The optimizer given by object or by name (with its defaults)."""
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    if isinstance(optimizer, str):
+        return OPTIMIZERS[choice("optimizer", optimizer, OPTIMIZERS)]()  # type: ignore[call-arg]
+    raise TypeError(
+        "optimizer must be a name or an optimizer such as fastbp.Adam(1e-3), "
+        f"got {type(optimizer).__name__}"
+    )

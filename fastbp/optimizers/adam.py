@@ -1,0 +1,264 @@
+"""Running means of the gradient and of its square: Adam and its relatives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastbp.optimizers.base import Optimizer
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015), as PyTorch's ``torch.optim.Adam``.
+
+    ``m = beta_1 m + (1 - beta_1) g``, ``v = beta_2 v + (1 - beta_2) g²``,
+    ``p -= learning_rate (m / (1 - beta_1^t)) / (sqrt(v / (1 - beta_2^t)) + epsilon)``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Greater than 0.
+    weight_decay : float
+        Greater than or equal to 0; times p is added to g, for weights and biases alike.
+    amsgrad : bool
+        Whether v's greatest value so far stands for v (Reddi et al. 2018).
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Adam(1e-2).beta_2
+    0.999
+    """
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    amsgrad: bool = False
+
+    def _check(self) -> None:
+        self._fraction("beta_1", "beta_2")
+        self._above_0("epsilon")
+        self._at_least_0("weight_decay")
+        self._truth("amsgrad")
+
+    def _kernel(self) -> str:
+        return "adam_amsgrad" if self.amsgrad else "adam"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
+
+
+@dataclass(frozen=True)
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019), as ``torch.optim.AdamW``.
+
+    ``p -= learning_rate weight_decay p`` before Adam's step, whose g is without decay.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Greater than 0.
+    weight_decay : float
+        Greater than or equal to 0, for weights and biases alike.
+    amsgrad : bool
+        Whether v's greatest value so far stands for v (Reddi et al. 2018).
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.AdamW().weight_decay
+    0.01
+    """
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.01
+    amsgrad: bool = False
+
+    def _check(self) -> None:
+        self._fraction("beta_1", "beta_2")
+        self._above_0("epsilon")
+        self._at_least_0("weight_decay")
+        self._truth("amsgrad")
+
+    def _kernel(self) -> str:
+        return "adamw_amsgrad" if self.amsgrad else "adamw"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
+
+
+@dataclass(frozen=True)
+class Adamax(Optimizer):
+    """Adam by the greatest gradient (Kingma & Ba 2015, 7.1), as ``torch.optim.Adamax``.
+
+    ``v = max(beta_2 v, |g| + epsilon)``, ``p -= learning_rate m / ((1 - beta_1^t) v)``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Greater than 0.
+    weight_decay : float
+        Greater than or equal to 0; times p is added to g, for weights and biases alike.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Adamax().learning_rate
+    0.002
+    """
+
+    learning_rate: float = 2e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def _check(self) -> None:
+        self._fraction("beta_1", "beta_2")
+        self._above_0("epsilon")
+        self._at_least_0("weight_decay")
+
+    def _kernel(self) -> str:
+        return "adamax"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
+
+
+@dataclass(frozen=True)
+class NAdam(Optimizer):
+    """Adam with Nesterov momentum (Dozat 2016), as PyTorch's ``torch.optim.NAdam``.
+
+    ``mu_t = beta_1 (1 - 0.96^(t momentum_decay) / 2)``, M_t is the product of mu up to t, and
+    ``p -= learning_rate ((1 - mu_t) g / (1 - M_t) + mu_(t+1) m / (1 - M_(t+1))) / (...)`` with
+    Adam's denominator.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Greater than 0.
+    weight_decay : float
+        Greater than or equal to 0; times p is added to g, for weights and biases alike.
+    momentum_decay : float
+        Greater than or equal to 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.NAdam().momentum_decay
+    0.004
+    """
+
+    learning_rate: float = 2e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+    momentum_decay: float = 4e-3
+
+    def _check(self) -> None:
+        self._fraction("beta_1", "beta_2")
+        self._above_0("epsilon")
+        self._at_least_0("weight_decay")
+        self._at_least_0("momentum_decay")
+
+    def _kernel(self) -> str:
+        return "nadam"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (
+            self.beta_1,
+            self.beta_2,
+            self.epsilon,
+            self.weight_decay,
+            self.momentum_decay,
+        )
+
+
+@dataclass(frozen=True)
+class RAdam(Optimizer):
+    """Adam with the variance of its step rectified (Liu et al. 2020), as ``torch.optim.RAdam``.
+
+    While there are too few steps for an estimate of the variance, ``p -= learning_rate m /
+    (1 - beta_1^t)``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    epsilon : float
+        Greater than 0.
+    weight_decay : float
+        Greater than or equal to 0; times p is added to g, for weights and biases alike.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.RAdam(1e-2).beta_1
+    0.9
+    """
+
+    learning_rate: float = 1e-3
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    weight_decay: float = 0.0
+
+    def _check(self) -> None:
+        self._fraction("beta_1", "beta_2")
+        self._above_0("epsilon")
+        self._at_least_0("weight_decay")
+
+    def _kernel(self) -> str:
+        return "radam"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)

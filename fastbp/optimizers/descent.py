@@ -1,0 +1,155 @@
+"""Steps along the gradient, or along its sign: SGD, Rprop, Lion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastbp.checks import real
+from fastbp.optimizers.base import Optimizer
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Stochastic gradient descent: ``v = momentum v + g``, ``p -= learning_rate v``.
+
+    v starts as the first g. With `nesterov`, ``p -= learning_rate (g + momentum v)``. As PyTorch's
+    ``torch.optim.SGD``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    momentum : float
+        In [0, 1).
+    nesterov : bool
+        Needs a momentum.
+    weight_decay : float
+        Greater than or equal to 0; times p is added to g, for weights and biases alike.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.SGD(0.1, momentum=0.9, nesterov=True)
+    SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)
+    """
+
+    learning_rate: float = 0.01
+    momentum: float = 0.0
+    nesterov: bool = False
+    weight_decay: float = 0.0
+
+    def _check(self) -> None:
+        self._fraction("momentum")
+        self._at_least_0("weight_decay")
+        self._truth("nesterov")
+        if self.nesterov and self.momentum == 0.0:
+            raise ValueError("nesterov=True takes a momentum > 0, got 0")
+
+    def _kernel(self) -> str:
+        return (
+            "sgd" if self.momentum == 0.0 else "sgd_nesterov" if self.nesterov else "sgd_momentum"
+        )
+
+    def _constants(self) -> tuple[float, ...]:
+        return (self.weight_decay, self.momentum)
+
+
+@dataclass(frozen=True)
+class Rprop(Optimizer):
+    """Resilient propagation (Riedmiller & Braun 1993), as PyTorch's ``torch.optim.Rprop``.
+
+    Every parameter has a step of its own. It grows by ``etas[1]`` while the gradient keeps its
+    sign, and shrinks by ``etas[0]`` where the sign has turned; that step is then not taken. Only
+    the gradient's sign counts, so batches should be the whole set (``batch_size=None``).
+
+    Parameters
+    ----------
+    learning_rate : float
+        Every parameter's first step, within `step_sizes`.
+    etas : tuple of two float
+        0 < etas[0] < 1 < etas[1].
+    step_sizes : tuple of two float
+        The least and the greatest step, 0 < least <= greatest.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Rprop().etas
+    (0.5, 1.2)
+    """
+
+    learning_rate: float = 0.01
+    etas: tuple[float, float] = (0.5, 1.2)
+    step_sizes: tuple[float, float] = (1e-6, 50.0)
+
+    def _check(self) -> None:
+        for name in ("etas", "step_sizes"):
+            if not isinstance(getattr(self, name), (tuple, list)) or len(getattr(self, name)) != 2:
+                raise TypeError(f"{name} must be two numbers, got {getattr(self, name)!r}")
+        real("etas[0]", self.etas[0], low=0.0, high=1.0, low_open=True, high_open=True)
+        real("etas[1]", self.etas[1], low=1.0, low_open=True)
+        real("step_sizes[0]", self.step_sizes[0], low=0.0, low_open=True)
+        real("step_sizes[1]", self.step_sizes[1], low=self.step_sizes[0])
+
+    def _kernel(self) -> str:
+        return "rprop"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (*self.etas, *self.step_sizes)
+
+    def _starts(self) -> tuple[float, ...]:
+        return (0.0, self.learning_rate)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """Lion (Chen et al. 2023): steps of one size, along the sign of an interpolated mean.
+
+    ``p -= learning_rate (sign(beta_1 m + (1 - beta_1) g) + weight_decay p)``, then
+    ``m = beta_2 m + (1 - beta_2) g``. g is without ``weight_decay p``.
+
+    Parameters
+    ----------
+    learning_rate : float
+        Greater than or equal to 0.
+    beta_1, beta_2 : float
+        In [0, 1).
+    weight_decay : float
+        Greater than or equal to 0, decoupled from g.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.Lion().beta_2
+    0.99
+    """
+
+    learning_rate: float = 1e-4
+    beta_1: float = 0.9
+    beta_2: float = 0.99
+    weight_decay: float = 0.0
+
+    def _check(self) -> None:
+        self._fraction("beta_1", "beta_2")
+        self._at_least_0("weight_decay")
+
+    def _kernel(self) -> str:
+        return "lion"
+
+    def _constants(self) -> tuple[float, ...]:
+        return (self.beta_1, self.beta_2, self.weight_decay)
