@@ -141,7 +141,9 @@ def test_predicting_into_out_takes_no_memory(threads: int) -> None:
         predict(n)
     assert peak_of(lambda: net.predict(X, n_threads=threads)) > out.nbytes
     for n in sizes * 2:
-        assert peak_of(lambda n=n: predict(n)) < LITTLE, f"{n} samples"
+        # what a call needs it takes every time; the interpreter takes a little now and then
+        least = min(peak_of(lambda n=n: predict(n)) for _ in range(3))
+        assert least < LITTLE, f"{n} samples"
 
 
 # -- inside the kernels ----------------------------------------------------------------------------

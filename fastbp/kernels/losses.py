@@ -11,7 +11,15 @@ import numpy as np
 
 from fastbp.kernels import jit, robust, roles, vmath
 from fastbp.kernels.robust import scaled, summed
-from fastbp.kernels.rows import combine_row, row_dot, row_max, row_sum, scale_row, shift_row
+from fastbp.kernels.rows import (
+    combine_row,
+    row_dot,
+    row_max,
+    row_sum,
+    scale_row,
+    scaled_difference,
+    shift_row,
+)
 from fastbp.kernels.simd import at, value
 
 
@@ -35,12 +43,10 @@ class Loss:
 @jit.inlined
 def squared(p, t, w, d, e, rows, k, ld, error_factor, delta_factor):
     """e = w * error_factor * sum (p - t)², d = w * delta_factor * (p - t)."""
-    one = value(p, 1)
     for r in range(rows):
-        row = at(d, r * ld)
-        combine_row(row, at(p, r * ld), one, at(t, r * ld), -one, k, ld)
-        e[r] = np.float64(w[r] * (error_factor * row_dot(row, row, k)))
-        scale_row(row, w[r] * delta_factor, k, ld)
+        by, here = w[r] * delta_factor, r * ld
+        squares = scaled_difference(at(d, here), at(p, here), at(t, here), by, k, ld)
+        e[r] = np.float64(w[r] * (error_factor * squares))
 
 
 @jit.elementwise(roles.loss)

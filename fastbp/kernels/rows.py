@@ -172,6 +172,30 @@ def shift_row(typingctx, out, p, by, n, ld):
 
 
 @intrinsic
+def scaled_difference(typingctx, out, p, q, factor, n, ld):
+    """``out = factor (p - q)``, zero in the padding; gives the sum of the squares of p - q.
+
+    In one go: a row that is stored and read again at once waits for the store.
+    """
+
+    def codegen(context, builder, sig, args):
+        out, p, q, factor, n, ld = args
+        row = _Row(builder, Vectors(builder, ir_type(sig.args[0].dtype)), n)
+        v, by = row.v, row.v.splat(factor)
+
+        def step(at: Any, carried: list[Any]) -> list[Any]:
+            x = builder.fsub(v.load(p, at), v.load(q, at))
+            x = builder.select(row.mask(at), x, row.zero)
+            v.store(builder.fmul(by, x), out, at)
+            return [v.fma(x, x, carried[0])]
+
+        return v.sum(row.each(ld, [row.zero], step)[0])
+
+    t = out.dtype
+    return t(out, p, q, t, types.int64, types.int64), codegen
+
+
+@intrinsic
 def copy_row(typingctx, target, source, n, ld):
     """`n` values to `target`, and zeros up to `ld`; reads just those n, which have no padding."""
 
