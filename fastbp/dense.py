@@ -10,11 +10,13 @@ import numpy as np
 
 from fastbp import activations
 from fastbp.activations import Activation
-from fastbp.checks import choice, integer
+from fastbp.checks import choice, integer, real
 from fastbp.initializers import INITIALIZERS
 
 #: the most inputs or outputs of a layer
 MOST_UNITS = 1 << 24
+# settings that a model file leaves out where they are the default
+OPTIONAL = {"dropout": 0.0, "l1": 0.0, "l2": 0.0, "max_norm": None, "trainable": True}
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,18 @@ class Dense:
         LeCun normal for selu, Glorot uniform otherwise), "glorot_uniform",
         "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or "zeros".
         Biases start at zero.
+    dropout : float
+        In [0, 1): the probability that training drops an output, those kept being divided by
+        ``1 - dropout`` (Srivastava et al. 2014); not on the output layer. Masks depend on the
+        trainer's seed, never on the number of threads.
+    l1, l2 : float
+        At least 0: training's gradients include those of ``l1 sum |W| + (l2/2) sum W²``; biases
+        have no penalty, and reported losses don't include it.
+    max_norm : float or None
+        Above 0: each unit's incoming weights are scaled to at most this norm after every update
+        (Srebro & Shraibman 2005).
+    trainable : True, False, "weights" or "biases"
+        What of the layer is trained.
 
     Raises
     ------
@@ -47,6 +61,11 @@ class Dense:
     activation: str | Activation = "linear"
     bias: bool | Literal["shared"] = True
     kernel_initializer: str = "auto"
+    dropout: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
+    max_norm: float | None = None
+    trainable: bool | Literal["weights", "biases"] = True
 
     def __init__(
         self,
@@ -55,9 +74,20 @@ class Dense:
         *,
         bias: bool | Literal["shared"] = True,
         kernel_initializer: str = "auto",
+        dropout: float = 0.0,
+        l1: float = 0.0,
+        l2: float = 0.0,
+        max_norm: float | None = None,
+        trainable: bool | Literal["weights", "biases"] = True,
     ) -> None:
         if not (isinstance(bias, (bool, np.bool_)) or bias == "shared"):
             raise ValueError(f"bias must be True, 'shared' or False, got {bias!r}")
+        if not (isinstance(trainable, (bool, np.bool_)) or trainable in ("weights", "biases")):
+            raise ValueError(
+                f"trainable must be True, False, 'weights' or 'biases', got {trainable!r}"
+            )
+        if max_norm is not None:
+            max_norm = real("max_norm", max_norm, low=0.0, low_open=True)
         for name, value in (
             ("units", integer("units", units, minimum=1, maximum=MOST_UNITS)),
             ("activation", activations.checked(activation)),
@@ -66,6 +96,11 @@ class Dense:
                 "kernel_initializer",
                 choice("kernel_initializer", kernel_initializer, ["auto", *INITIALIZERS]),
             ),
+            ("dropout", real("dropout", dropout, low=0.0, high=1.0, high_open=True)),
+            ("l1", real("l1", l1, low=0.0)),
+            ("l2", real("l2", l2, low=0.0)),
+            ("max_norm", max_norm),
+            ("trainable", trainable if isinstance(trainable, str) else bool(trainable)),
         ):
             object.__setattr__(self, name, value)
 
@@ -79,6 +114,9 @@ class Dense:
         }
         if isinstance(self.activation, Activation):
             stored["activation_settings"] = self.activation._settings()
+        for name, default in OPTIONAL.items():
+            if getattr(self, name) != default:
+                stored[name] = getattr(self, name)
         return stored
 
     @classmethod

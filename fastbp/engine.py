@@ -16,6 +16,7 @@ from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.prediction import Threads
 from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.refining import Refining
 from fastbp.team import Team, resolve_threads
 
 Array = NDArray[Any]
@@ -28,6 +29,8 @@ class Engine:
     ----------
     stop_on_nonfinite : bool
         Whether a batch whose loss is not finite ends a run, before its update.
+    refining : Refining
+        What is done beside the optimizer.
     """
 
     def __init__(
@@ -37,8 +40,9 @@ class Engine:
         optimizer: Optimizer,
         n_threads: Threads,
         stop_on_nonfinite: bool,
+        refining: Refining,
     ) -> None:
-        self.network, self.n_threads = network, n_threads
+        self.network, self.n_threads, self._refining = network, n_threads, refining
         self.stop_on_nonfinite = stop_on_nonfinite
         self._loss, self._update = loss._kernel, optimizer._update()
         self._loss_parameters = np.array(loss._parameters(), network.dtype)
@@ -99,17 +103,17 @@ class Engine:
         if program is not None and key == (plan, threads):
             return program
         network, dtype = self.network, self.network.dtype
-        program = Program(network, plan, threads, training=True)
+        training = mode == lay.MODE_TRAIN
+        program = Program(network, plan, threads, training=True, dropout=training)
         t = program.table
         t[lay.MODE] = mode
         t[lay.LOSS] = self._loss.kernel.address(dtype)
         t[lay.LOSS_PARAMETERS] = self._loss_parameters.ctypes.data
         t[lay.FUSED_LOSS] = self._loss.requires is not None
-        t[lay.STOP_ON_NONFINITE] = mode == lay.MODE_TRAIN and self.stop_on_nonfinite
-        program.set_units(network._units)
+        t[lay.STOP_ON_NONFINITE] = training and self.stop_on_nonfinite
         if mode != lay.MODE_EVALUATE and plan.slabs:
             program.keep_gradients()
-        if mode == lay.MODE_TRAIN:
+        if training:
             t[lay.UPDATE] = self._update.kernel.address(dtype)
             if self._update.outer is not None and plan.rows == 1:
                 t[lay.OUTER] = self._update.outer.address(dtype)
@@ -118,6 +122,7 @@ class Engine:
             for which, slot in enumerate(self.slots):
                 t[lay.SLOT0 + which] = slot.ctypes.data
             t[lay.HYPER], t[lay.RATES] = self.hyper.ctypes.data, self.rates.ctypes.data
+        self._refining.install(program, dtype, training=training)
         self._programs[use] = (plan, threads), program
         return program
 

@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 import fastbp
 from fastbp import atomic
 from fastbp.checks import choice, integer
-from fastbp.dense import MOST_UNITS, Dense
+from fastbp.dense import MOST_UNITS, OPTIONAL, Dense
 
 Array: TypeAlias = NDArray[Any]
 Tensors: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]  # name: safetensors' dtype, shape
@@ -75,7 +75,7 @@ class Model:
         0 ... 2⁶⁴ - 1.
     layers : list of dict
         1 ... 10,000 layers, each the arguments of `Dense`: "units", "activation", "bias", and
-        "kernel_initializer", which may be left out.
+        "kernel_initializer", which may be left out, as may what is at its default.
     weights : list of ndarray
         ``[W0, b0, W1, b1, ...]``, finite: W ``(n_in, n_out)``; b ``(n_out,)``, ``(1,)`` if shared,
         left out if there is none.
@@ -256,7 +256,7 @@ def _check_description(model: Any) -> None:
     if not isinstance(layers, list) or not 1 <= len(layers) <= _MAX_LAYERS:
         raise ValueError(f"layers must be a list of 1 ... {_MAX_LAYERS} layers")
     for i, layer in enumerate(layers):
-        optional = {"kernel_initializer", "activation_settings"}
+        optional = {"kernel_initializer", "activation_settings", *OPTIONAL}
         _check_keys(f"layer {i}", layer, {"units", "activation", "bias"}, optional)
         try:
             Dense._from_stored(layer)

@@ -233,4 +233,9 @@ def _checked_layers(layers: Sequence[Dense]) -> list[Dense]:
     for index, layer in enumerate(layers):
         if not isinstance(layer, Dense):
             raise TypeError(f"layers[{index}] must be a fastbp.Dense, got {type(layer).__name__}")
+    if layers[-1].dropout:
+        raise ValueError(
+            f"layers[{len(layers) - 1}] is the output layer, whose dropout must be 0, "
+            f"got {layers[-1].dropout:g}"
+        )
     return list(layers)

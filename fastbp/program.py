@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.activations import kernel_of, parameters_of
+from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
 from fastbp.kernels import matmul, online, passes, samples, units
 from fastbp.kernels.gather import READERS
@@ -100,9 +101,19 @@ class Program:
         How many threads will enter the kernels together.
     training : bool
         Whether deltas, targets and gradients need room.
+    dropout : bool
+        Whether layers drop outputs as their `dropout` says.
     """
 
-    def __init__(self, network: Prediction, plan: Plan, threads: int, *, training: bool) -> None:
+    def __init__(
+        self,
+        network: Prediction,
+        plan: Plan,
+        threads: int,
+        *,
+        training: bool,
+        dropout: bool = False,
+    ) -> None:
         layout = network._layout
         self.plan, self.threads, self.training = plan, threads, training
         self.layout = layout
@@ -158,6 +169,9 @@ class Program:
             record[lay.L_A] = record[lay.L_Z] = self._take(size)
             if kind.needs_z or (layer is last and kind.forward is not None):
                 record[lay.L_Z] = self._take(size)
+            record[lay.L_X] = record[lay.L_A]
+            if dropout and dense.dropout:
+                self._drop(record, dense.dropout, size, network.dtype)
             if training:
                 record[lay.L_D] = self._take(size)
         if training:
@@ -166,7 +180,9 @@ class Program:
             widest = max(layer.ld_out for layer in layout.layers)
             tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
             t[lay.MERGED] = layout.n_updated <= tile
-            if t[lay.MERGED] and plan.ahead > 1 and plan.rows <= online.MOST_ROWS and self._tiny:
+            few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
+            drops = dropout and any(dense.dropout for dense in network.layers)
+            if t[lay.MERGED] and few and self._tiny and not drops:
                 t[lay.ONLINE] = online.online.address(network.dtype)
             t[lay.SCRATCH_SIZE] = max(widest, tile)
             t[lay.SCRATCH] = self._take(threads * max(widest, tile))
@@ -211,9 +227,12 @@ class Program:
         self.table[lay.UNITS], self.table[lay.N_UNITS] = units.ctypes.data, len(units)
 
     def keep_gradients(self) -> None:
-        """Make room for every slab's gradient: `gradients`, (slabs, n_updated)."""
+        """Make room for every slab's gradient, or the whole batch's: `gradients`, (1 or more,
+        n_updated)."""
+        if len(self.gradients):
+            return
         n = self.layout.n_updated
-        flat = self._buffer(lay.SLAB_G, self.plan.slabs * n, self.workspace.dtype)
+        flat = self._buffer(lay.SLAB_G, max(1, self.plan.slabs) * n, self.workspace.dtype)
         self.gradients = flat.reshape(-1, n)
 
     def set_samples(
@@ -224,6 +243,7 @@ class Program:
         *,
         batch: int | None = None,
         shuffle_seed: int | None = None,
+        dropout_seed: int = 0,
     ) -> None:
         """Point at samples; the caller keeps their arrays alive during kernel calls."""
         t = self.table
@@ -246,6 +266,7 @@ class Program:
         t[lay.N], t[lay.BATCH] = X.n, X.n if batch is None else min(batch, X.n)
         t[lay.SHUFFLE] = shuffle_seed is not None
         t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
+        t[lay.DROPOUT_SEED] = np.uint64(dropout_seed).astype(np.int64)
         t[lay.SPLIT_BITS] = split_bits(X.n)
         self._index[:, : lay.WINDOW_HEAD] = 0  # no positions are kept of other samples
         if self.training and weights is None:
@@ -263,6 +284,20 @@ class Program:
                 views.append(flat.reshape(rows, layer.ld_out)[:, : layer.n_out])
         return views
 
+    def keep(self, field: int, buffer: NDArray[Any]) -> None:
+        """Point a field of the table at a buffer."""
+        self._keep.append(buffer)
+        self.table[field] = buffer.ctypes.data
+
+    def _drop(self, record: Int64s, rate: float, size: int, dtype: str) -> None:
+        """What a layer's dropout needs, in its record."""
+        record[lay.L_X], record[lay.L_KEEP] = self._take(size), self._take(size)
+        record[lay.L_DROPOUT] = dropping.dropout.address(dtype)
+        threshold = round(rate * 2**32)
+        held = np.array([1.0 / (1.0 - rate), threshold >> 16, threshold & 0xFFFF], dtype)
+        self._keep.append(held)
+        record[lay.L_DROPOUT_PARAMETERS] = held.ctypes.data
+
     def _take(self, n: int) -> int:
         """A place for n values in the workspace, at a cache line's boundary."""
         offset = self._offset
@@ -271,8 +306,7 @@ class Program:
 
     def _buffer(self, field: int, n: int, dtype: Any) -> NDArray[Any]:
         buffer = aligned_zeros(n, dtype)
-        self._keep.append(buffer)
-        self.table[field] = buffer.ctypes.data
+        self.keep(field, buffer)
         return buffer
 
 

@@ -22,6 +22,7 @@ from fastbp.kernels import layout as lay
 from fastbp.network import Network
 from fastbp.prediction import Threads
 from fastbp.program import Program
+from fastbp.refining import Refining
 from fastbp.split import validation_split as split_off
 from fastbp.team import check_threads
 
@@ -61,6 +62,14 @@ class Trainer:
         Of the shuffling, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
     n_threads : int or "auto"
         The most threads to use. Results are bitwise the same with any number.
+    clip_norm : float or None
+        Scale an update's gradients by ``min(1, clip_norm / (norm + 1e-6))``, the norm being that of
+        all of them together (Pascanu et al. 2013; as PyTorch's ``clip_grad_norm_``).
+    clip_value : float or None
+        Clip each value of the gradients to at most this, either way; before `clip_norm`.
+    accumulate : int
+        Batches whose gradients make one update: it is that of one batch so many times as large, to
+        the last bit, and takes no more memory than that does.
     on_divergence : {"raise", "stop", "ignore"}
         What to do when a batch's loss is not finite: raise `DivergenceError`, end the `fit`, or go
         on. With the first two, that batch makes no update.
@@ -91,6 +100,9 @@ class Trainer:
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: Threads = "auto",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        accumulate: int = 1,
         on_divergence: Literal["raise", "stop", "ignore"] = "raise",
     ) -> None:
         if not isinstance(network, Network):
@@ -107,10 +119,22 @@ class Trainer:
         check_threads(n_threads)
         self.n_threads = n_threads
         self.on_divergence = choice("on_divergence", on_divergence, ["raise", "stop", "ignore"])
-        self._epochs_done = 0
+        self.accumulate = integer("accumulate", accumulate, minimum=1)
+        self.clip_norm = _bound("clip_norm", clip_norm)
+        self.clip_value = _bound("clip_value", clip_value)
+        self._epochs_done = self._updates = 0
         self._busy = threading.Lock()
         self._engine = Engine(
-            network, self.loss, self.optimizer, n_threads, self.on_divergence != "ignore"
+            network,
+            self.loss,
+            self.optimizer,
+            n_threads,
+            self.on_divergence != "ignore",
+            Refining(
+                network,
+                math.inf if self.clip_value is None else self.clip_value,
+                math.inf if self.clip_norm is None else self.clip_norm,
+            ),
         )
 
     @property
@@ -211,11 +235,13 @@ class Trainer:
         self._refuse_others()
         with self._busy:
             program = self._engine.training(samples[0].n)
-            program.set_samples(*samples)
+            program.set_samples(*samples, dropout_seed=self.seed)
+            program.table[lay.UPDATES] = self._updates
             with self.network._gate, self.network._write_lock:
                 status = self._engine.run(program, 0, 1)
                 self.network._publish()
             self._check(status, program)
+            self._updates += 1
             return float(program.results[lay.R_LAST_ERROR])
 
     def gradients(
@@ -287,11 +313,16 @@ class Trainer:
         report: Callable[[Progress], object] | None,
     ) -> History:
         n = samples[0].n
-        size = n if self.batch_size is None else min(self.batch_size, n)
+        size = n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
         n_batches = -(-n // size)
         history = History()
         program = self._engine.training(size)
-        program.set_samples(*samples, batch=size, shuffle_seed=self.seed if self.shuffle else None)
+        program.set_samples(
+            *samples,
+            batch=size,
+            shuffle_seed=self.seed if self.shuffle else None,
+            dropout_seed=self.seed,
+        )
         results, val_loss = program.results, None
         chunk = 1
         network = self.network
@@ -299,6 +330,7 @@ class Trainer:
             network._begin_training(self)
             for epoch in range(epochs):
                 program.table[lay.EPOCH] = self._epochs_done
+                before = program.table[lay.UPDATES] = self._updates
                 results[:] = 0.0
                 spent, done = 0.0, 0
                 while done < n_batches:
@@ -315,6 +347,7 @@ class Trainer:
                     fitting = (last - done) * _CHUNK_SECONDS / max(seconds, 1e-9)
                     chunk = max(1, min(n_batches, int(fitting)))
                     done = last
+                    self._updates = before + done
                     if report is not None and done < n_batches:
                         seen = done * size
                         report(_progress(epoch, epochs, seen, n, results, val_loss, spent))
@@ -395,6 +428,10 @@ class Trainer:
         """
         if self._busy.locked():
             raise RuntimeError("this trainer is at work in another thread; use one for each")
+
+
+def _bound(name: str, value: object) -> float | None:
+    return None if value is None else real(name, value, low=0.0, low_open=True)
 
 
 def _mean(results: NDArray[np.float64]) -> float:

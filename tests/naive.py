@@ -203,20 +203,50 @@ CLASSES = ("cross_entropy", "kl_divergence")  # whose targets may be ids
 # ---------------------------------------------------------------------- forward and backward
 
 
+Masks = Sequence[Array] | None
+
+
+def mixed(x: int) -> int:
+    """splitmix64's output function."""
+    x = (x + 0x9E3779B97F4A7C15) % 2**64
+    x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9 % 2**64
+    x = (x ^ (x >> 27)) * 0x94D049BB133111EB % 2**64
+    return x ^ (x >> 31)
+
+
+def dropout(rate: float, seed: int, update: int, layer: int, rows: int, n: int) -> Array:
+    """(rows, n) of 0 and 1/(1 - rate): what an update's outputs of a layer are multiplied by."""
+    key = mixed(mixed(mixed(seed ^ mixed(update))) + layer)
+    j, found = np.arange(n, dtype=np.uint64), []
+    for row in range(rows):
+        k = mixed((key + row) % 2**64)
+        x = (np.uint64(k % 2**32) + j * np.uint64(0x9E3779B9)) & np.uint64(0xFFFFFFFF)
+        x = (x ^ (x >> np.uint64(16))) * np.uint64(0x7FEB352D) & np.uint64(0xFFFFFFFF)
+        x = x ^ np.uint64(k >> 32)
+        x = (x ^ (x >> np.uint64(15))) * np.uint64(0x846CA68B) & np.uint64(0xFFFFFFFF)
+        found.append(x ^ (x >> np.uint64(16)))
+    return np.where(np.array(found) >= round(rate * 2**32), 1 / (1 - rate), 0)
+
+
 def by_layer(arrays: Sequence[Array], layers: Sequence[Any]) -> list[tuple[Array, Array | None]]:
     rest = iter(arrays)
     return [(next(rest), next(rest) if layer.bias else None) for layer in layers]
 
 
 def forward(
-    weights: Sequence[Array], layers: Sequence[Any], X: ArrayLike
+    weights: Sequence[Array], layers: Sequence[Any], X: ArrayLike, keep: Masks = None
 ) -> tuple[list[Array], list[Array]]:
-    """Every layer's z, and every layer's a with X in front: ``a[l]`` is what layer l reads."""
+    """Every layer's z, and every layer's a with X in front: ``a[l]`` is what layer l reads.
+
+    `keep` holds what dropout multiplies each hidden layer's outputs by.
+    """
     x = np.asarray(X, weights[0].dtype)
     zs, a = [], [x.reshape(len(x), -1)]
     for (W, b), layer in zip(by_layer(weights, layers), layers, strict=True):
         zs.append(a[-1] @ W if b is None else a[-1] @ W + b)
         a.append(ACTIVATIONS[layer.activation].value(zs[-1]))
+        if keep is not None and len(zs) < len(layers):
+            a[-1] = a[-1] * keep[len(zs) - 1].astype(x.dtype)
     return zs, a
 
 
@@ -261,9 +291,10 @@ def deltas(
     X: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
+    keep: Masks = None,
 ) -> list[Array]:
     """δ = ∂E/∂z (b, o) of every layer, first layer first."""
-    zs, a = forward(weights, layers, X)
+    zs, a = forward(weights, layers, X, keep)
     kind = LOSSES[loss]
     w = as_weights(sample_weight, len(a[0]))
     scale = (w / w.sum()).astype(a[-1].dtype)[:, None]
@@ -274,6 +305,8 @@ def deltas(
     pairs = by_layer(weights, layers)
     for below in reversed(range(len(layers) - 1)):
         slope = found[0] @ pairs[below + 1][0].T
+        if keep is not None:
+            slope = slope * keep[below].astype(slope.dtype)
         found.insert(0, ACTIVATIONS[layers[below].activation].delta(zs[below], slope))
     return found
 
@@ -285,18 +318,52 @@ def gradients(
     X: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
+    keep: Masks = None,
 ) -> list[Array]:
     """[dW0, db0, …], in the shapes of the weights."""
-    _, a = forward(weights, layers, X)
+    _, a = forward(weights, layers, X, keep)
     found = []
     for layer, below, delta in zip(
-        layers, a, deltas(weights, layers, loss, X, y, sample_weight), strict=False
+        layers, a, deltas(weights, layers, loss, X, y, sample_weight, keep), strict=False
     ):
         found.append(below.T @ delta)
         if layer.bias == "shared":
             found.append(delta.sum(keepdims=True)[0])
         elif layer.bias:
             found.append(delta.sum(axis=0))
+    return found
+
+
+def penalised(
+    gradients: Sequence[Array], weights: Sequence[Array], layers: Sequence[Any]
+) -> list[Array]:
+    """Gradients with those of ``l1 Σ|W| + (l2/2) ΣW²``."""
+    found, rest = [], iter(zip(gradients, weights, strict=True))
+    for layer in layers:
+        g, p = next(rest)
+        found.append(g + p.dtype.type(layer.l1) * np.sign(p) + p.dtype.type(layer.l2) * p)
+        if layer.bias:
+            found.append(next(rest)[0])
+    return found
+
+
+def clipped(gradients: Sequence[Array], value: float = np.inf, norm: float = np.inf) -> list[Array]:
+    """By value, then by the norm of all: torch.nn.utils.clip_grad_value_, clip_grad_norm_."""
+    found = [np.clip(g, -value, value) for g in gradients]
+    total = math.sqrt(sum(float((g.astype(np.float64) ** 2).sum()) for g in found))
+    return [(g * min(1.0, norm / (total + 1e-6))).astype(g.dtype) for g in found]
+
+
+def bounded(weights: Sequence[Array], layers: Sequence[Any]) -> list[Array]:
+    """Each unit's incoming weights with a norm of at most its layer's max_norm."""
+    found, rest = [], iter(weights)
+    for layer in layers:
+        W = next(rest)
+        norms = np.sqrt((W.astype(np.float64) ** 2).sum(axis=0))
+        most = np.inf if layer.max_norm is None else layer.max_norm
+        found.append((W * np.minimum(1, most / np.maximum(norms, 1e-300))).astype(W.dtype))
+        if layer.bias:
+            found.append(next(rest))
     return found
 
 

@@ -10,7 +10,9 @@ from fastbp.kernels.layout import (
     L_A,
     L_BACKWARD,
     L_D,
+    L_DROPOUT,
     L_IN,
+    L_KEEP,
     L_LD_IN,
     L_LD_OUT,
     L_MASK,
@@ -18,6 +20,7 @@ from fastbp.kernels.layout import (
     L_PARAMETERS,
     L_WT,
     L_Z,
+    LOWEST,
     N_LAYERS,
     PARAMS,
     RECORD,
@@ -50,7 +53,7 @@ def backward(tag, t, row, rows):
     record = at(t, HEADER + layer * RECORD)
     if not t[FUSED_LOSS]:
         through_activation(tag, record, base, row, rows)
-    while layer > 0:
+    while layer > t[LOWEST]:
         below = at(t, HEADER + (layer - 1) * RECORD)
         n_in, ld_in = record[L_IN], record[L_LD_IN]
         n_out, ld_out = record[L_OUT], record[L_LD_OUT]
@@ -62,6 +65,10 @@ def backward(tag, t, row, rows):
             t[TILES], d, ld_out, wt, n_out, zeros, 0, d_below, ld_in, none, a_below, below[L_MASK],
             rows, n_in,
         )  # fmt: skip
+        if below[L_DROPOUT]:
+            keep = at(base, below[L_KEEP] + row * ld_in)
+            for i in range(rows * ld_in):
+                d_below[i] = d_below[i] * keep[i]
         through_activation(tag, below, base, row, rows)
         record = below
         layer -= 1

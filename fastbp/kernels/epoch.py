@@ -23,6 +23,7 @@ from fastbp.kernels.simd import (
     call_block,
     call_gradients,
     call_read_rows,
+    call_refine,
     call_units,
     call_use,
     pointer,
@@ -59,6 +60,20 @@ def agree(t):
 
 
 @jit.kernel
+def finish(tag, t, thread):
+    """What takes all gradients, or all new weights, where that is asked for."""
+    shares = pointer(_INT, t[lay.SHARES])
+    g = pointer(tag, t[lay.SLAB_G])
+    if t[lay.CLIP]:
+        call_units(t[lay.CLIP], (tag, t, shares[thread], shares[thread + 1], 0, g))
+        barrier(t)
+    if t[lay.CONSTRAIN]:
+        scratch = at(pointer(tag, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+        call_units(t[lay.CONSTRAIN], (tag, t, thread, t[lay.THREADS], 0, scratch))
+        barrier(t)
+
+
+@jit.kernel
 def whole_batch(tag, t, b, start, rows, thread):
     threads = t[lay.THREADS]
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
@@ -77,7 +92,7 @@ def whole_batch(tag, t, b, start, rows, thread):
         while row < last:
             count = min(t[lay.BLOCK], last - row)
             scale = value(base, 1.0 / weight)
-            call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES))
+            call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES, row, b))
             row += count
     results[lay.R_STATUS + thread] = float(status)
     if thread == 0:
@@ -95,6 +110,7 @@ def whole_batch(tag, t, b, start, rows, thread):
         begin, end = shares[thread], shares[thread + 1]
         call_units(t[lay.TRAIN_UNITS], (tag, t, begin, end, rows, g))
         barrier(t)
+        finish(tag, t, thread)
         if thread == 0:
             end_step(t)
     return lay.OK
@@ -118,7 +134,7 @@ def total_weight(tag, t, start, rows, thread):
 
 
 @jit.kernel
-def slab(tag, t, which, start, rows, scale, thread):
+def slab(tag, t, which, b, start, rows, scale, thread):
     """One slab of a batch, block by block; its error goes to SLAB_LOSS, its gradient to SLAB_G."""
     g = at(pointer(tag, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
     slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
@@ -132,7 +148,7 @@ def slab(tag, t, which, start, rows, scale, thread):
         status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread, 0))
         if status != lay.OK:
             return status
-        call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes))
+        call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes, done, b))
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
         if not evaluate:
             call_gradients(t[lay.GRADIENTS], (tag, t, row, count, g, int(done > first)))
@@ -150,7 +166,7 @@ def slabs_batch(tag, t, b, start, rows, thread):
     if weight > 0.0:
         for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
             if status == lay.OK:
-                status = slab(tag, t, s, start, rows, 1.0 / weight, thread)
+                status = slab(tag, t, s, b, start, rows, 1.0 / weight, thread)
     results[lay.R_STATUS + thread] = float(status)
     if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
         begin_step(t, b)
@@ -165,6 +181,8 @@ def slabs_batch(tag, t, b, start, rows, thread):
         if t[lay.MODE] != lay.MODE_EVALUATE:
             add_up(tag, t, thread)
         barrier(t)
+        if t[lay.MODE] == lay.MODE_TRAIN:
+            finish(tag, t, thread)
         if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
             end_step(t)
     return lay.OK
@@ -182,7 +200,9 @@ def add_up(tag, t, thread):
             other = at(g, s * size)
             for i in range(unit[lay.U_LENGTH]):
                 g[i] = g[i] + other[i]
-        if t[lay.MODE] == lay.MODE_TRAIN:
+        if t[lay.REFINE]:
+            call_refine(t[lay.REFINE], (tag, t, u, g))
+        if t[lay.MODE] == lay.MODE_TRAIN and not t[lay.CLIP]:
             call_use(t[lay.USE], (tag, t, unit, g))
 
 
@@ -244,7 +264,7 @@ def predict(tag, table, out, thread):
         status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread, 0))
         if status != lay.OK:
             return status
-        call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD))
+        call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD, 0, 0))
         for r in range(count):
             for j in range(n_out):
                 target[(done + r) * n_out + j] = a[r * ld + j]
@@ -258,5 +278,5 @@ def forward_rows(tag, table, first, rows):
     t = pointer(_INT, table)
     status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0, 0))
     if status == lay.OK:
-        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD))
+        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD, 0, 0))
     return status

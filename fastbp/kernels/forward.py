@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fastbp.kernels import jit
+from fastbp.kernels.dropout import drop
 from fastbp.kernels.layout import (
     A0,
     BASE,
@@ -11,6 +12,7 @@ from fastbp.kernels.layout import (
     L_A,
     L_B,
     L_CLAMP,
+    L_DROPOUT,
     L_FORWARD,
     L_IN,
     L_LD_IN,
@@ -19,6 +21,7 @@ from fastbp.kernels.layout import (
     L_OUT,
     L_PARAMETERS,
     L_W,
+    L_X,
     L_Z,
     LD0,
     N_LAYERS,
@@ -48,7 +51,7 @@ def layer_forward(tag, t, record, params, a, z, rows):
 
 
 @jit.kernel
-def forward(tag, t, row, rows, skip_last):
+def forward(tag, t, row, rows, skip_last, place, b):
     """All layers for workspace rows `row` ...; `skip_last` leaves out the last activation."""
     params, base = pointer(tag, t[PARAMS]), pointer(tag, t[BASE])
     n_layers = t[N_LAYERS]
@@ -65,4 +68,6 @@ def forward(tag, t, row, rows, skip_last):
                 for i in range(rows * ld):
                     out[i] = z[i]
             call_forward(record[L_FORWARD], (out, rows, n_out, ld, parameters))
-        a = out
+        if record[L_DROPOUT]:
+            drop(tag, t, record, layer, out, row, rows, place, b)
+        a = at(base, record[L_X] + row * ld)

@@ -53,9 +53,15 @@ AHEAD, SHIFT, ONLINE, OUTER = 76, 77, 78, 79
 WINDOW_HEAD, LEAST_WINDOW = 8, 256
 # SHARES: where each thread's units begin, and the end.
 SHARES = 80
-HEADER = 88
+# What a step does to gradients and weights beside the optimizer (refine.py): addresses, or 0.
+REFINE, SETTINGS, CLIP, NORMS, CONSTRAIN = 81, 82, 83, 84, 85
+# LOWEST: the first layer that learns, below which no delta is needed. UPDATES: how many updates
+# there were before batch 0, for dropout's masks, of which DROPOUT_SEED is the seed.
+LOWEST, UPDATES, DROPOUT_SEED = 86, 87, 88
+HEADER = 96
 
-# A layer's record. IN and OUT are rows of activations, Z the sums where a derivative needs them.
+# A layer's record. A is its outputs, Z the sums where a derivative needs them, X what the layer
+# above reads: A, or after a dropout A times KEEP.
 (
     L_IN,
     L_OUT,
@@ -76,7 +82,11 @@ HEADER = 88
     L_A,
     L_Z,
     L_D,
-) = range(19)
+    L_X,
+    L_KEEP,
+    L_DROPOUT,
+    L_DROPOUT_PARAMETERS,
+) = range(23)
 RECORD = 24
 
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
@@ -108,6 +118,9 @@ NARROW_OUTPUTS = 4
 NARROW_VECTORS = 8
 #: a batch that is not kept whole is cut into at most so many slabs, whatever the threads
 TRAINING_SLABS, EVALUATION_SLABS = 8, 64
+# SETTINGS: float64 figures for refine.py, some for all and some a layer; infinite is no bound.
+S_CLIP_VALUE, S_CLIP_NORM, S_LAYERS, S_LAYER = 0, 1, 8, 4
+S_L1, S_L2, S_MAX_NORM = range(3)
 #: cache line, and the alignment of every buffer
 ALIGNMENT = 64
 _PAGE = 4096

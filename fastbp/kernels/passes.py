@@ -36,12 +36,14 @@ def losses(t, row, rows, scale):
 
 
 @jit.doorway(roles.block)
-def passes(scale, t, row, rows, which):
+def passes(scale, t, row, rows, which, place, b):
     """Workspace rows `row` ...: forward; then errors and output deltas; then all deltas.
+
+    They are rows `place` ... of batch `b`, which dropout's masks depend on.
 
     A loss that is fused with the last activation takes the logits.
     """
-    forward(scale, t, row, rows, which != lay.FORWARD and t[lay.FUSED_LOSS] != 0)
+    forward(scale, t, row, rows, which != lay.FORWARD and t[lay.FUSED_LOSS] != 0, place, b)
     if which != lay.FORWARD:
         losses(t, row, rows, scale)
     if which == lay.ALL_PASSES:

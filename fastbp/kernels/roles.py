@@ -22,8 +22,8 @@ def read_rows(t: Any) -> Any:
 
 
 def block(t: Any) -> Any:
-    """``(scale, table, row, rows, passes)``: see passes.py."""
-    return types.void(t, _TABLE, _I, _I, _I)
+    """``(scale, table, row, rows, passes, place, batch)``: see passes.py."""
+    return types.void(t, _TABLE, _I, _I, _I, _I, _I)
 
 
 def batches(t: Any) -> Any:
@@ -44,6 +44,11 @@ def gradients(t: Any) -> Any:
 def use(t: Any) -> Any:
     """``(tag, table, unit, g)``: see units.py."""
     return types.void(t, _TABLE, _TABLE, types.CPointer(t))
+
+
+def refine(t: Any) -> Any:
+    """``(tag, table, unit's number, g)``: see refine.py."""
+    return types.void(t, _TABLE, _I, types.CPointer(t))
 
 
 def gather(t: Any) -> Any:
@@ -104,6 +109,12 @@ def update(t: Any) -> Any:
     """``(parameters, gradient, slot0, slot1, slot2, n, hyper)`` on a contiguous run of n values."""
     p = types.CPointer(t)
     return types.void(p, p, p, p, p, _I, _DOUBLES)
+
+
+def dropout(t: Any) -> Any:
+    """``(a, x, keep, rows, n, ld, first, key, parameters)``: see dropout.py."""
+    p = types.CPointer(t)
+    return types.void(p, p, p, _I, _I, _I, _I, _I, p)
 
 
 def outer(t: Any) -> Any:

@@ -11,6 +11,7 @@ from fastbp.kernels.matmul import gradient_piece
 from fastbp.kernels.simd import (
     at,
     call_outer,
+    call_refine,
     call_transpose,
     call_update,
     lanes_of,
@@ -28,7 +29,7 @@ def layer_input(t, layer, row, ld):
     """The offset of what a layer reads: row `row` of the samples, or of the activations below."""
     if layer == 0:
         return t[lay.A0] + (row + t[lay.SHIFT]) * ld
-    return t[HEADER + (layer - 1) * RECORD + lay.L_A] + row * ld
+    return t[HEADER + (layer - 1) * RECORD + lay.L_X] + row * ld
 
 
 @jit.reduction
@@ -148,11 +149,16 @@ def train_units(tag, t, first, last, rows, scratch):
     for u in range(first, last):
         unit = at(units, u * lay.UNIT)
         if merged:
-            gradient(tag, t, unit, 0, rows, at(scratch, unit[lay.U_OFFSET]), 0)
+            g = at(scratch, unit[lay.U_OFFSET])
+            gradient(tag, t, unit, 0, rows, g, 0)
+            if t[lay.REFINE]:
+                call_refine(t[lay.REFINE], (tag, t, u, g))
         elif t[lay.OUTER] and update_by_one(tag, t, unit):
             transpose(tag, t, unit)
         else:
             gradient(tag, t, unit, 0, rows, scratch, 0)
+            if t[lay.REFINE]:
+                call_refine(t[lay.REFINE], (tag, t, u, scratch))
             update(tag, t, unit[lay.U_OFFSET], unit[lay.U_LENGTH], scratch)
             transpose(tag, t, unit)
     if merged and first < last:

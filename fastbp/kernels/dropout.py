@@ -1,0 +1,57 @@
+"""Inverted dropout (Srivastava et al. 2014): outputs are kept with probability 1 - p, and scaled.
+
+A mask depends on the seed, the number of the update, the layer, and the output's row and place in
+the batch; never on the thread that draws it, nor on how the batch is cut.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels import jit, roles
+from fastbp.kernels import layout as lay
+from fastbp.kernels.rng import mix
+from fastbp.kernels.simd import at, call_dropout, pointer, value
+
+_STEP = np.uint32(0x9E3779B9)
+_M1, _M2 = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)
+_S15, _S16, _S32 = np.uint32(15), np.uint32(16), np.uint64(32)
+
+
+@jit.inlined
+def bits(low, high, j):
+    """32 random bits for place j of a row whose key is `high` and `low`.
+
+    The multipliers and shifts of Wellons' lowbias32, a bijection, with half the key between.
+    """
+    x = np.uint32(low + np.uint32(np.uint32(j) * _STEP))
+    x = np.uint32(np.uint32(x ^ np.uint32(x >> _S16)) * _M1)
+    x = np.uint32(x ^ high)
+    x = np.uint32(np.uint32(x ^ np.uint32(x >> _S15)) * _M2)
+    return np.uint32(x ^ np.uint32(x >> _S16))
+
+
+@jit.elementwise(roles.dropout)
+def dropout(a, x, keep, rows, n, ld, first, key, parameters):
+    """x = a keep, keep being 0 or 1/(1 - p), of which `parameters` holds 1/(1 - p) and p 2^32."""
+    threshold = np.uint32(np.int64(parameters[1]) * 65536 + np.int64(parameters[2]))  # 16 bits each
+    scale, zero = parameters[0], value(a, 0)
+    for r in range(rows):
+        k = mix(np.uint64(key) + np.uint64(first + r))
+        low, high = np.uint32(k), np.uint32(k >> _S32)
+        to, by, source = at(x, r * ld), at(keep, r * ld), at(a, r * ld)
+        for j in range(ld):
+            by[j] = scale if bits(low, high, j) >= threshold else zero
+        for j in range(ld):
+            to[j] = source[j] * by[j]
+
+
+@jit.kernel
+def drop(tag, t, record, layer, a, row, rows, place, b):
+    """One layer's dropout on workspace rows `row` ..., which are rows `place` ... of batch b."""
+    base, n, ld = pointer(tag, t[lay.BASE]), record[lay.L_OUT], record[lay.L_LD_OUT]
+    key = mix(mix(np.uint64(t[lay.DROPOUT_SEED]) ^ mix(np.uint64(t[lay.UPDATES] + b))))
+    key = np.int64(mix(key + np.uint64(layer)))
+    x, keep = at(base, record[lay.L_X] + row * ld), at(base, record[lay.L_KEEP] + row * ld)
+    parameters = pointer(tag, record[lay.L_DROPOUT_PARAMETERS])
+    call_dropout(record[lay.L_DROPOUT], (a, x, keep, rows, n, ld, place, key, parameters))
