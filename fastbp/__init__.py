@@ -6,6 +6,7 @@
 """
 
 from fastbp.activations import ELU, Activation, LeakyReLU
+from fastbp.custom import CustomActivation, CustomLoss
 from fastbp.dense import Dense
 from fastbp.history import History, Progress
 from fastbp.losses import (
@@ -21,6 +22,16 @@ from fastbp.losses import (
     Loss,
     Poisson,
     Quantile,
+)
+from fastbp.metrics import (
+    AUC,
+    F1,
+    R2,
+    Accuracy,
+    MeanAbsoluteError,
+    Metric,
+    RootMeanSquaredError,
+    TopK,
 )
 from fastbp.model_file import ModelFileError
 from fastbp.network import Network
@@ -44,10 +55,14 @@ from fastbp.warm import warmup
 __version__ = "0.1.0"
 
 __all__ = [
+    "AUC",
     "ELU",
+    "F1",
     "MAE",
     "MSE",
+    "R2",
     "SGD",
+    "Accuracy",
     "Activation",
     "Adadelta",
     "Adagrad",
@@ -56,6 +71,8 @@ __all__ = [
     "Adamax",
     "BinaryCrossEntropy",
     "CrossEntropy",
+    "CustomActivation",
+    "CustomLoss",
     "Dense",
     "DivergenceError",
     "HalfSquaredError",
@@ -67,6 +84,8 @@ __all__ = [
     "Lion",
     "LogCosh",
     "Loss",
+    "MeanAbsoluteError",
+    "Metric",
     "ModelFileError",
     "NAdam",
     "Network",
@@ -76,7 +95,9 @@ __all__ = [
     "Quantile",
     "RAdam",
     "RMSprop",
+    "RootMeanSquaredError",
     "Rprop",
+    "TopK",
     "Trainer",
     "__version__",
     "warmup",

@@ -17,7 +17,15 @@ class Activation:
     name: ClassVar[str]
 
     def _settings(self) -> dict[str, Any]:
+        """As a model file holds them."""
         return asdict(self)
+
+    def _parameters(self) -> tuple[float, ...]:
+        """The kernel's, in its order."""
+        return astuple(self)
+
+    def _kernel(self) -> Kernel:
+        return KERNELS[self.name]
 
 
 @dataclass(frozen=True)
@@ -83,7 +91,8 @@ WITH_SETTINGS: dict[str, type[Activation]] = {kind.name: kind for kind in (Leaky
 def checked(activation: object) -> str | Activation:
     """An activation given by name or object; one with its defaults goes by its name."""
     if isinstance(activation, Activation):
-        return activation.name if activation == type(activation)() else activation
+        default = WITH_SETTINGS.get(activation.name)
+        return activation.name if default and activation == default() else activation
     return choice("activation", activation, KERNELS)
 
 
@@ -92,11 +101,11 @@ def name_of(activation: str | Activation) -> str:
 
 
 def kernel_of(activation: str | Activation) -> Kernel:
-    return KERNELS[name_of(activation)]
+    return KERNELS[activation] if isinstance(activation, str) else activation._kernel()
 
 
 def parameters_of(activation: str | Activation) -> tuple[float, ...]:
     """The kernel's parameters, in its order."""
     if isinstance(activation, str):
         activation = WITH_SETTINGS.get(activation, Activation)()
-    return astuple(activation)
+    return activation._parameters()

@@ -12,6 +12,8 @@ from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import HYPER_SIZE, OWN, STATE
 from fastbp.losses import Loss
+from fastbp.measuring import Measuring
+from fastbp.metrics import Metric
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.prediction import Threads
@@ -31,6 +33,8 @@ class Engine:
         Whether a batch whose loss is not finite ends a run, before its update.
     refining : Refining
         What is done beside the optimizer.
+    metrics : tuple of Metric
+        What is taken beside the loss.
     """
 
     def __init__(
@@ -41,8 +45,11 @@ class Engine:
         n_threads: Threads,
         stop_on_nonfinite: bool,
         refining: Refining,
+        metrics: tuple[Metric, ...],
     ) -> None:
         self.network, self.n_threads, self._refining = network, n_threads, refining
+        self._metrics = metrics
+        self.measuring: dict[str, Measuring] = {}  # of the programs in use
         self.stop_on_nonfinite = stop_on_nonfinite
         self._loss, self._update = loss._kernel, optimizer._update()
         self._loss_parameters = np.array(loss._parameters(), network.dtype)
@@ -93,6 +100,7 @@ class Engine:
         plan = Plan.in_slabs(self.network._layout, n, threads, lay.EVALUATION_SLABS)
         program = self._program("evaluation", lay.MODE_EVALUATE, plan, threads)
         program.set_samples(*samples)
+        self.measuring["evaluation"].begin(samples)
         with self.network._reading() as parameters:
             program.set_parameters(parameters)
             return self.run(program, 0, 1), program
@@ -123,6 +131,9 @@ class Engine:
                 t[lay.SLOT0 + which] = slot.ctypes.data
             t[lay.HYPER], t[lay.RATES] = self.hyper.ctypes.data, self.rates.ctypes.data
         self._refining.install(program, dtype, training=training)
+        if mode != lay.MODE_GRADIENTS:
+            taken = tuple(m for m in self._metrics if not (training and m._whole))
+            self.measuring[use] = Measuring(network, taken, program)
         self._programs[use] = (plan, threads), program
         return program
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 
 @dataclass
@@ -19,12 +20,24 @@ class History:
         Loss on the validation data after the epoch; empty without such data.
     samples_per_second : list of float
         Samples trained on a second, validation not included.
+
+    Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
+    is validation data.
     """
 
     epoch: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     samples_per_second: list[float] = field(default_factory=list)
+
+    def record(self, figures: dict[str, float]) -> None:
+        """Append an epoch's figures, each to the list of its name."""
+        for name, value in figures.items():
+            self.__dict__.setdefault(name, []).append(value)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> list[float]: ...
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,11 @@ class Network(Prediction):
         panels.write(self, self._parameters, self._initial_weights())
 
     @property
+    def n_outputs(self) -> int:
+        """Units of the last layer."""
+        return self.layers[-1].units
+
+    @property
     def n_parameters(self) -> int:
         """Weights and biases in all; a shared bias counts once."""
         return sum(int(np.prod(shape)) for _, shape in panels.shapes(self))

@@ -7,7 +7,7 @@ import secrets
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +19,8 @@ from fastbp.checks import choice, integer, real
 from fastbp.engine import Engine
 from fastbp.history import History, Progress
 from fastbp.kernels import layout as lay
+from fastbp.metrics import Metric
+from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.prediction import Threads
 from fastbp.program import Program
@@ -62,6 +64,10 @@ class Trainer:
         Of the shuffling, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
     n_threads : int or "auto"
         The most threads to use. Results are bitwise the same with any number.
+    metrics : sequence of str or Metric
+        Figures beside the loss, for `History` and `evaluate`: "accuracy", "top_k" (of 5), "mae",
+        "rmse", "r2", "f1", "auc", or objects such as ``fastbp.TopK(3)``. Those of an epoch are
+        taken batch by batch before the updates, as the loss is.
     clip_norm : float or None
         Scale an update's gradients by ``min(1, clip_norm / (norm + 1e-6))``, the norm being that of
         all of them together (Pascanu et al. 2013; as PyTorch's ``clip_grad_norm_``).
@@ -100,6 +106,7 @@ class Trainer:
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: Threads = "auto",
+        metrics: Sequence[str | Metric] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
@@ -124,6 +131,7 @@ class Trainer:
         self.clip_value = _bound("clip_value", clip_value)
         self._epochs_done = self._updates = 0
         self._busy = threading.Lock()
+        self.metrics = resolve_metrics(metrics, network.n_outputs)
         self._engine = Engine(
             network,
             self.loss,
@@ -135,6 +143,7 @@ class Trainer:
                 math.inf if self.clip_value is None else self.clip_value,
                 math.inf if self.clip_norm is None else self.clip_norm,
             ),
+            self.metrics,
         )
 
     @property
@@ -291,7 +300,7 @@ class Trainer:
         Returns
         -------
         dict
-            ``{"loss": ...}``
+            ``{"loss": ..., metric: ...}``
 
         Raises
         ------
@@ -301,7 +310,7 @@ class Trainer:
         samples = self._sources(X, y, sample_weight)
         self._refuse_others()
         with self._busy:
-            return {"loss": self._evaluated(samples)}
+            return self._evaluated(samples)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -324,6 +333,7 @@ class Trainer:
             dropout_seed=self.seed,
         )
         results, val_loss = program.results, None
+        measuring = self._engine.measuring["training"]
         chunk = 1
         network = self.network
         try:
@@ -332,6 +342,7 @@ class Trainer:
                 program.table[lay.EPOCH] = self._epochs_done
                 before = program.table[lay.UPDATES] = self._updates
                 results[:] = 0.0
+                measuring.begin(samples)
                 spent, done = 0.0, 0
                 while done < n_batches:
                     last = min(n_batches, done + chunk)
@@ -353,11 +364,12 @@ class Trainer:
                         report(_progress(epoch, epochs, seen, n, results, val_loss, spent))
                 self._epochs_done += 1
                 history.epoch.append(self._epochs_done - 1)
-                history.loss.append(_mean(results))
+                history.record({"loss": _mean(results), **measuring.figures()})
                 history.samples_per_second.append(n / max(spent, 1e-9))
                 if validation is not None:
-                    val_loss = self._evaluated(validation)
-                    history.val_loss.append(val_loss)
+                    figures = self._evaluated(validation)
+                    val_loss = figures["loss"]
+                    history.record({f"val_{name}": value for name, value in figures.items()})
                 if report is not None:
                     report(_progress(epoch, epochs, n, n, results, val_loss, spent, True))
         finally:
@@ -397,10 +409,11 @@ class Trainer:
             data[0], data[1], data[2] if len(data) == 3 else None, "validation_data's "
         )
 
-    def _evaluated(self, samples: inputs.Samples) -> float:
+    def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:
         status, program = self._engine.evaluate(samples)
         self._check(status, program)
-        return float(program.results[lay.R_LAST_ERROR])
+        loss = float(program.results[lay.R_LAST_ERROR])
+        return {"loss": loss, **self._engine.measuring["evaluation"].figures()}
 
     def _check(self, status: int, program: Program, history: History | None = None) -> None:
         """Raise what a kernel's status means."""

@@ -17,6 +17,7 @@ import numpy as np
 from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
 from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.measure import add_measures, measure
 from fastbp.kernels.simd import (
     at,
     call_batches,
@@ -105,6 +106,8 @@ def whole_batch(tag, t, b, start, rows, thread):
         error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
         if not account(t, thread, error, weight):
             return lay.NONFINITE_LOSS
+        if t[lay.MEASURE] and thread == 0:
+            measure(tag, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
         g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
         shares = pointer(_INT, t[lay.SHARES])
         begin, end = shares[thread], shares[thread + 1]
@@ -150,6 +153,11 @@ def slab(tag, t, which, b, start, rows, scale, thread):
             return status
         call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes, done, b))
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
+        if t[lay.MEASURE]:
+            size = pointer(_INT, t[lay.MEASURE])[0]
+            measure(
+                tag, t, row, count, done, at(pointer(_DOUBLE, t[lay.SLAB_MEASURED]), which * size)
+            )
         if not evaluate:
             call_gradients(t[lay.GRADIENTS], (tag, t, row, count, g, int(done > first)))
         done += count
@@ -178,6 +186,8 @@ def slabs_batch(tag, t, b, start, rows, thread):
         error = ordered_sum(pointer(_DOUBLE, t[lay.SLAB_LOSS]), slabs)
         if not account(t, thread, error, weight):
             return lay.NONFINITE_LOSS
+        if t[lay.MEASURE] and thread == 0:
+            add_measures(t, slabs)
         if t[lay.MODE] != lay.MODE_EVALUATE:
             add_up(tag, t, thread)
         barrier(t)

@@ -87,11 +87,17 @@ entry = Entry
 class Doorway:
     """A kernel with a C signature, called by its address from other kernels.
 
-    `signature` maps a dtype's numba type to a numba signature of C types.
+    `signature` maps a dtype's numba type to a numba signature of C types. `apart` is `elementwise`;
+    `own` says that it is made of a person's functions, which no cache and no list of parts knows.
     """
 
     def __init__(
-        self, signature: Callable[[Any], Any], function: Callable[..., Any], *, apart: bool
+        self,
+        signature: Callable[[Any], Any],
+        function: Callable[..., Any],
+        *,
+        apart: bool,
+        own: bool = False,
     ) -> None:
         self.function = function
         self._apart = apart
@@ -100,7 +106,9 @@ class Doorway:
         self._compiled: dict[str, Any] = {}
         self._addresses: dict[str, int] = {}
         self.name = function.__name__
-        PARTS.append(self)
+        self._own = own
+        if not own:
+            PARTS.append(self)
 
     def compile(self, dtype: str) -> None:
         """Compile for `dtype`, or load from the cache, if that has not been done."""
@@ -121,7 +129,8 @@ class Doorway:
                 compiled = CFunc(self.function, typed, {}, {"nopython": True, **self._options})
                 if self._apart:
                     _keep_apart(compiled)
-                compiled._cache = cache.for_function(self.function)
+                if not self._own:
+                    compiled._cache = cache.for_function(self.function)
                 compiled.compile()
             # Past the C wrapper, which looks for exceptions: that takes as long as a small kernel.
             library, wrapper = compiled._library, compiled.native_name

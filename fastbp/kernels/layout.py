@@ -58,6 +58,8 @@ REFINE, SETTINGS, CLIP, NORMS, CONSTRAIN = 81, 82, 83, 84, 85
 # LOWEST: the first layer that learns, below which no delta is needed. UPDATES: how many updates
 # there were before batch 0, for dropout's masks, of which DROPOUT_SEED is the seed.
 LOWEST, UPDATES, DROPOUT_SEED = 86, 87, 88
+# MEASURE says which metrics are taken, MEASURED holds their sums (measure.py), or they are 0.
+MEASURE, MEASURED, SLAB_MEASURED = 89, 90, 91
 HEADER = 96
 
 # A layer's record. A is its outputs, Z the sums where a derivative needs them, X what the layer

@@ -78,8 +78,10 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 @jit.inlined
-def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale):
+def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
     """-sum_j t log p = log(sum) sum_j t - sum_j t (z - top), and d = p sum_j t - t.
+
+    With targets keep t + share, t itself staying as it is.
 
     From the logits: top is the largest, sum that of exp(z - top). Both terms of the error are
     positive, so nothing cancels for logits of any size.
@@ -98,31 +100,33 @@ def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale):
         e[r] = vmath.log(e[r])
     for r in range(rows):
         delta, target = at(d, r * ld), at(t, r * ld)
-        total, factor = row_sum(target, k), w[r] * scale
-        error = total * value(p, e[r]) - row_dot(target, delta, k)
+        total, factor = keep * row_sum(target, k) + value(p, k) * share, w[r] * scale
+        error = total * value(p, e[r]) - keep * row_dot(target, delta, k)
+        if share != value(p, 0):
+            error -= share * row_sum(delta, k)
         e[r] = np.float64(w[r] * error)
-        combine_row(delta, at(p, r * ld), total * factor, target, -factor, k, ld)
+        combine_row(delta, at(p, r * ld), total * factor, target, -keep * factor, k, ld)
+        if share != value(p, 0):
+            shift_row(delta, delta, share * factor, k, ld)
 
 
 @jit.elementwise(roles.loss)
 def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
-    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale)
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, value(p, 1), value(p, 0))
 
 
 @jit.elementwise(roles.loss)
 def cross_entropy_smoothed(z, p, t, w, d, e, rows, k, ld, scale, parameters):
-    """With targets (1 - s) t + s / k (Szegedy et al. 2016), as PyTorch; written over t."""
+    """With targets (1 - s) t + s / k (Szegedy et al. 2016), as PyTorch."""
     keep, share = value(p, 1) - parameters[0], parameters[0] / value(p, k)
-    for i in range(rows * ld):
-        t[i] = keep * t[i] + share
-    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale)
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share)
 
 
 @jit.elementwise(roles.loss)
 def kl_divergence(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """sum_j t log(t / p), 0 log 0 = 0, from the logits: cross-entropy, and sum_j t log t."""
     one, zero = value(p, 1), value(p, 0)
-    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale)
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, one, zero)
     for i in range(rows * ld):
         x = t[i] if t[i] > zero else one
         p[i] = x * vmath.log(x)

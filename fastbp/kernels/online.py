@@ -13,6 +13,7 @@ from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import through_activation
 from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.measure import measure
 from fastbp.kernels.passes import losses
 from fastbp.kernels.simd import (
     at,
@@ -144,6 +145,8 @@ def online(tag, t, b, start, rows):
             forward(tag, t, params, base, count)
             losses(t, 0, count, value(base, 1.0 / weight))
             if account(t, 0, ordered_sum(row_loss, count), weight):
+                if t[lay.MEASURE]:
+                    measure(tag, t, 0, count, 0, pointer(_DOUBLE, t[lay.MEASURED]))
                 backward(tag, t, params, base, count)
                 gradients(tag, t, params, base, count, g)
                 update(tag, t, 0, n_updated, g)

@@ -105,6 +105,12 @@ def loss(t: Any) -> Any:
     return types.void(p, p, p, p, p, _DOUBLES, _I, _I, _I, t, p)
 
 
+def metric(t: Any) -> Any:
+    """``(p, t, w, sums, rows, k, ld, settings, place)``: see metrics.py."""
+    p = types.CPointer(t)
+    return types.void(p, p, p, _DOUBLES, _I, _I, _I, _DOUBLES, _I)
+
+
 def update(t: Any) -> Any:
     """``(parameters, gradient, slot0, slot1, slot2, n, hyper)`` on a contiguous run of n values."""
     p = types.CPointer(t)

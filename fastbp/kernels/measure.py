@@ -1,0 +1,50 @@
+"""The driver of metrics: which are taken, and where their sums go.
+
+MEASURE is the address of ``[values of all sums, metrics, then for each: doorway, offset of its
+sums, address of its settings]``. A batch's sums are added to MEASURED in an order that depends on
+sizes alone: by one thread, or slab by slab.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels import jit
+from fastbp.kernels import layout as lay
+from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.simd import at, call_forward, call_metric, pointer
+
+_DOUBLE = np.float64(0.0)
+_INT = np.int64(0)
+
+
+@jit.kernel
+def measure(tag, t, row, rows, place, acc):
+    """Add to the sums `acc` what workspace rows `row` ..., samples `place` ..., come to."""
+    base = pointer(tag, t[lay.BASE])
+    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
+    n, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
+    p = at(base, last[lay.L_A] + row * ld)
+    if t[lay.FUSED_LOSS]:  # which has left out the activation
+        z = at(base, last[lay.L_Z] + row * ld)
+        for i in range(rows * ld):
+            p[i] = z[i]
+        call_forward(last[lay.L_FORWARD], (p, rows, n, ld, pointer(tag, last[lay.L_PARAMETERS])))
+    targets = at(base, t[lay.TARGETS] + (row + t[lay.SHIFT]) * ld)
+    weights = at(base, t[lay.WEIGHTS] + row + t[lay.SHIFT])
+    plan = pointer(_INT, t[lay.MEASURE])
+    for m in range(plan[1]):
+        metric = at(plan, 2 + 3 * m)
+        own = pointer(_DOUBLE, metric[2])
+        call_metric(metric[0], (p, targets, weights, at(acc, metric[1]), rows, n, ld, own, place))
+
+
+@jit.kernel
+def add_measures(t, slabs):
+    """Add the slabs' sums, in order, to those of the epoch, and clear them."""
+    size = pointer(_INT, t[lay.MEASURE])[0]
+    total, sums = pointer(_DOUBLE, t[lay.MEASURED]), pointer(_DOUBLE, t[lay.SLAB_MEASURED])
+    for s in range(slabs):
+        for i in range(size):
+            total[i] += sums[s * size + i]
+            sums[s * size + i] = 0.0

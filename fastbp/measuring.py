@@ -1,0 +1,82 @@
+"""A trainer's metrics: buffers for their sums, set into programs, and their figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.activations import name_of
+from fastbp.inputs import Samples
+from fastbp.kernels import layout as lay
+from fastbp.metrics import R2, Metric
+from fastbp.network import Network
+from fastbp.program import Program, aligned_zeros
+
+Int64s = NDArray[np.int64]
+
+
+class Measuring:
+    """The metrics of one program.
+
+    Parameters
+    ----------
+    network : Network
+    metrics : sequence of Metric
+    program : Program
+        What takes them; its plan is known.
+    """
+
+    def __init__(self, network: Network, metrics: tuple[Metric, ...], program: Program) -> None:
+        self._metrics, self._k, self._program = metrics, network.n_outputs, program
+        name = name_of(network.layers[-1].activation)
+        sizes = [metric._sums(self._k) for metric in metrics]
+        self._offsets = [0, *np.cumsum(sizes).tolist()]
+        self._sums = aligned_zeros(self._offsets[-1], np.float64)
+        self._settings = [
+            np.array(metric._settings(name, self._k), np.float64) for metric in metrics
+        ]
+        self._plan: Int64s = aligned_zeros(2 + 3 * len(metrics), np.int64)
+        self._plan[0], self._plan[1] = self._offsets[-1], len(metrics)
+        for i, metric in enumerate(metrics):
+            here = self._plan[2 + 3 * i :]
+            here[0] = metric._kernel.address(network.dtype)
+            here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
+        if metrics:
+            program.keep(lay.MEASURE, self._plan)
+            program.keep(lay.MEASURED, self._sums)
+            slabs = max(1, program.plan.slabs) * self._offsets[-1]
+            program.keep(lay.SLAB_MEASURED, aligned_zeros(slabs, np.float64))
+
+    def begin(self, samples: Samples) -> None:
+        """Clear all sums; what follows are these samples."""
+        self._sums[:] = 0.0
+        for i, metric in enumerate(self._metrics):
+            if isinstance(metric, R2):
+                self._settings[i][:] = _about(samples, self._k)
+            if metric._whole:
+                self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))
+                self._plan[2 + 3 * i + 2] = self._settings[i].ctypes.data
+
+    def figures(self) -> dict[str, float]:
+        """Each metric's value over what has been seen since `begin`."""
+        found = {}
+        for i, metric in enumerate(self._metrics):
+            if metric._whole:
+                rows: Any = self._settings[i].reshape(-1, 1 + 2 * self._k)
+                found[metric.name] = metric._of_rows(rows, self._k)  # type: ignore[attr-defined]
+                self._settings[i] = np.zeros(0)  # the rows are let go
+            else:
+                sums = self._sums[self._offsets[i] : self._offsets[i + 1]]
+                found[metric.name] = metric._value(sums, self._k)
+        return found
+
+
+def _about(samples: Samples, k: int) -> NDArray[np.float64]:
+    """A value near each output's targets: differences from it keep their digits."""
+    y = samples[1]
+    if y.class_ids:
+        return np.zeros(k)
+    first = np.asarray(y.array[:1], np.float64).reshape(k)
+    return np.where(np.isfinite(first), first, 0.0)

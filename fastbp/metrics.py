@@ -1,0 +1,241 @@
+"""Metrics: what a person chooses. The sums are taken in kernels/metrics.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.checks import choice, integer
+from fastbp.kernels import jit
+from fastbp.kernels import metrics as kernels
+
+Doubles = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A figure beside the loss; sample weights count as in the loss."""
+
+    _kernel: ClassVar[jit.Doorway]
+    #: whether it takes all samples together, and so can't be had of an epoch under way
+    _whole: ClassVar[bool] = False
+
+    @property
+    def name(self) -> str:
+        """Its name in `History` and `Trainer.evaluate`."""
+        raise NotImplementedError
+
+    def _check(self, k: int) -> None:
+        """Raise where it doesn't go with k outputs."""
+
+    def _sums(self, k: int) -> int:
+        """How many sums, that of the weights included."""
+        return 2
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        """Of the kernel, for an output layer of k units with that activation."""
+        return [0.0]
+
+    def _value(self, sums: Doubles, k: int) -> float:
+        return _ratio(sums[1], sums[0])
+
+
+def _ratio(part: float, whole: float) -> float:
+    return float(part / whole) if whole else math.nan
+
+
+def _classes(activation: str, k: int) -> list[float]:
+    """How classes are told from outputs (kernels/metrics.py), as `Network.predict_classes` does.
+
+    Several sigmoid outputs are labels of which any may be there.
+    """
+    if k > 1 and activation != "sigmoid":
+        return [kernels.TOP_OUTPUT, 0.0]
+    return [kernels.EACH_OUTPUT, 0.0 if activation in ("linear", "tanh") else 0.5]
+
+
+@dataclass(frozen=True)
+class Accuracy(Metric):
+    """The share of samples whose class is right; with several sigmoid outputs, of labels."""
+
+    name: ClassVar[str] = "accuracy"
+    _kernel: ClassVar[jit.Doorway] = kernels.accuracy
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        return _classes(activation, k)
+
+
+@dataclass(frozen=True)
+class TopK(Metric):
+    """The share of samples whose class is among the k largest outputs; reported as "top_k".
+
+    Parameters
+    ----------
+    k : int
+        At least 1, at most the number of outputs.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `k` is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.TopK(3).name
+    'top_3'
+    """
+
+    _kernel: ClassVar[jit.Doorway] = kernels.top_k
+    k: int = 5
+
+    def __post_init__(self) -> None:
+        integer("k", self.k, minimum=1)
+
+    @property
+    def name(self) -> str:
+        return f"top_{self.k}"
+
+    def _check(self, k: int) -> None:
+        if not self.k <= k or k == 1:
+            raise ValueError(
+                f"metric {self.name!r} takes a network with at least {max(self.k, 2)} outputs, "
+                f"got {k}"
+            )
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        return [float(self.k)]
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(Metric):
+    """``sum w (1/k) sum_j |p - t| / sum w``."""
+
+    name: ClassVar[str] = "mae"
+    _kernel: ClassVar[jit.Doorway] = kernels.absolute_errors
+
+
+@dataclass(frozen=True)
+class RootMeanSquaredError(Metric):
+    """``sqrt(sum w (1/k) sum_j (p - t)² / sum w)``."""
+
+    name: ClassVar[str] = "rmse"
+    _kernel: ClassVar[jit.Doorway] = kernels.squared_errors
+
+    def _value(self, sums: Doubles, k: int) -> float:
+        return math.sqrt(_ratio(sums[1], sums[0]))
+
+
+@dataclass(frozen=True)
+class R2(Metric):
+    """``1 - sum w (p - t)² / sum w (t - mean)²``, the mean of the outputs' figures.
+
+    As scikit-learn's ``r2_score``: for an output whose targets are all the same, 1 if every one is
+    met, else 0.
+    """
+
+    name: ClassVar[str] = "r2"
+    _kernel: ClassVar[jit.Doorway] = kernels.variances
+
+    def _sums(self, k: int) -> int:
+        return 1 + 3 * k
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        return [0.0] * k
+
+    def _value(self, sums: Doubles, k: int) -> float:
+        if not sums[0]:
+            return math.nan
+        errors, first, second = sums[1:].reshape(k, 3).T
+        spread = second - first**2 / sums[0]
+        flat = spread <= 1e-14 * second
+        scores = np.where(flat, errors == 0, 1 - errors / np.where(flat, 1, spread))
+        return float(scores.mean())
+
+
+@dataclass(frozen=True)
+class F1(Metric):
+    """``2 tp / (2 tp + fp + fn)``: of class 1 for one output, else the mean of all classes that
+    occur (macro), or of all labels for several sigmoid outputs.
+    """
+
+    name: ClassVar[str] = "f1"
+    _kernel: ClassVar[jit.Doorway] = kernels.confusions
+
+    def _sums(self, k: int) -> int:
+        return 1 + 3 * k
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        return _classes(activation, k)
+
+    def _value(self, sums: Doubles, k: int) -> float:
+        if not sums[0]:
+            return math.nan
+        both, given, wanted = sums[1:].reshape(k, 3).T
+        there = given + wanted > 0
+        return float((2 * both[there] / (given + wanted)[there]).mean()) if there.any() else 0.0
+
+
+@dataclass(frozen=True)
+class AUC(Metric):
+    """The area under the ROC curve (Hanley & McNeil 1982): of class 1 for one output, else the mean
+    of each class against the rest. In `Trainer.evaluate` and for validation data only.
+    """
+
+    name: ClassVar[str] = "auc"
+    _kernel: ClassVar[jit.Doorway] = kernels.collect
+    _whole: ClassVar[bool] = True
+
+    def _sums(self, k: int) -> int:
+        return 1
+
+    def _of_rows(self, rows: Doubles, k: int) -> float:
+        """From rows of weight, outputs, targets."""
+        w, p, t = rows[:, 0], rows[:, 1 : 1 + k], rows[:, 1 + k :]
+        if k > 1 and np.all(t.sum(axis=1) == 1):
+            t = t == t.max(axis=1, keepdims=True)
+        return float(np.mean([_area(p[:, j], t[:, j] > 0.5, w) for j in range(k)]))
+
+
+def _area(score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
+    """P(score of a positive > of a negative) + P(the same) / 2, by weight."""
+    _, group = np.unique(score, return_inverse=True)
+    of_positives = np.bincount(group, w * positive)
+    of_negatives = np.bincount(group, w * ~positive)
+    below = np.cumsum(of_negatives) - of_negatives
+    pairs = of_positives.sum() * of_negatives.sum()
+    return _ratio(float(of_positives @ (below + of_negatives / 2)), float(pairs))
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Accuracy(),
+    "top_k": TopK(),
+    "mae": MeanAbsoluteError(),
+    "rmse": RootMeanSquaredError(),
+    "r2": R2(),
+    "f1": F1(),
+    "auc": AUC(),
+}
+
+
+def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
+    """The metrics given by name or object, for a network of k outputs; no two of one name."""
+    if isinstance(metrics, (str, Metric)) or not isinstance(metrics, Iterable):
+        raise TypeError(f"metrics must be a list of names or fastbp metrics, got {metrics!r}")
+    found: dict[str, Metric] = {}
+    for metric in metrics:
+        one: Any = (
+            METRICS[choice("metrics", metric, METRICS)] if isinstance(metric, str) else metric
+        )
+        if not isinstance(one, Metric):
+            raise TypeError(f"metrics must hold names or fastbp metrics, got {metric!r}")
+        one._check(k)
+        if one.name in found:
+            raise ValueError(f"metrics holds {one.name!r} twice")
+        found[one.name] = one
+    return tuple(found.values())

@@ -1,0 +1,170 @@
+"""Metrics: scikit-learn's figures, of evaluations and of epochs, at any number of threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+import fastbp
+
+RNG = np.random.default_rng(3)
+N = 700
+
+
+def macro_f1(y: Any, p: Any, w: Any) -> float:
+    return float(sk.f1_score(y, p.argmax(axis=1), average="macro", sample_weight=w))
+
+
+# output activation, units, loss, targets, then each metric with its figure from y, p, w
+Figure = Callable[[Any, Any, Any], float]
+CASES: dict[str, tuple[str, int, str, Any, list[tuple[Any, Figure]]]] = {
+    "classes": (
+        "softmax", 7, "cross_entropy", RNG.integers(0, 7, N),
+        [
+            ("accuracy", lambda y, p, w: sk.accuracy_score(y, p.argmax(1), sample_weight=w)),
+            (fastbp.TopK(3), lambda y, p, w: sk.top_k_accuracy_score(y, p, k=3, sample_weight=w)),
+            ("f1", macro_f1),
+            ("auc", lambda y, p, w: sk.roc_auc_score(y, p, multi_class="ovr", sample_weight=w)),
+            ("mae", lambda y, p, w: sk.mean_absolute_error(np.eye(7)[y], p, sample_weight=w)),
+        ],
+    ),
+    "two classes": (
+        "sigmoid", 1, "binary_cross_entropy", RNG.integers(0, 2, N),
+        [
+            ("accuracy", lambda y, p, w: sk.accuracy_score(y, p[:, 0] > 0.5, sample_weight=w)),
+            ("f1", lambda y, p, w: sk.f1_score(y, p[:, 0] > 0.5, sample_weight=w)),
+            ("auc", lambda y, p, w: sk.roc_auc_score(y, p[:, 0], sample_weight=w)),
+        ],
+    ),
+    "labels": (
+        "sigmoid", 3, "binary_cross_entropy", RNG.integers(0, 2, (N, 3)),
+        [
+            ("accuracy", lambda y, p, w: np.average(((p > 0.5) == y).mean(axis=1), weights=w)),
+            ("f1", lambda y, p, w: sk.f1_score(y, p > 0.5, average="macro", sample_weight=w)),
+            ("auc", lambda y, p, w: sk.roc_auc_score(y, p, sample_weight=w)),
+        ],
+    ),
+    "hinge": (
+        "linear", 1, "hinge", RNG.choice([-1, 1], N),
+        [("accuracy", lambda y, p, w: sk.accuracy_score(y > 0, p[:, 0] > 0, sample_weight=w))],
+    ),
+    "numbers": (
+        "linear", 2, "mse", RNG.normal(size=(N, 2)) * [1, 30] + [0, 1e4],
+        [
+            ("mae", lambda y, p, w: sk.mean_absolute_error(y, p, sample_weight=w)),
+            ("rmse", lambda y, p, w: sk.mean_squared_error(y, p, sample_weight=w) ** 0.5),
+            ("r2", lambda y, p, w: sk.r2_score(y, p, sample_weight=w)),
+        ],
+    ),
+}  # fmt: skip
+
+
+def build(case: str, dtype: str = "float64", **settings: Any) -> tuple[fastbp.Trainer, Any, Any]:
+    activation, units, loss, y, metrics = CASES[case]
+    layers = [fastbp.Dense(19, "tanh"), fastbp.Dense(units, activation)]
+    net = fastbp.Network(6, layers, dtype=dtype, seed=1)
+    wanted = [metric for metric, _ in metrics]
+    X = np.random.default_rng(1).normal(size=(N, 6))
+    return fastbp.Trainer(net, loss, "sgd", metrics=wanted, seed=2, **settings), X, y
+
+
+def close(found: dict[str, float], case: str, y: Any, p: Any, w: Any, tolerance: float) -> None:
+    for metric, figure in CASES[case][4]:
+        name = metric if isinstance(metric, str) else metric.name
+        assert found[name] == pytest.approx(figure(y, p, w), rel=tolerance, abs=1e-12)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("case", CASES)
+def test_evaluate(case: str, dtype: str, weighted: bool) -> None:
+    trainer, X, y = build(case, dtype)
+    w = RNG.uniform(0, 2, N) if weighted else None
+    found = trainer.evaluate(X, y, w)
+    p = trainer.network.predict(X).astype(np.float64)
+    y = y.astype(np.float32).astype(y.dtype) if dtype == "float32" else y
+    ones = np.ones(N) if w is None else w
+    close(found, case, y, p, ones, 1e-9 if dtype == "float64" else 1e-5)
+    with_loss = trainer.evaluate(X[:1], y[:1])
+    assert list(with_loss) == ["loss", *(m.name for m in trainer.metrics)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64, 600])
+@pytest.mark.parametrize("case", CASES)
+def test_of_an_epoch(case: str, batch_size: int) -> None:
+    """With a learning rate of 0 an epoch's figures are those of the data."""
+    trainer, X, y = build(case, batch_size=batch_size)
+    trainer.learning_rate = 0.0
+    history = trainer.fit(X, y, 2, validation_data=(X[:300], y[:300]))
+    expected, held_out = trainer.evaluate(X, y), trainer.evaluate(X[:300], y[:300])
+    for metric in trainer.metrics:
+        value = getattr(history, f"val_{metric.name}")
+        assert value == [held_out[metric.name]] * 2
+        if metric.name == "auc":  # which takes all samples together
+            assert not hasattr(history, "auc")
+        else:
+            found = getattr(history, metric.name)
+            assert found == pytest.approx([expected[metric.name]] * 2, rel=1e-9)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_any_number_of_threads(case: str) -> None:
+    found = []
+    for n_threads in (1, 2, 3):
+        trainer, X, y = build(case, n_threads=n_threads, batch_size=None)
+        X, y = np.tile(X, (20, 1)), np.concatenate([y] * 20)
+        w = np.random.default_rng(0).uniform(0.5, 2, len(X))
+        history = trainer.fit(X, y, 3, sample_weight=w)
+        names = [m.name for m in trainer.metrics if m.name != "auc"]
+        found.append([getattr(history, name) for name in names] + [trainer.evaluate(X, y, w)])
+    assert found[0] == found[1] == found[2]
+
+
+def test_tiny_networks() -> None:
+    """Trained in place (kernels/online.py), with the same figures."""
+    X, y = RNG.normal(size=(50, 2)), RNG.normal(size=50)
+    net = fastbp.Network(2, [fastbp.Dense(2, "sigmoid"), fastbp.Dense(1)], dtype="float64", seed=0)
+    trainer = fastbp.Trainer(net, "mse", fastbp.SGD(0.0), batch_size=1, metrics=["mae", "r2"])
+    history = trainer.fit(X, y)
+    expected = trainer.evaluate(X, y)
+    assert history.mae == pytest.approx([expected["mae"]])
+    assert history.r2 == pytest.approx([expected["r2"]])
+
+
+def test_label_smoothing_leaves_targets_alone() -> None:
+    X, y = RNG.normal(size=(90, 6)), RNG.integers(0, 3, 90)
+    net = fastbp.Network(6, [fastbp.Dense(3, "softmax")], dtype="float64", seed=0)
+    trainer = fastbp.Trainer(net, fastbp.CrossEntropy(0.3), "sgd", metrics=["mae"])
+    expected = np.abs(net.predict(X) - np.eye(3)[y]).mean()
+    assert trainer.evaluate(X, y)["mae"] == pytest.approx(expected)
+
+
+def test_where_nothing_can_be_said() -> None:
+    net = fastbp.Network(2, [fastbp.Dense(1, "sigmoid")], seed=0)
+    trainer = fastbp.Trainer(net, "binary_cross_entropy", metrics=["auc", "f1", "accuracy", "r2"])
+    found = trainer.evaluate([[0, 1], [1, 0]], [0, 0])
+    assert np.isnan(found["auc"])  # no positives
+    assert found["f1"] == 0.0
+    assert found["r2"] == 0.0  # the same target everywhere
+
+
+@pytest.mark.parametrize(
+    ("metrics", "error", "message"),
+    [
+        ("accuracy", TypeError, "metrics must be a list"),
+        (["acuracy"], ValueError, "did you mean 'accuracy'"),
+        ([3], TypeError, "metrics must hold names or fastbp metrics, got 3"),
+        (["mae", "mae"], ValueError, "metrics holds 'mae' twice"),
+        ([fastbp.TopK(4)], ValueError, "'top_4' takes a network with at least 4 outputs, got 3"),
+    ],
+)
+def test_refused(metrics: Any, error: Any, message: str) -> None:
+    net = fastbp.Network(2, [fastbp.Dense(3, "softmax")])
+    with pytest.raises(error, match=message):
+        fastbp.Trainer(net, "cross_entropy", metrics=metrics)
+    with pytest.raises(ValueError, match="k must be an int >= 1, got 0"):
+        fastbp.TopK(0)
