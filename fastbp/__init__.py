@@ -25,12 +25,14 @@ from fastbp.losses import (
 from fastbp.model_file import ModelFileError
 from fastbp.network import Network
 from fastbp.optimizers import (
+    LBFGS,
     SGD,
     Adadelta,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
+    LevenbergMarquardt,
     Lion,
     NAdam,
     Optimizer,
@@ -45,6 +47,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "ELU",
+    "LBFGS",
     "MAE",
     "MSE",
     "SGD",
@@ -64,6 +67,7 @@ __all__ = [
     "Huber",
     "KLDivergence",
     "LeakyReLU",
+    "LevenbergMarquardt",
     "Lion",
     "LogCosh",
     "Loss",

@@ -110,6 +110,7 @@ class Engine:
         if mode != lay.MODE_EVALUATE and plan.slabs:
             program.keep_gradients()
         if mode == lay.MODE_TRAIN:
+            assert self._update.kernel is not None
             t[lay.UPDATE] = self._update.kernel.address(dtype)
             if self._update.outer is not None and plan.rows == 1:
                 t[lay.OUTER] = self._update.outer.address(dtype)

@@ -19,12 +19,15 @@ class History:
         Loss on the validation data after the epoch; empty without such data.
     samples_per_second : list of float
         Samples trained on a second, validation not included.
+    stopped : str or None
+        Why a solver ended the `fit` before its last epoch.
     """
 
     epoch: list[int] = field(default_factory=list)
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     samples_per_second: list[float] = field(default_factory=list)
+    stopped: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import inputs, losses, optimizers, panels
+from fastbp import inputs, losses, optimizers, panels, solvers
 from fastbp.activations import name_of
 from fastbp.checks import choice, integer, real
 from fastbp.engine import Engine
@@ -112,6 +112,12 @@ class Trainer:
         self._engine = Engine(
             network, self.loss, self.optimizer, n_threads, self.on_divergence != "ignore"
         )
+        self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
+        if self._solver is not None and self.batch_size is not None:
+            raise ValueError(
+                f"batch_size must be None (the whole set) for {type(self.optimizer).__name__}, "
+                f"got {self.batch_size}"
+            )
 
     @property
     def learning_rate(self) -> float:
@@ -120,12 +126,14 @@ class Trainer:
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
+        if isinstance(self.optimizer, optimizers.LevenbergMarquardt):
+            raise ValueError("learning_rate can't be set: LevenbergMarquardt has a damping instead")
         self._engine.rates[0] = real("learning_rate", value, low=0.0)
 
     @property
     def nbytes(self) -> int:
         """Bytes that the trainer holds: optimizer slots and workspace."""
-        return self._engine.nbytes
+        return self._engine.nbytes + (0 if self._solver is None else self._solver.nbytes)
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -210,6 +218,11 @@ class Trainer:
         samples = self._sources(X, y, sample_weight)
         self._refuse_others()
         with self._busy:
+            if self._solver is not None:
+                self._solver.begin(samples)
+                status, loss = self._solver.iterate()
+                self._check(status, self._solver)
+                return loss
             program = self._engine.training(samples[0].n)
             program.set_samples(*samples)
             with self.network._gate, self.network._write_lock:
@@ -290,26 +303,32 @@ class Trainer:
         size = n if self.batch_size is None else min(self.batch_size, n)
         n_batches = -(-n // size)
         history = History()
-        program = self._engine.training(size)
-        program.set_samples(*samples, batch=size, shuffle_seed=self.seed if self.shuffle else None)
+        program: Program | solvers.Driver
+        if self._solver is None:
+            program = self._engine.training(size)
+            shuffle_seed = self.seed if self.shuffle else None
+            program.set_samples(*samples, batch=size, shuffle_seed=shuffle_seed)
+        else:
+            program = self._solver
         results, val_loss = program.results, None
         chunk = 1
         network = self.network
         try:
             network._begin_training(self)
+            if self._solver is not None:
+                self._solver.begin(samples)
             for epoch in range(epochs):
-                program.table[lay.EPOCH] = self._epochs_done
                 results[:] = 0.0
                 spent, done = 0.0, 0
                 while done < n_batches:
                     last = min(n_batches, done + chunk)
                     started = time.perf_counter()
-                    with network._gate, network._write_lock:
-                        status = self._engine.run(program, done, last)
-                        network._publish()
+                    status = self._run(program, done, last)
                     seconds = time.perf_counter() - started
                     spent += seconds
                     if status == lay.NONFINITE_LOSS and self.on_divergence == "stop":
+                        return history
+                    if status == solvers.STOPPED:
                         return history
                     self._check(status, program, history)
                     fitting = (last - done) * _CHUNK_SECONDS / max(seconds, 1e-9)
@@ -329,7 +348,18 @@ class Trainer:
                     report(_progress(epoch, epochs, n, n, results, val_loss, spent, True))
         finally:
             network._end_training(self)
+            history.stopped = None if self._solver is None else self._solver.stopped
         return history
+
+    def _run(self, program: Program | solvers.Driver, first: int, last: int) -> int:
+        """Some batches of an epoch, or a solver's iteration."""
+        if isinstance(program, solvers.Driver):
+            return program.iterate()[0]
+        program.table[lay.EPOCH] = self._epochs_done
+        with self.network._gate, self.network._write_lock:
+            status = self._engine.run(program, first, last)
+            self.network._publish()
+        return status
 
     def _sources(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, prefix: str = ""
@@ -369,9 +399,11 @@ class Trainer:
         self._check(status, program)
         return float(program.results[lay.R_LAST_ERROR])
 
-    def _check(self, status: int, program: Program, history: History | None = None) -> None:
+    def _check(
+        self, status: int, program: Program | solvers.Driver, history: History | None = None
+    ) -> None:
         """Raise what a kernel's status means."""
-        if status == lay.OK:
+        if status in (lay.OK, solvers.STOPPED):
             return
         if status == lay.NONFINITE_LOSS:
             error = DivergenceError(
