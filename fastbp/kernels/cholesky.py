@@ -14,9 +14,10 @@ import math
 
 import numpy as np
 
+from fastbp.kernels import jacobian as jac
 from fastbp.kernels import jit
 from fastbp.kernels.epoch import barrier, share
-from fastbp.kernels.jacobian import FACTOR, FAILED, PRODUCTS, STRIPS, WIDTH, P, multiply_add, tile_at
+from fastbp.kernels.jacobian import multiply_add, tile_at
 from fastbp.kernels.layout import OK, THREADS
 from fastbp.kernels.simd import at, pointer
 
@@ -28,14 +29,14 @@ _DOUBLE = np.float64(0.0)
 def damp(tag, own_table, damping):
     """FACTOR = -(J'J + m I), m the float64 at the address `damping`."""
     own, m = pointer(_INT, own_table), pointer(_DOUBLE, damping)[0]
-    w, strips = own[WIDTH], own[STRIPS]
-    source, target = tile_at(own, PRODUCTS, 0, 0), tile_at(own, FACTOR, 0, 0)
+    w, strips = own[jac.WIDTH], own[jac.STRIPS]
+    source, target = tile_at(own, jac.PRODUCTS, 0, 0), tile_at(own, jac.FACTOR, 0, 0)
     for i in range(strips * (strips + 1) // 2 * w * w):
         target[i] = -source[i]
-    for i in range(own[P]):
-        tile = tile_at(own, FACTOR, i // w, i // w)
+    for i in range(own[jac.P]):
+        tile = tile_at(own, jac.FACTOR, i // w, i // w)
         tile[i % w * (w + 1)] -= m
-    own[FAILED] = 0
+    own[jac.FAILED] = 0
     return OK
 
 
@@ -77,23 +78,23 @@ def solve_tile(u, c, w):
 def factor(tag, table, own_table, first, last, thread):
     """Rows `first` ... `last` - 1 of tiles; FAILED if the matrix is not positive definite."""
     t, own = pointer(_INT, table), pointer(_INT, own_table)
-    threads, strips, w = t[THREADS], own[STRIPS], own[WIDTH]
+    threads, strips, w = t[THREADS], own[jac.STRIPS], own[jac.WIDTH]
     for i in range(first, last):
-        above, diagonal = tile_at(own, FACTOR, 0, i), tile_at(own, FACTOR, i, i)
+        above, diagonal = tile_at(own, jac.FACTOR, 0, i), tile_at(own, jac.FACTOR, i, i)
         if thread == 0:
             if i > 0:
-                multiply_add(own, above, above, diagonal, w, diagonal, i * w)
-            if not factor_tile(diagonal, w, min(w, own[P] - i * w)):
-                own[FAILED] = 1
+                multiply_add(own, above, above, w, diagonal, w, diagonal, i * w)
+            if not factor_tile(diagonal, w, min(w, own[jac.P] - i * w)):
+                own[jac.FAILED] = 1
         barrier(t)
-        if own[FAILED]:
+        if own[jac.FAILED]:
             return OK
         count = strips - i - 1
         for right in range(share(count, threads, thread), share(count, threads, thread + 1)):
             j = i + 1 + right
-            c = tile_at(own, FACTOR, i, j)
+            c = tile_at(own, jac.FACTOR, i, j)
             if i > 0:
-                multiply_add(own, above, tile_at(own, FACTOR, 0, j), c, w, c, i * w)
+                multiply_add(own, above, tile_at(own, jac.FACTOR, 0, j), w, c, w, c, i * w)
             solve_tile(diagonal, c, w)
         barrier(t)
     return OK
@@ -111,16 +112,16 @@ def inner(p, q, n):
 def back_substitute(tag, own_table, d):
     """d = -U^-1 (U'^-1 g), the step, as a vector of points.py."""
     own, d = pointer(_INT, own_table), at(pointer(_DOUBLE, d), 1)
-    p, w = own[P], own[WIDTH]
+    p, w = own[jac.P], own[jac.WIDTH]
     for i in range(p):
-        d[i] = -tile_at(own, FACTOR, i // w, p // w)[i % w * w + p % w]
+        d[i] = -tile_at(own, jac.FACTOR, i // w, p // w)[i % w * w + p % w]
     for j in range((p + w - 1) // w - 1, -1, -1):
-        u, here, n = tile_at(own, FACTOR, j, j), at(d, j * w), min(w, p - j * w)
+        u, here, n = tile_at(own, jac.FACTOR, j, j), at(d, j * w), min(w, p - j * w)
         for i in range(n - 1, -1, -1):
             rest = inner(at(u, i * w + i + 1), at(here, i + 1), n - i - 1)
             here[i] = (here[i] - rest) / u[i * w + i]
         for i in range(j * w):
-            d[i] -= inner(at(tile_at(own, FACTOR, 0, j), i * w), here, n)
+            d[i] -= inner(at(tile_at(own, jac.FACTOR, 0, j), i * w), here, n)
     return OK
 
 
@@ -128,7 +129,7 @@ def back_substitute(tag, own_table, d):
 def read_gradient(tag, own_table, g):
     """g = J'r, as a vector of points.py."""
     own, g = pointer(_INT, own_table), pointer(_DOUBLE, g)
-    p, w = own[P], own[WIDTH]
+    p, w = own[jac.P], own[jac.WIDTH]
     for i in range(p):
-        g[1 + i] = tile_at(own, PRODUCTS, i // w, p // w)[i % w * w + p % w]
+        g[1 + i] = tile_at(own, jac.PRODUCTS, i // w, p // w)[i % w * w + p % w]
     return OK

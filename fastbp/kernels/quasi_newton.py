@@ -42,7 +42,8 @@ def direction(tag, g, d, s, y, figures, n, history, newest, count):
     `figures` holds s'y of every pair, then y'y of every pair; behind them is room for the
     recursion's own `history` values.
     """
-    g, d, s, y = (pointer(_DOUBLE, g), pointer(_DOUBLE, d), pointer(_DOUBLE, s), pointer(_DOUBLE, y))
+    g, d = pointer(_DOUBLE, g), pointer(_DOUBLE, d)
+    s, y = pointer(_DOUBLE, s), pointer(_DOUBLE, y)
     curvature = pointer(_DOUBLE, figures)
     length, alpha = at(curvature, history), at(curvature, 2 * history)
     for i in range(n):

@@ -52,28 +52,40 @@ class Driver:
         self.results: Vector = np.zeros(lay.R_STATUS)
         self.evaluations = 0
         self._samples: Samples | None = None
+        self._buffers: list[Array] = []
+        self._addresses: dict[int, int] = {}  # of buffers by id: asking an array takes 1 µs
         # Every parameter's number, from 1, wherever a copy of it stands; 0 stands for padding.
         numbers: Array = np.zeros(layout.size, f"int{8 * layout.itemsize}")
         panels.write(network, numbers, _numbered(panels.shapes(network)))
-        self._sources = numbers.astype(np.int64)
-        found, first = np.unique(self._sources[: layout.n_updated], return_index=True)
-        self._places = first[found > 0].astype(np.int64)
-        self._trial = aligned_zeros(layout.size, self.dtype)
-        self.figures: Vector = aligned_zeros(8, np.float64)
-        self._step: Vector = aligned_zeros(1, np.float64)
+        self._sources = self.buffer(layout.size, np.int64)
+        self._sources[:] = numbers
+        found, first = np.unique(numbers[: layout.n_updated], return_index=True)
+        self._places = self.buffer(self.n, np.int64)
+        self._places[:] = first[found > 0]
+        self._trial = self.buffer(layout.size, self.dtype)
+        self.figures: Vector = self.buffer(8, np.float64)
+        self._step: Vector = self.buffer(1, np.float64)
         self.x, self.direction = self.vector(), self.vector()
 
     @property
     def nbytes(self) -> int:
         """Bytes of all buffers, programs not included."""
-        found: list[Array] = []
-        for value in vars(self).values():
-            found += value if isinstance(value, list) else [value]
-        return sum(a.nbytes for a in found if isinstance(a, np.ndarray))
+        return sum(a.nbytes for a in self._buffers)
+
+    def buffer(self, n: int, dtype: Any) -> Array:
+        """Zeros that live as long as the driver."""
+        made = aligned_zeros(n, dtype)
+        self._buffers.append(made)
+        self._addresses[id(made)] = made.ctypes.data
+        return made
+
+    def address(self, array: Array) -> int:
+        """Where an array stands; quick for a buffer."""
+        return self._addresses.get(id(array)) or array.ctypes.data
 
     def vector(self) -> Vector:
         """Room for one value a parameter, behind a 0 (see kernels/points.py)."""
-        return aligned_zeros(1 + self.n, np.float64)
+        return self.buffer(1 + self.n, np.float64)
 
     def begin(self, samples: Samples) -> None:
         """Iterate on these samples, from the network's parameters as they are."""
@@ -115,7 +127,7 @@ class Driver:
     def call(self, entry: Any, *arguments: Any) -> None:
         """A kernel, by one thread; arrays are handed over by address."""
         entry.compiled(self.dtype)(
-            0.0, *(a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments)
+            0.0, *[self.address(a) if isinstance(a, np.ndarray) else a for a in arguments]
         )
 
     def collect(self, values: Array, out: Vector) -> None:
@@ -125,10 +137,8 @@ class Driver:
     def move(self, step: float) -> None:
         """Make x + step · direction the trial point."""
         self._step[0] = step
-        size = len(self._sources)
-        self.call(
-            points.place, self._trial, self._sources, size, self.x, self.direction, self._step
-        )
+        sources, size = self._sources, len(self._sources)
+        self.call(points.place, self._trial, sources, size, self.x, self.direction, self._step)
 
     def evaluate(self, program: Program) -> float:
         """The loss at the trial point."""

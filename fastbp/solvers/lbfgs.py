@@ -11,7 +11,7 @@ from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.kernels import points, quasi_newton
 from fastbp.optimizers import LBFGS
-from fastbp.program import Program, aligned_zeros
+from fastbp.program import Program
 from fastbp.solvers.driver import STOPPED, Driver, Vector
 from fastbp.solvers.line_search import Trial, strong_wolfe
 
@@ -25,9 +25,9 @@ class LBFGSDriver(Driver):
         super().__init__(engine)
         self.settings = settings
         size = settings.history * (1 + self.n)
-        self._s, self._y = aligned_zeros(size, np.float64), aligned_zeros(size, np.float64)
+        self._s, self._y = self.buffer(size, np.float64), self.buffer(size, np.float64)
         # s'y of every pair, then y'y of every pair, then the recursion's own values.
-        self._pairs: Vector = aligned_zeros(3 * settings.history, np.float64)
+        self._pairs: Vector = self.buffer(3 * settings.history, np.float64)
         self._newest, self._count = -1, 0
         self._x_new = self.vector()
         # The start's, two ends of a bracket, and the one being evaluated.
@@ -106,9 +106,10 @@ class LBFGSDriver(Driver):
         self.collect(self._trial, self._x_new)
         history, n = self.settings.history, 1 + self.n
         newest = (self._newest + 1) % history
+        s, y = (self.address(ring) + 8 * newest * n for ring in (self._s, self._y))
         self.call(
-            quasi_newton.remember, self.x, self._x_new, start.gradient, found.gradient,
-            self._s[newest * n :], self._y[newest * n :], n, self.figures,
+            quasi_newton.remember, self.x, self._x_new, start.gradient, found.gradient, s, y, n,
+            self.figures,
         )  # fmt: skip
         curvature, length = self.figures[points.CURVATURE], self.figures[points.LENGTH]
         if curvature > _EPSILON * length:

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
-from fastbp.kernels import cholesky, jacobian, points
+from fastbp.kernels import cholesky, jacobian, jit
 from fastbp.kernels import layout as lay
 from fastbp.kernels.matmul import tiles
 from fastbp.kernels.target import TILE_VECTORS, lanes
 from fastbp.losses import MSE, HalfSquaredError, Loss
 from fastbp.optimizers import LevenbergMarquardt
-from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.program import Plan, Program
 from fastbp.solvers.driver import STOPPED, BadSamplesError, Driver
 from fastbp.team import Team, resolve_threads
 
@@ -42,7 +41,8 @@ class LevenbergMarquardtDriver(Driver):
         strips = n // width + 1  # with the residuals behind the parameters
         rows = min(_ROWS, int(2 * _FLOPS_PER_CALL) // n**2) // outputs * outputs or outputs
         entries = strips * (strips + 1) // 2 * width**2
-        needed = 8 * (2 * entries + rows * strips * width)
+        ld = lay.row_stride(strips * width + lanes(8), 8)  # room for what is written too far
+        needed = 8 * (2 * entries + rows * ld)
         if needed > settings.memory_limit:
             raise ValueError(
                 f"LevenbergMarquardt needs {needed:,} bytes for the matrices of {n:,} parameters, "
@@ -57,21 +57,26 @@ class LevenbergMarquardtDriver(Driver):
         self._threads = resolve_threads(engine.n_threads, flops)
         self._blocks_per_call = max(1, int(_FLOPS_PER_CALL / flops))
         self._factor_calls = _calls(strips, width, -(-n // width))
-        self._jacobian = aligned_zeros(rows * strips * width, np.float64)
-        self._products = aligned_zeros(entries, np.float64)
-        self._factored = aligned_zeros(entries, np.float64)
-        self._scratch = aligned_zeros(self._threads * strips * width, np.float64)
-        self._zeros = aligned_zeros(width, np.float64)
-        self._shift = aligned_zeros(1, np.float64)
+        self._jacobian = self.buffer(rows * ld, np.float64)
+        self._products = self.buffer(entries, np.float64)
+        self._factored = self.buffer(entries, np.float64)
+        self._zeros = self.buffer(width, np.float64)
+        self._shift = self.buffer(1, np.float64)
         self._gradient = self.vector()
-        self._own = aligned_zeros(jacobian.SIZE, np.int64)
-        own = self._own
-        own[jacobian.P], own[jacobian.STRIPS], own[jacobian.WIDTH] = n, strips, width
-        own[jacobian.SAMPLES], own[jacobian.ROWS] = rows // outputs, rows
-        own[jacobian.J], own[jacobian.SCRATCH] = _at(self._jacobian), _at(self._scratch)
-        own[jacobian.PRODUCTS], own[jacobian.FACTOR] = _at(self._products), _at(self._factored)
-        own[jacobian.ZEROS] = _at(self._zeros)
-        own[jacobian.TILES] = tiles.address("float64")
+        self._own = self.buffer(jacobian.SIZE, np.int64)
+        for field, value in (
+            (jacobian.P, n),
+            (jacobian.STRIPS, strips),
+            (jacobian.WIDTH, width),
+            (jacobian.SAMPLES, rows // outputs),
+            (jacobian.LD, ld),
+            (jacobian.J, self.address(self._jacobian)),
+            (jacobian.PRODUCTS, self.address(self._products)),
+            (jacobian.FACTOR, self.address(self._factored)),
+            (jacobian.ZEROS, self.address(self._zeros)),
+            (jacobian.TILES, tiles.address("float64")),
+        ):
+            self._own[field] = value
         self._loss: float | None = None
         self._forward: Program | None = None
         self._builder: Program | None = None
@@ -92,10 +97,9 @@ class LevenbergMarquardtDriver(Driver):
         """J'J and J'r at the network's point."""
         assert self._builder is not None
         self._builder.set_parameters(self._trial)
-        entry = jacobian.normal_equations
         for first in range(0, self._blocks, self._blocks_per_call):
             last = min(self._blocks, first + self._blocks_per_call)
-            status = self._by_team(entry, first, last)
+            status = self._by_team(jacobian.normal_equations, first, last)
             if status != lay.OK:
                 raise BadSamplesError(status)
         self.call(cholesky.read_gradient, self._own, self._gradient)
@@ -111,10 +115,10 @@ class LevenbergMarquardtDriver(Driver):
         self.call(cholesky.back_substitute, self._own, self.direction)
         return True
 
-    def _by_team(self, entry: Callable[..., int], first: int, last: int) -> int:
+    def _by_team(self, entry: jit.Entry, first: int, last: int) -> int:
         assert self._builder is not None
-        kernel = entry.compiled(self.dtype)  # type: ignore[attr-defined]
-        table, own = self._builder.address, _at(self._own)
+        kernel = entry.compiled(self.dtype)
+        table, own = self._builder.address, self.address(self._own)
         return Team.run(self._threads, kernel, 0.0, table, own, first, last)
 
     def _iterate(self) -> tuple[int, float]:
@@ -139,7 +143,7 @@ class LevenbergMarquardtDriver(Driver):
         damping, growth = self._damping, settings.increase
         while damping <= _GREATEST_DAMPING:
             if self._solve(damping * weight):
-                slope, _, size = self.assess(self._gradient, self.direction)
+                slope, _, _ = self.assess(self._gradient, self.direction)
                 square, _, _ = self.assess(self.direction, self.direction)
                 self.move(1.0)
                 new = self.evaluate(self._forward)
@@ -165,10 +169,6 @@ class LevenbergMarquardtDriver(Driver):
         self._loss = new
         if loss - new <= self.settings.tolerance_change * loss:
             self.stop(f"the loss fell by less than {self.settings.tolerance_change} of itself")
-
-
-def _at(array: np.ndarray) -> int:  # type: ignore[type-arg]
-    return int(array.ctypes.data)
 
 
 def _calls(strips: int, width: int, rows: int) -> list[tuple[int, int]]:
