@@ -6,8 +6,10 @@
 """
 
 from fastbp.activations import ELU, Activation, LeakyReLU
+from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLogger, TimeBudget
 from fastbp.custom import CustomActivation, CustomLoss
 from fastbp.dense import Dense
+from fastbp.fitting import DivergenceError
 from fastbp.history import History, Progress
 from fastbp.losses import (
     MAE,
@@ -36,12 +38,14 @@ from fastbp.metrics import (
 from fastbp.model_file import ModelFileError
 from fastbp.network import Network
 from fastbp.optimizers import (
+    LBFGS,
     SGD,
     Adadelta,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
+    LevenbergMarquardt,
     Lion,
     NAdam,
     Optimizer,
@@ -49,7 +53,18 @@ from fastbp.optimizers import (
     RMSprop,
     Rprop,
 )
-from fastbp.trainer import DivergenceError, Trainer
+from fastbp.schedules import (
+    CosineDecay,
+    ExponentialDecay,
+    MultiStepDecay,
+    OneCycle,
+    PolynomialDecay,
+    ReduceOnPlateau,
+    Schedule,
+    StepDecay,
+    WarmUp,
+)
+from fastbp.trainer import Trainer
 from fastbp.warm import warmup
 
 __version__ = "0.1.0"
@@ -58,6 +73,7 @@ __all__ = [
     "AUC",
     "ELU",
     "F1",
+    "LBFGS",
     "MAE",
     "MSE",
     "R2",
@@ -70,35 +86,50 @@ __all__ = [
     "AdamW",
     "Adamax",
     "BinaryCrossEntropy",
+    "CSVLogger",
+    "Callback",
+    "CosineDecay",
     "CrossEntropy",
     "CustomActivation",
     "CustomLoss",
     "Dense",
     "DivergenceError",
+    "EarlyStopping",
+    "ExponentialDecay",
     "HalfSquaredError",
     "Hinge",
     "History",
     "Huber",
     "KLDivergence",
     "LeakyReLU",
+    "LearningRateLogger",
+    "LevenbergMarquardt",
     "Lion",
     "LogCosh",
     "Loss",
     "MeanAbsoluteError",
     "Metric",
     "ModelFileError",
+    "MultiStepDecay",
     "NAdam",
     "Network",
+    "OneCycle",
     "Optimizer",
     "Poisson",
+    "PolynomialDecay",
     "Progress",
     "Quantile",
     "RAdam",
     "RMSprop",
+    "ReduceOnPlateau",
     "RootMeanSquaredError",
     "Rprop",
+    "Schedule",
+    "StepDecay",
+    "TimeBudget",
     "TopK",
     "Trainer",
+    "WarmUp",
     "__version__",
     "warmup",
 ]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastbp.inputs import Samples
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.hyper import HYPER_SIZE, OWN, STATE
+from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
 from fastbp.losses import Loss
 from fastbp.measuring import Measuring
 from fastbp.metrics import Metric
@@ -18,7 +18,9 @@ from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.prediction import Threads
 from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.rates import Rates
 from fastbp.refining import Refining
+from fastbp.snapshot import Snapshot
 from fastbp.team import Team, resolve_threads
 
 Array = NDArray[Any]
@@ -64,15 +66,28 @@ class Engine:
         constants = optimizer._constants()
         self.hyper[OWN : OWN + len(constants)] = constants
         self.hyper[STATE : STATE + len(self._update.state)] = self._update.state
-        self.rates: NDArray[np.float64] = aligned_zeros(1, np.float64)
-        self.rates[0] = optimizer.learning_rate
+        self.rates = Rates(optimizer.learning_rate)
+        self._snapshot: Snapshot | None = None
 
     @property
     def nbytes(self) -> int:
         """Bytes of slots and programs."""
-        own = [*self.slots, self.hyper, self.rates]
+        own: list[Array | Rates | Snapshot] = [*self.slots, self.hyper, self.rates]
+        if self._snapshot is not None:
+            own.append(self._snapshot)
         programs = sum(program.nbytes for _, program in self._programs.values())
         return programs + sum(buffer.nbytes for buffer in own)
+
+    @property
+    def last_rate(self) -> float:
+        """The learning rate of the last update."""
+        return float(self.hyper[LEARNING_RATE])
+
+    def snapshot(self, rows: int) -> Snapshot:
+        """For updates by batches of `rows`; made once, for the last number of rows."""
+        if self._snapshot is None or self._snapshot.rows != rows:
+            self._snapshot = Snapshot(self, rows)
+        return self._snapshot
 
     def run(self, program: Program, first: int, last: int) -> int:
         """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""
@@ -122,6 +137,7 @@ class Engine:
         if mode != lay.MODE_EVALUATE and plan.slabs:
             program.keep_gradients()
         if training:
+            assert self._update.kernel is not None
             t[lay.UPDATE] = self._update.kernel.address(dtype)
             if self._update.outer is not None and plan.rows == 1:
                 t[lay.OUTER] = self._update.outer.address(dtype)
@@ -129,9 +145,9 @@ class Engine:
                 t[lay.PREPARE] = self._update.prepare.address(dtype)
             for which, slot in enumerate(self.slots):
                 t[lay.SLOT0 + which] = slot.ctypes.data
-            t[lay.HYPER], t[lay.RATES] = self.hyper.ctypes.data, self.rates.ctypes.data
+            t[lay.HYPER] = self.hyper.ctypes.data
         self._refining.install(program, dtype, training=training)
-        if mode != lay.MODE_GRADIENTS:
+        if use in ("training", "evaluation"):
             taken = tuple(m for m in self._metrics if not (training and m._whole))
             self.measuring[use] = Measuring(network, taken, program)
         self._programs[use] = (plan, threads), program

@@ -20,6 +20,8 @@ class History:
         Loss on the validation data after the epoch; empty without such data.
     samples_per_second : list of float
         Samples trained on a second, validation not included.
+    stopped : str or None
+        Why a solver ended the `fit` before its last epoch.
 
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
     is validation data.
@@ -29,6 +31,7 @@ class History:
     loss: list[float] = field(default_factory=list)
     val_loss: list[float] = field(default_factory=list)
     samples_per_second: list[float] = field(default_factory=list)
+    stopped: str | None = None
 
     def record(self, figures: dict[str, float]) -> None:
         """Append an epoch's figures, each to the list of its name."""

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import math
 import secrets
-import sys
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import inputs, losses, optimizers, panels
+from fastbp import inputs, losses, optimizers, panels, solvers
 from fastbp.activations import name_of
+from fastbp.callbacks import Callback, check_monitor
 from fastbp.checks import choice, integer, real
+from fastbp.class_weight import class_weights
+from fastbp.dense import OPTIONAL
 from fastbp.engine import Engine
+from fastbp.fitting import DivergenceError, Fit, reporter
 from fastbp.history import History, Progress
 from fastbp.kernels import layout as lay
 from fastbp.metrics import Metric
@@ -29,19 +31,6 @@ from fastbp.split import validation_split as split_off
 from fastbp.team import check_threads
 
 Array = NDArray[Any]
-_CHUNK_SECONDS = 0.1  # Python is back in charge about so often
-
-
-class DivergenceError(ArithmeticError):
-    """The loss became infinite or NaN. The network is as the last finished update left it.
-
-    Attributes
-    ----------
-    history : History or None
-        Up to the last finished epoch of the `fit`.
-    """
-
-    history: History | None = None
 
 
 class Trainer:
@@ -76,9 +65,11 @@ class Trainer:
     accumulate : int
         Batches whose gradients make one update: it is that of one batch so many times as large, to
         the last bit, and takes no more memory than that does.
-    on_divergence : {"raise", "stop", "ignore"}
-        What to do when a batch's loss is not finite: raise `DivergenceError`, end the `fit`, or go
-        on. With the first two, that batch makes no update.
+    on_divergence : {"raise", "stop", "reduce", "ignore"}
+        What a `fit` does when a batch's loss, or a weight, is not finite: go back to the last
+        snapshot of finite weights, and raise `DivergenceError`, end, or halve the learning rate and
+        go on from that batch, at most 5 times; or take no notice. Snapshots are taken every so many
+        updates, by sizes alone.
 
     Raises
     ------
@@ -110,7 +101,7 @@ class Trainer:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
-        on_divergence: Literal["raise", "stop", "ignore"] = "raise",
+        on_divergence: Literal["raise", "stop", "reduce", "ignore"] = "raise",
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
@@ -125,11 +116,14 @@ class Trainer:
         self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
         check_threads(n_threads)
         self.n_threads = n_threads
-        self.on_divergence = choice("on_divergence", on_divergence, ["raise", "stop", "ignore"])
+        self.on_divergence = choice(
+            "on_divergence", on_divergence, ["raise", "stop", "reduce", "ignore"]
+        )
         self.accumulate = integer("accumulate", accumulate, minimum=1)
         self.clip_norm = _bound("clip_norm", clip_norm)
         self.clip_value = _bound("clip_value", clip_value)
-        self._epochs_done = self._updates = 0
+        self._epochs_done = 0
+        self._stopping: str | None = None
         self._busy = threading.Lock()
         self.metrics = resolve_metrics(metrics, network.n_outputs)
         self._engine = Engine(
@@ -145,20 +139,28 @@ class Trainer:
             ),
             self.metrics,
         )
+        self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
+        if self._solver is not None:
+            self._check_solver()
 
     @property
     def learning_rate(self) -> float:
-        """The rate of the next update; may be set between calls."""
-        return float(self._engine.rates[0])
+        """The rate of the next update; may be set between calls, and by callbacks.
+
+        Setting it scales a schedule from there on.
+        """
+        return self._engine.rates.value
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
-        self._engine.rates[0] = real("learning_rate", value, low=0.0)
+        if isinstance(self.optimizer, optimizers.LevenbergMarquardt):
+            raise ValueError("learning_rate can't be set: LevenbergMarquardt has a damping instead")
+        self._engine.rates.value = value
 
     @property
     def nbytes(self) -> int:
         """Bytes that the trainer holds: optimizer slots and workspace."""
-        return self._engine.nbytes
+        return self._engine.nbytes + (0 if self._solver is None else self._solver.nbytes)
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -171,6 +173,8 @@ class Trainer:
         validation_data: tuple[Any, ...] | None = None,
         validation_split: float = 0.0,
         sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        callbacks: Sequence[Callback] = (),
         progress: bool | Callable[[Progress], object] | None = None,
     ) -> History:
         """Train for `epochs` more epochs.
@@ -191,6 +195,11 @@ class Trainer:
             In [0, 1): hold out the last so much of the samples as validation data.
         sample_weight : array_like or None
             (n,), at least 0, not all 0.
+        class_weight : mapping, "balanced" or None
+            Weights by class id, times those of the samples; 1 for a class that it leaves out.
+            "balanced" is n / (k count), for the k classes that occur. Validation has none of it.
+        callbacks : sequence of Callback
+            What is called as training goes, in this order.
         progress : bool, callable or None
             True prints a line an epoch to stderr. A callable is handed a `Progress` about every
             100 ms and at each epoch's end.
@@ -210,7 +219,7 @@ class Trainer:
             This trainer is at work in another thread.
         """
         epochs = integer("epochs", epochs, minimum=0)
-        report = _reporter(progress)
+        report = reporter(progress)
         real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
         if validation_split and validation_data is not None:
             raise ValueError("give validation_data or validation_split, not both")
@@ -218,9 +227,17 @@ class Trainer:
         validation = None if validation_data is None else self._validation(validation_data)
         if validation_split:
             samples, validation = split_off(samples, validation_split)
+        if class_weight is not None:
+            x, targets, weights = samples
+            by_class = class_weights(class_weight, targets, self.network.n_outputs)
+            if weights is not None:
+                by_class *= np.asarray(weights.array[: x.n], np.float64)
+            weights = inputs.sample_weights(by_class, x.n, self.network.dtype, "class_weight")
+            samples = x, targets, weights
+        self._check_callbacks(callbacks, validation is not None)
         self._refuse_others()
         with self._busy:
-            return self._fit(samples, epochs, validation, report)
+            return Fit(self, samples, validation, callbacks, report).run(epochs)
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update; the whole of X is the batch.
@@ -243,14 +260,20 @@ class Trainer:
         samples = self._sources(X, y, sample_weight)
         self._refuse_others()
         with self._busy:
+            if self._solver is not None:
+                self._solver.begin(samples)
+                status, loss = self._solver.iterate()
+                self._check(status, self._solver)
+                return loss
             program = self._engine.training(samples[0].n)
             program.set_samples(*samples, dropout_seed=self.seed)
-            program.table[lay.UPDATES] = self._updates
+            program.table[lay.UPDATES] = self._engine.rates.steps
+            self._engine.rates.give(program, 0, 1)
             with self.network._gate, self.network._write_lock:
                 status = self._engine.run(program, 0, 1)
                 self.network._publish()
             self._check(status, program)
-            self._updates += 1
+            self._engine.rates.steps += 1
             return float(program.results[lay.R_LAST_ERROR])
 
     def gradients(
@@ -314,67 +337,52 @@ class Trainer:
 
     # -- inside ------------------------------------------------------------------------------------
 
-    def _fit(
-        self,
-        samples: inputs.Samples,
-        epochs: int,
-        validation: inputs.Samples | None,
-        report: Callable[[Progress], object] | None,
-    ) -> History:
-        n = samples[0].n
-        size = n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
-        n_batches = -(-n // size)
-        history = History()
-        program = self._engine.training(size)
-        program.set_samples(
-            *samples,
-            batch=size,
-            shuffle_seed=self.seed if self.shuffle else None,
-            dropout_seed=self.seed,
-        )
-        results, val_loss = program.results, None
-        measuring = self._engine.measuring["training"]
-        chunk = 1
-        network = self.network
-        try:
-            network._begin_training(self)
-            for epoch in range(epochs):
-                program.table[lay.EPOCH] = self._epochs_done
-                before = program.table[lay.UPDATES] = self._updates
-                results[:] = 0.0
-                measuring.begin(samples)
-                spent, done = 0.0, 0
-                while done < n_batches:
-                    last = min(n_batches, done + chunk)
-                    started = time.perf_counter()
-                    with network._gate, network._write_lock:
-                        status = self._engine.run(program, done, last)
-                        network._publish()
-                    seconds = time.perf_counter() - started
-                    spent += seconds
-                    if status == lay.NONFINITE_LOSS and self.on_divergence == "stop":
-                        return history
-                    self._check(status, program, history)
-                    fitting = (last - done) * _CHUNK_SECONDS / max(seconds, 1e-9)
-                    chunk = max(1, min(n_batches, int(fitting)))
-                    done = last
-                    self._updates = before + done
-                    if report is not None and done < n_batches:
-                        seen = done * size
-                        report(_progress(epoch, epochs, seen, n, results, val_loss, spent))
-                self._epochs_done += 1
-                history.epoch.append(self._epochs_done - 1)
-                history.record({"loss": _mean(results), **measuring.figures()})
-                history.samples_per_second.append(n / max(spent, 1e-9))
-                if validation is not None:
-                    figures = self._evaluated(validation)
-                    val_loss = figures["loss"]
-                    history.record({f"val_{name}": value for name, value in figures.items()})
-                if report is not None:
-                    report(_progress(epoch, epochs, n, n, results, val_loss, spent, True))
-        finally:
-            network._end_training(self)
-        return history
+    def stop(self, reason: str) -> None:
+        """End the `fit` under way after the chunk of work that it is in; for callbacks.
+
+        Parameters
+        ----------
+        reason : str
+            Kept in ``History.stopped``.
+        """
+        self._stopping = str(reason)
+
+    def _check_callbacks(self, callbacks: Sequence[Callback], validation: bool) -> None:
+        if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
+            raise TypeError(f"callbacks must be a list of fastbp.Callback, got {callbacks!r}")
+        metrics = [metric for metric in self.metrics if self._solver is None and not metric._whole]
+        names = ["loss", *(metric.name for metric in metrics)]
+        if validation:
+            names += ["val_loss", *(f"val_{metric.name}" for metric in self.metrics)]
+        for callback in callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(f"callbacks must hold fastbp.Callback objects, got {callback!r}")
+            callback.check(names)
+        if self._engine.rates.monitor is not None:
+            check_monitor(self._engine.rates.monitor, names)
+
+    def _check_solver(self) -> None:
+        """Refuse what a solver over whole sets can't do."""
+        solver = type(self.optimizer).__name__
+        if self.batch_size is not None:
+            raise ValueError(
+                f"batch_size must be None (the whole set) for {solver}, got {self.batch_size}"
+            )
+        unused: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1}
+        for name, default in unused.items():
+            if getattr(self, name) != default:
+                raise ValueError(f"{name} doesn't go with {solver}, got {getattr(self, name)}")
+        for index, layer in enumerate(self.network.layers):
+            for name, default in OPTIONAL.items():
+                if getattr(layer, name) != default:
+                    raise ValueError(
+                        f"{name} of layers[{index}] doesn't go with {solver}, "
+                        f"got {getattr(layer, name)!r}"
+                    )
+
+    def _rows_of(self, n: int) -> int:
+        """Samples of an update, of n."""
+        return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
 
     def _sources(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, prefix: str = ""
@@ -415,18 +423,15 @@ class Trainer:
         loss = float(program.results[lay.R_LAST_ERROR])
         return {"loss": loss, **self._engine.measuring["evaluation"].figures()}
 
-    def _check(self, status: int, program: Program, history: History | None = None) -> None:
+    def _check(self, status: int, program: Program | solvers.Driver) -> None:
         """Raise what a kernel's status means."""
-        if status == lay.OK:
+        if status in (lay.OK, solvers.STOPPED):
             return
         if status == lay.NONFINITE_LOSS:
-            error = DivergenceError(
-                f"the loss became {program.results[lay.R_LAST_ERROR]} "
-                f"in epoch {self._epochs_done}, batch {int(program.results[lay.R_BATCHES])}; "
-                "a lower learning_rate may help. The network is as the last finished update left it"
+            raise DivergenceError(
+                f"the loss is {program.results[lay.R_LAST_ERROR]}; a lower learning_rate may help. "
+                "The network is as it was before this update"
             )
-            error.history = history
-            raise error
         what = {lay.BAD_X: "X", lay.BAD_Y: "y", lay.BAD_WEIGHT: "sample_weight"}[status]
         raise ValueError(
             f"{what} holds a value that is not finite in {self.network.dtype} or no class id; "
@@ -445,43 +450,3 @@ class Trainer:
 
 def _bound(name: str, value: object) -> float | None:
     return None if value is None else real(name, value, low=0.0, low_open=True)
-
-
-def _mean(results: NDArray[np.float64]) -> float:
-    weight = float(results[lay.R_WEIGHT])
-    return float(results[lay.R_ERROR]) / weight if weight > 0.0 else math.nan
-
-
-def _progress(
-    epoch: int,
-    epochs: int,
-    samples: int,
-    n: int,
-    results: NDArray[np.float64],
-    val_loss: float | None,
-    spent: float,
-    done: bool = False,
-) -> Progress:
-    rate = samples / max(spent, 1e-9)
-    left = ((epochs - epoch) * n - samples) / rate if rate else None
-    return Progress(epoch, epochs, samples, n, _mean(results), val_loss, rate, left, done)
-
-
-def _reporter(progress: object) -> Callable[[Progress], object] | None:
-    if progress is None or progress is False:
-        return None
-    if progress is True:
-        return _print_epoch
-    if callable(progress):
-        return progress
-    raise TypeError(f"progress must be True, False, None or a callable, got {progress!r}")
-
-
-def _print_epoch(p: Progress) -> None:
-    if p.done_epoch:
-        validation = "" if p.val_loss is None else f"  val_loss {p.val_loss:.6g}"
-        print(
-            f"epoch {p.epoch + 1}/{p.epochs}  loss {p.loss:.6g}{validation}"
-            f"  {p.samples_per_second:,.0f} samples/s",
-            file=sys.stderr,
-        )

@@ -240,7 +240,7 @@ SETTINGS: dict[str, tuple[Call, type[Exception], str]] = {
     "shuffle text": (lambda t: trainer_of(shuffle="yes"), TypeError,
                      "shuffle must be True or False, got 'yes'"),
     "on_divergence unknown": (lambda t: trainer_of(on_divergence="go on"), ValueError,
-                              "on_divergence must be one of 'raise', 'stop', 'ignore', got"),
+                              "on_divergence must be one of 'raise', 'stop', 'reduce', 'ignore'"),
     "SGD rate NaN": (lambda t: fastbp.SGD(np.nan), ValueError,
                      r"learning_rate must be in \[0, inf\), got nan"),
     "SGD rate negative": (lambda t: fastbp.SGD(-0.1), ValueError,

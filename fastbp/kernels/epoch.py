@@ -16,6 +16,7 @@ import numpy as np
 
 from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
+from fastbp.kernels.gather import nonfinite
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.measure import add_measures, measure
 from fastbp.kernels.simd import (
@@ -280,6 +281,12 @@ def predict(tag, table, out, thread):
                 target[(done + r) * n_out + j] = a[r * ld + j]
         done += count
     return lay.OK
+
+
+@jit.entry
+def count_nonfinite(tag, address, n):
+    """How many of n values are NaN or infinite."""
+    return nonfinite(pointer(tag, address), n)
 
 
 @jit.entry

@@ -19,7 +19,7 @@ LEARNING_RATE, OWN, STATE, PENDING, HYPER_SIZE = 0, 1, 16, 24, 32
 class Update:
     """An optimizer's kernels, the number of its slots, and its state before the first step."""
 
-    kernel: jit.Doorway
+    kernel: jit.Doorway | None  # None for a solver, whose updates are no kernel's
     slots: int
     prepare: jit.Doorway | None = None
     state: tuple[float, ...] = ()

@@ -14,7 +14,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from fastbp.kernels.vectors import Vectors, ir_type, loop_if
+from fastbp.kernels.vectors import Vectors, ir_type, loop, loop_if
 
 _I64 = ir.IntType(64)
 
@@ -222,3 +222,28 @@ def copy_row(typingctx, target, source, n, ld):
         return context.get_dummy_value()
 
     return types.void(target, target, types.int64, types.int64), codegen
+
+
+@intrinsic
+def widened(typingctx, out, p, factor, n):
+    """``out = factor p`` in float64, over as many vectors of `out` as hold n values."""
+
+    def codegen(context, builder, sig, args):
+        out, p, factor, n = args
+        v, element = Vectors(builder, ir.DoubleType()), ir_type(sig.args[1].dtype)
+        narrow = ir.VectorType(element, v.lanes)
+        by = v.splat(factor)
+        whole = builder.add(n, _I64(v.lanes - 1))
+
+        def step(i: Any, _: list[Any]) -> list[Any]:
+            offset = builder.mul(i, _I64(v.lanes))
+            x = builder.load(builder.bitcast(builder.gep(p, [offset]), narrow.as_pointer()))
+            x.align = 4 if isinstance(element, ir.FloatType) else 8
+            x = builder.fpext(x, v.type) if isinstance(element, ir.FloatType) else x
+            v.store(builder.fmul(by, x), out, offset)
+            return []
+
+        loop(builder, builder.lshr(whole, _I64(v.lanes.bit_length() - 1)), [], step)
+        return context.get_dummy_value()
+
+    return types.void(out, p, types.float64, types.int64), codegen

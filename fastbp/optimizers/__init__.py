@@ -7,8 +7,10 @@ from fastbp.optimizers.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from fastbp.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from fastbp.optimizers.base import Optimizer
 from fastbp.optimizers.descent import SGD, Lion, Rprop
+from fastbp.optimizers.solvers import LBFGS, LevenbergMarquardt, Solver
 
 __all__ = [
+    "LBFGS",
     "OPTIMIZERS",
     "SGD",
     "Adadelta",
@@ -16,21 +18,23 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "LevenbergMarquardt",
     "Lion",
     "NAdam",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "Solver",
     "resolve",
 ]
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     kind.__name__.lower(): kind
     for kind in (
-        SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, NAdam, RAdam, Lion, Rprop,
+        SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, NAdam, RAdam, Lion, Rprop, LBFGS,
     )
-}  # fmt: skip
+} | {"levenberg_marquardt": LevenbergMarquardt}  # fmt: skip
 
 
 def resolve(optimizer: object) -> Optimizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.optimizers.base import Optimizer
+from fastbp.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -16,7 +17,7 @@ class Adam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     beta_1, beta_2 : float
         In [0, 1).
@@ -39,7 +40,7 @@ class Adam(Optimizer):
     0.999
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float | Schedule = 1e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -67,7 +68,7 @@ class AdamW(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     beta_1, beta_2 : float
         In [0, 1).
@@ -90,7 +91,7 @@ class AdamW(Optimizer):
     0.01
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float | Schedule = 1e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -118,7 +119,7 @@ class Adamax(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     beta_1, beta_2 : float
         In [0, 1).
@@ -139,7 +140,7 @@ class Adamax(Optimizer):
     0.002
     """
 
-    learning_rate: float = 2e-3
+    learning_rate: float | Schedule = 2e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -167,7 +168,7 @@ class NAdam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     beta_1, beta_2 : float
         In [0, 1).
@@ -190,7 +191,7 @@ class NAdam(Optimizer):
     0.004
     """
 
-    learning_rate: float = 2e-3
+    learning_rate: float | Schedule = 2e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8
@@ -225,7 +226,7 @@ class RAdam(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     beta_1, beta_2 : float
         In [0, 1).
@@ -246,7 +247,7 @@ class RAdam(Optimizer):
     0.9
     """
 
-    learning_rate: float = 1e-3
+    learning_rate: float | Schedule = 1e-3
     beta_1: float = 0.9
     beta_2: float = 0.999
     epsilon: float = 1e-8

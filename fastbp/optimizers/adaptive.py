@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.optimizers.base import Optimizer
+from fastbp.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class RMSprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     rho : float
         In [0, 1).
@@ -42,7 +43,7 @@ class RMSprop(Optimizer):
     0.99
     """
 
-    learning_rate: float = 0.01
+    learning_rate: float | Schedule = 0.01
     rho: float = 0.99
     epsilon: float = 1e-8
     centered: bool = False
@@ -70,7 +71,7 @@ class Adagrad(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     epsilon : float
         Greater than 0.
@@ -89,7 +90,7 @@ class Adagrad(Optimizer):
     1e-10
     """
 
-    learning_rate: float = 0.01
+    learning_rate: float | Schedule = 0.01
     epsilon: float = 1e-10
     weight_decay: float = 0.0
 
@@ -113,7 +114,7 @@ class Adadelta(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     rho : float
         In [0, 1).
@@ -134,7 +135,7 @@ class Adadelta(Optimizer):
     0.9
     """
 
-    learning_rate: float = 1.0
+    learning_rate: float | Schedule = 1.0
     rho: float = 0.9
     epsilon: float = 1e-6
     weight_decay: float = 0.0

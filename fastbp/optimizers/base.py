@@ -7,16 +7,18 @@ from dataclasses import dataclass
 from fastbp.checks import real
 from fastbp.kernels.hyper import Update
 from fastbp.kernels.updates import UPDATES
+from fastbp.schedules import Schedule
 
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A learning rate, and the kernel that the settings select."""
+    """A learning rate, a number or a schedule, and the kernel that the settings select."""
 
-    learning_rate: float
+    learning_rate: float | Schedule
 
     def __post_init__(self) -> None:
-        real("learning_rate", self.learning_rate, low=0.0)
+        if not isinstance(self.learning_rate, Schedule):
+            real("learning_rate", self.learning_rate, low=0.0)
         self._check()
 
     def _check(self) -> None:
@@ -33,6 +35,11 @@ class Optimizer:
     def _starts(self) -> tuple[float, ...]:
         """What the slots hold before the first step; 0 where there are fewer numbers than slots."""
         return ()
+
+    @property
+    def _first_rate(self) -> float:
+        rate = self.learning_rate
+        return float(rate.rates(0)) if isinstance(rate, Schedule) else rate
 
     def _update(self) -> Update:
         return UPDATES[self._kernel()]

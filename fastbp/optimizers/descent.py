@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastbp.checks import real
 from fastbp.optimizers.base import Optimizer
+from fastbp.schedules import Schedule
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class SGD(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     momentum : float
         In [0, 1).
@@ -38,7 +39,7 @@ class SGD(Optimizer):
     SGD(learning_rate=0.1, momentum=0.9, nesterov=True, weight_decay=0.0)
     """
 
-    learning_rate: float = 0.01
+    learning_rate: float | Schedule = 0.01
     momentum: float = 0.0
     nesterov: bool = False
     weight_decay: float = 0.0
@@ -69,7 +70,7 @@ class Rprop(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Every parameter's first step, within `step_sizes`.
     etas : tuple of two float
         0 < etas[0] < 1 < etas[1].
@@ -88,7 +89,7 @@ class Rprop(Optimizer):
     (0.5, 1.2)
     """
 
-    learning_rate: float = 0.01
+    learning_rate: float | Schedule = 0.01
     etas: tuple[float, float] = (0.5, 1.2)
     step_sizes: tuple[float, float] = (1e-6, 50.0)
 
@@ -108,7 +109,7 @@ class Rprop(Optimizer):
         return (*self.etas, *self.step_sizes)
 
     def _starts(self) -> tuple[float, ...]:
-        return (0.0, self.learning_rate)
+        return (0.0, self._first_rate)
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Lion(Optimizer):
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate : float or Schedule
         Greater than or equal to 0.
     beta_1, beta_2 : float
         In [0, 1).
@@ -139,7 +140,7 @@ class Lion(Optimizer):
     0.99
     """
 
-    learning_rate: float = 1e-4
+    learning_rate: float | Schedule = 1e-4
     beta_1: float = 0.9
     beta_2: float = 0.99
     weight_decay: float = 0.0

@@ -1,0 +1,249 @@
+"""What is called while a `fit` runs: one's own subclasses of `Callback`, and four ready ones."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fastbp.checks import integer, real
+from fastbp.schedules import rises
+
+if TYPE_CHECKING:
+    from fastbp.history import History
+    from fastbp.trainer import Trainer
+
+Logs = dict[str, float]
+
+
+class Callback:
+    """Hooks of a `fit`; each does nothing here.
+
+    A hook may predict with ``trainer.network``, read and set its weights and
+    ``trainer.learning_rate``, and end the `fit` by ``trainer.stop(reason)``. One that raises ends
+    it as well, after a finished update.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> class Halve(fastbp.Callback):
+    ...     def on_epoch_end(self, trainer, epoch, logs):
+    ...         trainer.learning_rate /= 2
+    """
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raise ValueError for what doesn't go with a `fit` whose figures have these names.
+
+        Called before anything has changed.
+        """
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        """After the last epoch, or what ended the `fit` early; not after an exception."""
+
+    def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
+        """Before an epoch; `epoch` is counted on over several calls of `fit`."""
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """After an epoch and its validation.
+
+        `logs` holds the epoch's figures; what is added there becomes a list of `History`.
+        """
+
+    def on_chunk_end(self, trainer: Trainer) -> None:
+        """About every 100 ms, when kernels come back to Python within an epoch."""
+
+
+class _Best:
+    """The best figure so far, and the weights that had it."""
+
+    def __init__(self, monitor: str, min_delta: float) -> None:
+        self.rises, self.min_delta = rises(monitor), min_delta
+        self.figure = -math.inf if self.rises else math.inf
+        self.weights: list[NDArray[Any]] | None = None
+        self.latest = False  # whether the network's weights are these
+
+    def see(self, trainer: Trainer, figure: float, keep: bool) -> bool:
+        """Whether the figure is better by more than min_delta."""
+        gain = figure - self.figure if self.rises else self.figure - figure
+        self.latest = gain > self.min_delta
+        if self.latest:
+            self.figure = figure
+            self.weights = trainer.network.get_weights() if keep else None
+        return self.latest
+
+    def restore(self, trainer: Trainer) -> None:
+        if self.weights is not None and not self.latest:
+            trainer.network.set_weights(self.weights)
+
+
+def check_monitor(monitor: str, names: Sequence[str]) -> None:
+    """Raise for what is no figure of a `fit`."""
+    if monitor not in names:
+        raise ValueError(
+            f"monitor must be one of this fit's figures, {', '.join(map(repr, names))}, "
+            f"got {monitor!r}"
+        )
+
+
+class EarlyStopping(Callback):
+    """Ends a `fit` when a figure has not become better for a while (Prechelt 1998).
+
+    Parameters
+    ----------
+    monitor : str
+        A figure of `History`. More is better for accuracy, top-k, r2, f1 and auc, less for others.
+    patience : int
+        Epochs without progress that are still borne, at least 0.
+    min_delta : float
+        What counts as progress: a change by more than this.
+    restore_best_weights : bool
+        Whether the network ends with the weights of its best epoch.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range; at the `fit`, that it has no such figure.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> stopping = fastbp.EarlyStopping(patience=5)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best_weights: bool = True,
+    ) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be a figure's name, got {monitor!r}")
+        if not isinstance(restore_best_weights, bool):
+            raise TypeError(
+                f"restore_best_weights must be True or False, got {restore_best_weights!r}"
+            )
+        self.monitor = monitor
+        self.patience = integer("patience", patience, minimum=0)
+        self.min_delta = real("min_delta", min_delta, low=0.0)
+        self.restore_best_weights = restore_best_weights
+
+    def check(self, names: Sequence[str]) -> None:
+        check_monitor(self.monitor, names)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self._best, self._waited = _Best(self.monitor, self.min_delta), 0
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        better = self._best.see(trainer, logs[self.monitor], self.restore_best_weights)
+        self._waited = 0 if better else self._waited + 1
+        if self._waited > self.patience:
+            trainer.stop(f"{self.monitor} has not become better for {self._waited} epochs")
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        self._best.restore(trainer)
+
+
+class TimeBudget(Callback):
+    """Ends a `fit` after so many seconds, with the weights of its best epoch.
+
+    Parameters
+    ----------
+    seconds : float
+        Above 0; training ends within about 100 ms of it, or one update where that is longer.
+    monitor : str or None
+        What tells the best epoch; None is "val_loss" where there is validation data, else "loss".
+        Before the first epoch's end the weights stay as they are.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `EarlyStopping`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> budget = fastbp.TimeBudget(60)
+    """
+
+    def __init__(self, seconds: float, monitor: str | None = None) -> None:
+        self.seconds = real("seconds", seconds, low=0.0, low_open=True)
+        if not (monitor is None or isinstance(monitor, str)):
+            raise TypeError(f"monitor must be a figure's name or None, got {monitor!r}")
+        self.monitor = monitor
+
+    def check(self, names: Sequence[str]) -> None:
+        self._monitor = self.monitor or ("val_loss" if "val_loss" in names else "loss")
+        check_monitor(self._monitor, names)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self._best, self._started = _Best(self._monitor, 0.0), time.monotonic()
+
+    def on_chunk_end(self, trainer: Trainer) -> None:
+        self._best.latest = False
+        if time.monotonic() - self._started >= self.seconds:
+            trainer.stop(f"the budget of {self.seconds:g} s is spent")
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        self._best.see(trainer, logs[self._monitor], True)
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        self._best.restore(trainer)
+
+
+class LearningRateLogger(Callback):
+    """Adds the rate of each epoch's last update to `History`, as ``learning_rate``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> logger = fastbp.LearningRateLogger()
+    """
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        logs["learning_rate"] = trainer._engine.last_rate
+
+
+class CSVLogger(Callback):
+    """Writes each epoch's figures to a CSV file as a row, at once.
+
+    Parameters
+    ----------
+    path : path-like
+    append : bool
+        Whether a file that exists is gone on with; else it is replaced.
+
+    Raises
+    ------
+    OSError
+        At the `fit`: the file can't be written.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> logger = fastbp.CSVLogger("history.csv")
+    """
+
+    def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
+        self.path, self.append = os.fspath(path), append
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        with open(self.path, "a" if self.append else "w", encoding="utf-8"):
+            self._columns: list[str] | None = None
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        row: dict[str, float] = {"epoch": epoch, **logs}
+        with open(self.path, "a", newline="", encoding="utf-8") as file:
+            if self._columns is None:
+                self._columns = list(row)
+                if file.tell() == 0:
+                    csv.writer(file).writerow(self._columns)
+            csv.writer(file).writerow([row.get(name, "") for name in self._columns])

@@ -1,0 +1,260 @@
+"""The loop of a `fit`: epochs, cut into chunks of work; validation, callbacks, divergence."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from fastbp import solvers
+from fastbp.callbacks import Callback
+from fastbp.history import History, Progress
+from fastbp.inputs import Samples
+from fastbp.kernels import layout as lay
+from fastbp.program import Program
+
+if TYPE_CHECKING:
+    from fastbp.trainer import Trainer
+
+Report = Callable[[Progress], object]
+
+_CHUNK_SECONDS = 0.1  # Python is back in charge about so often
+_MOST_REDUCTIONS = 5
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or a weight became infinite or NaN.
+
+    The network is as at the last snapshot: finite, some updates before.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Where it was found.
+    history : History or None
+        Up to the last finished epoch of the `fit`.
+    """
+
+    epoch = batch = 0
+    history: History | None = None
+
+
+class Fit:
+    """One call of `Trainer.fit`, whose arguments are checked."""
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        samples: Samples,
+        validation: Samples | None,
+        callbacks: Sequence[Callback],
+        report: Report | None,
+    ) -> None:
+        self.trainer, self.samples, self.validation = trainer, samples, validation
+        self.callbacks, self.report = callbacks, report
+        self.history = History()
+        self.n = samples[0].n
+        self.size = trainer._rows_of(self.n)
+        self.n_batches = -(-self.n // self.size)
+        self.solver = trainer._solver
+        self.program: Program | solvers.Driver
+        engine = trainer._engine
+        self.snapshot = None
+        if self.solver is None:
+            self.program = engine.training(self.size)
+            self.program.set_samples(
+                *samples,
+                batch=self.size,
+                shuffle_seed=trainer.seed if trainer.shuffle else None,
+                dropout_seed=trainer.seed,
+            )
+            self.measuring = engine.measuring["training"]
+            if trainer.on_divergence != "ignore":
+                self.snapshot = engine.snapshot(self.size)
+        else:
+            self.program = self.solver
+        self.results: NDArray[Any] = self.program.results
+        self.chunk, self.since, self.reductions = 1, 0, 0
+        self.val_loss: float | None = None
+
+    def run(self, epochs: int) -> History:
+        trainer, network, history = self.trainer, self.trainer.network, self.history
+        trainer._stopping = None
+        try:
+            network._begin_training(trainer)
+            if self.solver is not None:
+                self.solver.begin(self.samples)
+            if self.snapshot is not None:
+                self.snapshot.take()
+            for callback in self.callbacks:
+                callback.on_train_begin(trainer)
+            for epoch in range(epochs):
+                if not self._epoch(epoch, epochs):
+                    break
+            else:
+                self._finish()
+            for callback in self.callbacks:
+                callback.on_train_end(trainer, history)
+        finally:
+            network._end_training(trainer)
+            history.stopped = trainer._stopping
+        return history
+
+    def _epoch(self, epoch: int, epochs: int) -> bool:
+        """Whether there may be another."""
+        trainer = self.trainer
+        number = trainer._epochs_done
+        for callback in self.callbacks:
+            callback.on_epoch_begin(trainer, number)
+        self.results[:] = 0.0
+        if self.solver is None:
+            self.measuring.begin(self.samples)
+        spent, done = 0.0, 0
+        while done < self.n_batches:
+            started = time.perf_counter()
+            status, last = self._work(done)
+            seconds = time.perf_counter() - started
+            spent += seconds
+            if status == solvers.STOPPED and self.solver is not None:
+                trainer.stop(self.solver.stopped or "")
+                return False
+            if status != lay.NONFINITE_LOSS:
+                trainer._check(status, self.program)
+            if status == lay.NONFINITE_LOSS or not self._kept():
+                found = int(self.results[lay.R_BATCHES])
+                if not self._diverged(status, found if status else last - 1):
+                    return False
+                done = found
+                continue
+            fitting = (last - done) * _CHUNK_SECONDS / max(seconds, 1e-9)
+            self.chunk = max(1, min(self.n_batches, int(fitting)))
+            done = last
+            if done < self.n_batches:
+                self._show(epoch, epochs, min(self.n, done * self.size), spent)
+            for callback in self.callbacks:
+                callback.on_chunk_end(trainer)
+            if trainer._stopping is not None and done < self.n_batches:
+                return False
+        logs = {"loss": _mean(self.results)}
+        if self.solver is None:
+            logs |= self.measuring.figures()
+        if self.validation is not None:
+            figures = trainer._evaluated(self.validation)
+            self.val_loss = figures["loss"]
+            logs |= {f"val_{name}": value for name, value in figures.items()}
+        trainer._epochs_done += 1
+        trainer._engine.rates.end_epoch(logs)
+        try:
+            for callback in self.callbacks:
+                callback.on_epoch_end(trainer, number, logs)
+        finally:
+            self.history.epoch.append(number)
+            self.history.samples_per_second.append(self.n / max(spent, 1e-9))
+            self.history.record(logs)
+        self._show(epoch, epochs, self.n, spent, True)
+        return trainer._stopping is None
+
+    def _work(self, done: int) -> tuple[int, int]:
+        """A chunk of work from batch `done` on: a status, and the batch after it."""
+        if isinstance(self.program, solvers.Driver):
+            return self.program.iterate()[0], done + 1
+        trainer, rates, table = self.trainer, self.trainer._engine.rates, self.program.table
+        left = math.inf if self.snapshot is None else self.snapshot.interval - self.since
+        count = int(min(self.n_batches - done, self.chunk, left, rates.most))
+        table[lay.EPOCH], table[lay.UPDATES] = trainer._epochs_done, rates.steps - done
+        rates.give(self.program, done, done + count)
+        status = lay.OK
+        before = self.results[lay.R_BATCHES]
+        try:
+            with trainer.network._gate, trainer.network._write_lock:
+                status = trainer._engine.run(self.program, done, done + count)
+                trainer.network._publish()
+        finally:
+            made = int(self.results[lay.R_BATCHES] - before)
+            rates.steps += made
+            self.since += made
+        return status, done + count
+
+    def _kept(self) -> bool:
+        """Take a snapshot where one is due; whether all weights are finite, if that was asked."""
+        if self.snapshot is None or self.since < self.snapshot.interval:
+            return True
+        self.since = 0
+        return self.snapshot.take()
+
+    def _finish(self) -> None:
+        """The last updates have to have left finite weights too."""
+        if self.snapshot is not None and self.since and not self.snapshot.take():
+            self._diverged(lay.OK, self.n_batches - 1)
+
+    def _diverged(self, status: int, batch: int) -> bool:
+        """Go back to the snapshot; whether to go on from there."""
+        trainer = self.trainer
+        loss = float(self.results[lay.R_LAST_ERROR])
+        what = f"the loss became {loss}" if status else "a weight became infinite or NaN"
+        where = f"in epoch {trainer._epochs_done}, batch {batch}"
+        if self.snapshot is not None:
+            self.snapshot.restore()
+            self.since = 0
+        if (
+            trainer.on_divergence == "reduce"
+            and self.solver is None
+            and self.reductions < _MOST_REDUCTIONS
+        ):
+            self.reductions += 1
+            trainer._engine.rates.scale /= 2.0
+            return True
+        if trainer.on_divergence == "stop":
+            trainer.stop(f"{what} {where}")
+            return False
+        halved = f" after {self.reductions} halvings of the rate" if self.reductions else ""
+        error = DivergenceError(
+            f"{what} {where}{halved}; a lower learning_rate may help. "
+            f"The network is as it was up to {self._interval} updates before"
+        )
+        error.epoch, error.batch, error.history = trainer._epochs_done, batch, self.history
+        raise error
+
+    @property
+    def _interval(self) -> int:
+        return 0 if self.snapshot is None else self.snapshot.interval
+
+    def _show(
+        self, epoch: int, epochs: int, samples: int, spent: float, done: bool = False
+    ) -> None:
+        if self.report is None:
+            return
+        n, rate = self.n, samples / max(spent, 1e-9)
+        left = ((epochs - epoch) * n - samples) / rate if rate else None
+        loss = _mean(self.results)
+        self.report(Progress(epoch, epochs, samples, n, loss, self.val_loss, rate, left, done))
+
+
+def _mean(results: NDArray[Any]) -> float:
+    weight = float(results[lay.R_WEIGHT])
+    return float(results[lay.R_ERROR]) / weight if weight > 0.0 else math.nan
+
+
+def reporter(progress: object) -> Report | None:
+    """What is handed a `Progress`, from `fit`'s argument."""
+    if progress is None or progress is False:
+        return None
+    if progress is True:
+        return _print_epoch
+    if callable(progress):
+        return progress
+    raise TypeError(f"progress must be True, False, None or a callable, got {progress!r}")
+
+
+def _print_epoch(p: Progress) -> None:
+    if p.done_epoch:
+        validation = "" if p.val_loss is None else f"  val_loss {p.val_loss:.6g}"
+        print(
+            f"epoch {p.epoch + 1}/{p.epochs}  loss {p.loss:.6g}{validation}"
+            f"  {p.samples_per_second:,.0f} samples/s",
+            file=sys.stderr,
+        )

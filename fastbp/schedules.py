@@ -1,0 +1,341 @@
+"""Learning-rate schedules: the rate as a function of the number of updates or epochs before.
+
+Each is an optimizer's `learning_rate` in place of a number. Their own first argument is the rate
+that they start from (or, for `OneCycle`, rise to).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.checks import choice, integer, real
+
+Doubles = NDArray[np.float64]
+Per = Literal["epoch", "step"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A learning rate that changes by itself.
+
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0.
+    per : {"epoch", "step"}
+        What is counted: epochs, or updates. The count goes on over several calls of `fit`, and of
+        `step` where updates are counted.
+    """
+
+    learning_rate: float
+
+    def __post_init__(self) -> None:
+        real("learning_rate", self.learning_rate, low=0.0)
+        choice("per", self._per, ["epoch", "step"])
+        self._check()
+
+    def _check(self) -> None:
+        """Raise for a setting that is out of its range."""
+
+    @property
+    def _per(self) -> str:
+        per: str = getattr(self, "per", "epoch")
+        return per
+
+    def rates(self, count: Any) -> Doubles:
+        """The rates after so many epochs or updates.
+
+        Parameters
+        ----------
+        count : int or array_like of int
+            At least 0.
+
+        Returns
+        -------
+        ndarray of float64
+            Of the same shape.
+        """
+        t = np.asarray(count, np.float64)
+        return np.asarray(self.learning_rate * self._factors(t), np.float64)
+
+    def _factors(self, t: Doubles) -> Any:
+        """The rate as a multiple of `learning_rate`."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class StepDecay(Schedule):
+    """``learning_rate gamma^floor(t / every)``: PyTorch's StepLR.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.StepDecay(0.1, every=10).rates([0, 9, 10, 25]).round(6).tolist()
+    [0.1, 0.1, 0.01, 0.001]
+    """
+
+    every: int
+    gamma: float = 0.1
+    per: Per = "epoch"
+
+    def _check(self) -> None:
+        integer("every", self.every, minimum=1)
+        real("gamma", self.gamma, low=0.0)
+
+    def _factors(self, t: Doubles) -> Any:
+        return self.gamma ** np.floor(t / self.every)
+
+
+@dataclass(frozen=True)
+class MultiStepDecay(Schedule):
+    """``learning_rate gamma^(milestones that are reached)``: PyTorch's MultiStepLR.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.MultiStepDecay(0.1, milestones=(2, 5)).rates([0, 2, 5]).round(6).tolist()
+    [0.1, 0.01, 0.001]
+    """
+
+    milestones: tuple[int, ...]
+    gamma: float = 0.1
+    per: Per = "epoch"
+
+    def _check(self) -> None:
+        object.__setattr__(self, "milestones", tuple(self.milestones))
+        for milestone in self.milestones:
+            integer("milestones", milestone, minimum=1)
+        real("gamma", self.gamma, low=0.0)
+
+    def _factors(self, t: Doubles) -> Any:
+        return self.gamma ** np.searchsorted(np.sort(self.milestones), t, side="right")
+
+
+@dataclass(frozen=True)
+class ExponentialDecay(Schedule):
+    """``learning_rate gamma^t``: PyTorch's ExponentialLR.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.ExponentialDecay(0.1, gamma=0.5).rates([0, 1, 2]).tolist()
+    [0.1, 0.05, 0.025]
+    """
+
+    gamma: float
+    per: Per = "epoch"
+
+    def _check(self) -> None:
+        real("gamma", self.gamma, low=0.0)
+
+    def _factors(self, t: Doubles) -> Any:
+        return self.gamma**t
+
+
+@dataclass(frozen=True)
+class PolynomialDecay(Schedule):
+    """``learning_rate (1 - t / length)^power``, 0 from `length` on: PyTorch's PolynomialLR.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.PolynomialDecay(0.1, length=4).rates([0, 2, 9]).tolist()
+    [0.1, 0.05, 0.0]
+    """
+
+    length: int
+    power: float = 1.0
+    per: Per = "epoch"
+
+    def _check(self) -> None:
+        integer("length", self.length, minimum=1)
+        real("power", self.power, low=0.0)
+
+    def _factors(self, t: Doubles) -> Any:
+        return (1.0 - np.minimum(t, self.length) / self.length) ** self.power
+
+
+@dataclass(frozen=True)
+class CosineDecay(Schedule):
+    """``minimum + (learning_rate - minimum) (1 + cos(pi t / length)) / 2``.
+
+    Loshchilov & Hutter 2017; PyTorch's CosineAnnealingLR, but that from `length` on the rate stays
+    at the minimum. With `restarts` it starts anew there, each time `lengthen` times as long:
+    CosineAnnealingWarmRestarts.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.CosineDecay(0.1, length=10).rates([0, 5, 10, 12]).round(6).tolist()
+    [0.1, 0.05, 0.0, 0.0]
+    >>> fastbp.CosineDecay(0.1, length=2, restarts=True, lengthen=2).rates([2, 4]).tolist()
+    [0.1, 0.05]
+    """
+
+    length: int
+    minimum: float = 0.0
+    restarts: bool = False
+    lengthen: int = 1
+    per: Per = "epoch"
+
+    def _check(self) -> None:
+        integer("length", self.length, minimum=1)
+        real("minimum", self.minimum, low=0.0)
+        integer("lengthen", self.lengthen, minimum=1)
+
+    def rates(self, count: Any) -> Doubles:
+        t = np.asarray(count, np.float64)
+        length: Any = self.length
+        if not self.restarts:
+            t = np.minimum(t, length)
+        elif self.lengthen == 1:
+            t = t % length
+        else:
+            ratio = self.lengthen
+            cycle = np.floor(np.log(t / length * (ratio - 1) + 1 + 1e-12) / math.log(ratio))
+            t = t - length * (ratio**cycle - 1) / (ratio - 1)
+            length = length * ratio**cycle
+        wave = (1.0 + np.cos(math.pi * t / length)) / 2.0
+        return np.asarray(self.minimum + (self.learning_rate - self.minimum) * wave, np.float64)
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up to `learning_rate` in the first part of `length`, then down: PyTorch's OneCycleLR.
+
+    Smith & Topin 2018, by cosines: from ``learning_rate / start_divisor`` up, then down to that
+    divided by `end_divisor`. Momentum stays as it is.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.OneCycle(1.0, length=11, rise=0.2).rates([0, 1, 10]).round(6).tolist()
+    [0.04, 0.935692, 4e-06]
+    """
+
+    length: int
+    rise: float = 0.3
+    start_divisor: float = 25.0
+    end_divisor: float = 1e4
+    per: Per = "step"
+
+    def _check(self) -> None:
+        integer("length", self.length, minimum=2)
+        real("rise", self.rise, low=0.0, high=1.0, low_open=True, high_open=True)
+        real("start_divisor", self.start_divisor, low=0.0, low_open=True)
+        real("end_divisor", self.end_divisor, low=0.0, low_open=True)
+
+    def _factors(self, t: Doubles) -> Any:
+        t = np.minimum(t, self.length - 1.0)
+        top, end = self.rise * self.length - 1.0, self.length - 1.0
+        start = 1.0 / self.start_divisor
+        low = np.where(t <= top, start, start / self.end_divisor)
+        share = np.where(t <= top, 1.0 - t / (top or 1.0), (t - top) / (end - top))
+        return low + (1.0 - low) * (1.0 + np.cos(math.pi * share)) / 2.0
+
+
+@dataclass(frozen=True)
+class WarmUp(Schedule):
+    """A linear rise over the first `length` from `start` times the rate, then another schedule.
+
+    PyTorch's LinearLR, and SequentialLR to what follows, which counts from there.
+
+    Parameters
+    ----------
+    after : float or Schedule
+        What follows.
+    length : int
+        In what `after` counts; for a number, in updates or epochs as `per` says.
+    start : float
+        In [0, 1].
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.WarmUp(0.1, length=4, start=0.0).rates([0, 1, 4, 9]).tolist()
+    [0.0, 0.025, 0.1, 0.1]
+    >>> cosine = fastbp.CosineDecay(0.1, length=10, per="step")
+    >>> optimizer = fastbp.Adam(fastbp.WarmUp(cosine, length=5))
+    """
+
+    learning_rate: float
+    after: float | Schedule
+    length: int
+    start: float
+    per: Per
+
+    def __init__(
+        self,
+        after: float | Schedule,
+        length: int,
+        start: float = 1.0 / 3.0,
+        per: Per = "step",
+    ) -> None:
+        if isinstance(after, ReduceOnPlateau):
+            raise TypeError("after must be a number or a schedule by count, got ReduceOnPlateau")
+        if isinstance(after, Schedule):
+            rate, per = float(after.rates(0)), after._per  # type: ignore[assignment]
+        else:
+            rate = real("after", after, low=0.0)
+        settings = {"learning_rate": rate, "after": after, "length": length, "start": start}
+        for name, value in {**settings, "per": per}.items():
+            object.__setattr__(self, name, value)
+        self.__post_init__()
+
+    def _check(self) -> None:
+        integer("length", self.length, minimum=1)
+        real("start", self.start, low=0.0, high=1.0)
+
+    def rates(self, count: Any) -> Doubles:
+        t = np.asarray(count, np.float64)
+        rising = self.start + (1.0 - self.start) * np.minimum(t, self.length) / self.length
+        later = np.maximum(t - self.length, 0.0)
+        after = self.after.rates(later) if isinstance(self.after, Schedule) else self.learning_rate
+        return np.asarray(np.where(t < self.length, self.learning_rate * rising, after), np.float64)
+
+
+@dataclass(frozen=True)
+class ReduceOnPlateau(Schedule):
+    """Times `factor` after more than `patience` epochs without progress: ReduceLROnPlateau.
+
+    Progress is a figure below ``best (1 - min_delta)``, or above ``best (1 + min_delta)`` for one
+    that should rise (see `EarlyStopping`). After a reduction `cooldown` epochs are not counted.
+
+    Parameters
+    ----------
+    monitor : str
+        A figure of `History`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> optimizer = fastbp.SGD(fastbp.ReduceOnPlateau(0.1, patience=3))
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    min_delta: float = 1e-4
+    cooldown: int = 0
+    minimum: float = 0.0
+    monitor: str = "val_loss"
+
+    def _check(self) -> None:
+        real("factor", self.factor, low=0.0, high=1.0, high_open=True)
+        integer("patience", self.patience, minimum=0)
+        real("min_delta", self.min_delta, low=0.0)
+        integer("cooldown", self.cooldown, minimum=0)
+        real("minimum", self.minimum, low=0.0)
+
+    def _factors(self, t: Doubles) -> Any:
+        return np.ones_like(t)
+
+
+def rises(monitor: str) -> bool:
+    """Whether more of that figure is better."""
+    name = monitor.removeprefix("val_")
+    return name in ("accuracy", "r2", "f1", "auc") or name.startswith("top_")
