@@ -126,7 +126,8 @@ class Fit:
                 trainer._check(status, self.program)
             if status == lay.NONFINITE_LOSS or not self._kept():
                 found = int(self.results[lay.R_BATCHES])
-                if not self._diverged(status, found if status else last - 1):
+                batch = found if status else last - 1
+                if not self._diverged(status, batch, trainer._epochs_done):
                     return False
                 done = found
                 continue
@@ -189,14 +190,14 @@ class Fit:
     def _finish(self) -> None:
         """The last updates have to have left finite weights too."""
         if self.snapshot is not None and self.since and not self.snapshot.take():
-            self._diverged(lay.OK, self.n_batches - 1)
+            self._diverged(lay.OK, self.n_batches - 1, self.trainer._epochs_done - 1)
 
-    def _diverged(self, status: int, batch: int) -> bool:
+    def _diverged(self, status: int, batch: int, epoch: int) -> bool:
         """Go back to the snapshot; whether to go on from there."""
         trainer = self.trainer
         loss = float(self.results[lay.R_LAST_ERROR])
         what = f"the loss became {loss}" if status else "a weight became infinite or NaN"
-        where = f"in epoch {trainer._epochs_done}, batch {batch}"
+        where = f"in epoch {epoch}, batch {batch}"
         if self.snapshot is not None:
             self.snapshot.restore()
             self.since = 0
@@ -216,7 +217,7 @@ class Fit:
             f"{what} {where}{halved}; a lower learning_rate may help. "
             f"The network is as it was up to {self._interval} updates before"
         )
-        error.epoch, error.batch, error.history = trainer._epochs_done, batch, self.history
+        error.epoch, error.batch, error.history = epoch, batch, self.history
         raise error
 
     @property

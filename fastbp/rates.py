@@ -44,7 +44,7 @@ class Rates:
     @property
     def most(self) -> int:
         """Updates that may be run at a time."""
-        return _MOST if self._by_step else 1 << 62
+        return len(self._buffer) if self._by_step else 1 << 62
 
     @property
     def monitor(self) -> str | None:

@@ -61,7 +61,12 @@ class Schedule:
             Of the same shape.
         """
         t = np.asarray(count, np.float64)
-        return np.asarray(self.learning_rate * self._factors(t), np.float64)
+        # NumPy takes powers of a lone number by another routine than those of an array, which may
+        # differ in the last digit; updates' rates must not depend on how many are taken together.
+        return np.asarray(self._rates(t.reshape(-1)), np.float64).reshape(t.shape)
+
+    def _rates(self, t: Doubles) -> Any:
+        return self.learning_rate * self._factors(t)
 
     def _factors(self, t: Doubles) -> Any:
         """The rate as a multiple of `learning_rate`."""
@@ -188,8 +193,7 @@ class CosineDecay(Schedule):
         real("minimum", self.minimum, low=0.0)
         integer("lengthen", self.lengthen, minimum=1)
 
-    def rates(self, count: Any) -> Doubles:
-        t = np.asarray(count, np.float64)
+    def _rates(self, t: Doubles) -> Any:
         length: Any = self.length
         if not self.restarts:
             t = np.minimum(t, length)
@@ -201,7 +205,7 @@ class CosineDecay(Schedule):
             t = t - length * (ratio**cycle - 1) / (ratio - 1)
             length = length * ratio**cycle
         wave = (1.0 + np.cos(math.pi * t / length)) / 2.0
-        return np.asarray(self.minimum + (self.learning_rate - self.minimum) * wave, np.float64)
+        return self.minimum + (self.learning_rate - self.minimum) * wave
 
 
 @dataclass(frozen=True)
@@ -291,12 +295,11 @@ class WarmUp(Schedule):
         integer("length", self.length, minimum=1)
         real("start", self.start, low=0.0, high=1.0)
 
-    def rates(self, count: Any) -> Doubles:
-        t = np.asarray(count, np.float64)
+    def _rates(self, t: Doubles) -> Any:
         rising = self.start + (1.0 - self.start) * np.minimum(t, self.length) / self.length
         later = np.maximum(t - self.length, 0.0)
         after = self.after.rates(later) if isinstance(self.after, Schedule) else self.learning_rate
-        return np.asarray(np.where(t < self.length, self.learning_rate * rising, after), np.float64)
+        return np.where(t < self.length, self.learning_rate * rising, after)
 
 
 @dataclass(frozen=True)

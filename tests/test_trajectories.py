@@ -19,17 +19,18 @@ with np.load(Path(__file__).parent / "golden" / "trajectories.npz") as archive:
     GOLDEN = {key: archive[key] for key in archive.files}
 META: dict[str, Any] = json.loads(str(GOLDEN["meta"]))
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
+EVERY_OPTIMIZER = [name for name in META["optimizers"] if name != "schedule"]
 EVERY_CASE = [
     pytest.param(network, optimizer, dtype, id=f"{network}/{optimizer}/{dtype}")
     for network in META["networks"]
-    for optimizer in META["networks"][network].get("optimizers", META["optimizers"])
+    for optimizer in META["networks"][network].get("optimizers", EVERY_OPTIMIZER)
     for dtype in TOLERANCE
 ]
 # The oracle has settings in parts, not in its loop: see test_regularisation, test_settings.
 PLAIN_CASES = [
     case
     for case in EVERY_CASE
-    if not {"dense", "label_smoothing"} & META["networks"][str(case.values[0])].keys()
+    if not {"dense", "label_smoothing", "schedule"} & META["networks"][str(case.values[0])].keys()
 ]
 
 
@@ -60,6 +61,17 @@ def epoch_losses(network: str, case: str) -> Any:
     return np.average(GOLDEN[f"{case}/loss"].reshape(-1, len(sums)), axis=1, weights=sums)
 
 
+def schedule(name: str) -> fastbp.Schedule:
+    """One of the file's schedules, by steps."""
+    kind, arguments = META["schedules"][name]
+    if kind == "WarmUp":
+        inner = arguments.get("after")
+        after = getattr(fastbp, inner[0])(0.1, per="step", **inner[1]) if inner else 0.1
+        return fastbp.WarmUp(**{**arguments, "after": after})
+    made: fastbp.Schedule = getattr(fastbp, kind)(0.1, per="step", **arguments)
+    return made
+
+
 def build(network: str, optimizer: str, dtype: str) -> tuple[fastbp.Network, fastbp.Trainer]:
     """The network with PyTorch's weights before training, and its trainer."""
     plan = META["networks"][network]
@@ -69,6 +81,8 @@ def build(network: str, optimizer: str, dtype: str) -> tuple[fastbp.Network, fas
         fastbp.Dense(units, name, bias=bias, **settings) for units, name, bias in plan["layers"]
     ]
     smoothing = plan.get("label_smoothing")
+    if "schedule" in plan:
+        arguments = {**arguments, "learning_rate": schedule(plan["schedule"])}
     net = fastbp.Network(plan["n_inputs"], layers, dtype=dtype)
     net.set_weights(arrays(network))
     trainer = fastbp.Trainer(

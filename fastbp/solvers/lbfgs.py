@@ -57,14 +57,18 @@ class LBFGSDriver(Driver):
             return Trial(step, math.inf, math.nan, gradient)
         return Trial(step, loss, slope, gradient)
 
+    def point_along(self, gradient: Vector) -> None:
+        """The direction of the history at that gradient."""
+        self.call(
+            quasi_newton.direction, gradient, self.direction, self._s, self._y, self._pairs,
+            1 + self.n, self.settings.history, self._newest, self._count,
+        )  # fmt: skip
+
     def _search(self, start: Trial) -> Trial:
         """Along the history's direction; where that has no lower loss, along the gradient."""
         rate, settings = self.engine.rates.value, self.settings
         while True:
-            self.call(
-                quasi_newton.direction, start.gradient, self.direction, self._s, self._y,
-                self._pairs, 1 + self.n, settings.history, self._newest, self._count,
-            )  # fmt: skip
+            self.point_along(start.gradient)
             slope, _, total = self.assess(start.gradient, self.direction)
             if slope < 0:
                 first = rate if self._count else min(1.0, 1.0 / total) * rate

@@ -20,7 +20,9 @@ from fastbp.team import Team, resolve_threads
 
 # Rows of the Jacobian in a block: long sums for the register tiles, and strips that stay in L1.
 _ROWS = 256
-# Multiplications and additions between two moments at which Ctrl-C is heard, about.
+# Floating-point operations of one block at most, unless a sample's outputs alone take more ...
+_FLOPS_PER_BLOCK = 4.0e9
+# ... and between two moments at which Ctrl-C is heard, about.
 _FLOPS_PER_CALL = 2.0e9
 # Between these the damping stays: below, J'J's own rounding errors are larger; above, no float64
 # parameter moves.
@@ -39,7 +41,7 @@ class LevenbergMarquardtDriver(Driver):
         n, outputs = engine.network.n_parameters, engine.network.layers[-1].units
         width = TILE_VECTORS * lanes(8)
         strips = n // width + 1  # with the residuals behind the parameters
-        rows = min(_ROWS, int(2 * _FLOPS_PER_CALL) // n**2) // outputs * outputs or outputs
+        rows = min(_ROWS, int(_FLOPS_PER_BLOCK) // n**2) // outputs * outputs or outputs
         entries = strips * (strips + 1) // 2 * width**2
         ld = lay.row_stride(strips * width + lanes(8), 8)  # room for what is written too far
         needed = 8 * (2 * entries + rows * ld)

@@ -11,6 +11,9 @@ from fastbp.solvers.driver import Vector
 # Sufficient decrease and curvature, as Nocedal & Wright 2006, section 3.1, advise.
 _C1, _C2 = 1e-4, 0.9
 _LEAST_BRACKET = 1e-9  # of its upper end
+# Where PyTorch's differs: a cubic that is lowest behind the step from which the loss still falls
+# gives steps 1 % longer, and one through a huge loss steps of nothing.
+_GROWTH, _NEAREST = 4.0, 1e-3
 
 
 class Trial(NamedTuple):
@@ -29,7 +32,7 @@ def strong_wolfe(evaluate: Evaluate, start: Trial, first: float, most: int) -> T
     """A step t with E(t) <= E(0) + c1 t E'(0) and |E'(t)| <= c2 |E'(0)|.
 
     Nocedal & Wright 2006, algorithms 3.5 and 3.6, with cubic interpolation and safeguards as in
-    PyTorch's ``torch.optim.LBFGS``, which has them from minFunc (Schmidt 2005).
+    PyTorch's ``torch.optim.LBFGS``, which has them from minFunc (Schmidt 2005), but for extremes.
 
     Parameters
     ----------
@@ -62,6 +65,7 @@ def strong_wolfe(evaluate: Evaluate, start: Trial, first: float, most: int) -> T
             break
         least, greatest = now.step + 0.01 * (now.step - before.step), 10 * now.step
         step = _minimum(before, now, least, greatest)
+        step = step if step > least else min(_GROWTH * now.step, greatest)
         before, now = now, evaluate(step, (start, now))
         taken += 1
 
@@ -71,10 +75,11 @@ def strong_wolfe(evaluate: Evaluate, start: Trial, first: float, most: int) -> T
         left, right = sorted((low.step, high.step))
         if right - left <= _LEAST_BRACKET * right:
             break
-        step = _minimum(low, high, left, right)
+        nearest = _NEAREST * (right - left)
+        step = _minimum(low, high, left + nearest, right - nearest)
         margin = 0.1 * (right - left)
         close = min(right - step, step - left) < margin
-        if close and (near_an_end or not left < step < right):
+        if close and near_an_end:
             step = right - margin if right - step < step - left else left + margin
             close = False
         near_an_end = close
@@ -92,14 +97,14 @@ def strong_wolfe(evaluate: Evaluate, start: Trial, first: float, most: int) -> T
 def _minimum(one: Trial, other: Trial, least: float, greatest: float) -> float:
     """Where the cubic through both, with their slopes, is lowest, within these bounds.
 
-    Nocedal & Wright 2006, equation 3.59. Beyond a loss that is not finite nothing is known: then a
-    tenth of the way from the one that is.
+    Nocedal & Wright 2006, equation 3.59. Where the farther loss is infinite, or nearly, a tenth of
+    the way to it.
     """
     a, b = (one, other) if one.step <= other.step else (other, one)
-    if math.isinf(b.loss):
-        return least + 0.1 * (greatest - least)
     d1 = a.slope + b.slope - 3 * (a.loss - b.loss) / (a.step - b.step)
     square = d1 * d1 - a.slope * b.slope
+    if not math.isfinite(square):
+        return least + 0.1 * (greatest - least)
     if square >= 0:
         d2 = math.sqrt(square)
         width = b.slope - a.slope + 2 * d2
