@@ -52,9 +52,11 @@ class Trainer:
         "mse", "half_squared_error", "binary_cross_entropy" (takes a sigmoid output layer) or
         "cross_entropy" (takes a softmax output layer), or an object such as ``fastbp.MSE()``.
     optimizer : str or Optimizer
-        "sgd" or "adam", with its defaults, or an object such as ``fastbp.Adam(1e-3)``.
+        A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
+        ``fastbp.Adam(1e-3)``.
     batch_size : int or None
-        Samples per update; None, or more than there are, is the whole set.
+        Samples per update; None, or more than there are, is the whole set. "lbfgs" and
+        "levenberg_marquardt" take None.
     shuffle : bool
         Whether each epoch visits the samples in a new random order.
     seed : int or None
@@ -63,7 +65,8 @@ class Trainer:
         The most threads to use. Results are bitwise the same with any number.
     on_divergence : {"raise", "stop", "ignore"}
         What to do when a batch's loss is not finite: raise `DivergenceError`, end the `fit`, or go
-        on. With the first two, that batch makes no update.
+        on. With the first two, that batch makes no update. "lbfgs" and "levenberg_marquardt" meet
+        it at their start only, and then can't go on.
 
     Raises
     ------
@@ -159,7 +162,8 @@ class Trainer:
             Targets: (n,) for one output, or (n, n_outputs). For "cross_entropy", class ids (n,) or
             class probabilities (n, n_outputs) whose rows sum to 1.
         epochs : int
-            Times that every sample is visited, at least 0.
+            Times that every sample is visited, at least 0; iterations of "lbfgs" and
+            "levenberg_marquardt", which may end sooner (`History.stopped`).
         validation_data : (X, y) or (X, y, sample_weight), or None
             The loss on it is taken after each epoch.
         validation_split : float
