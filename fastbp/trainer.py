@@ -44,9 +44,11 @@ class Trainer:
         "mse", "half_squared_error", "binary_cross_entropy" (takes a sigmoid output layer) or
         "cross_entropy" (takes a softmax output layer), or an object such as ``fastbp.MSE()``.
     optimizer : str or Optimizer
-        "sgd" or "adam", with its defaults, or an object such as ``fastbp.Adam(1e-3)``.
+        A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
+        ``fastbp.Adam(1e-3)``.
     batch_size : int or None
-        Samples per update; None, or more than there are, is the whole set.
+        Samples per update; None, or more than there are, is the whole set. "lbfgs" and
+        "levenberg_marquardt" take None.
     shuffle : bool
         Whether each epoch visits the samples in a new random order.
     seed : int or None
@@ -69,7 +71,7 @@ class Trainer:
         What a `fit` does when a batch's loss, or a weight, is not finite: go back to the last
         snapshot of finite weights, and raise `DivergenceError`, end, or halve the learning rate and
         go on from that batch, at most 5 times; or take no notice. Snapshots are taken every so many
-        updates, by sizes alone.
+        updates, by sizes alone. "lbfgs" and "levenberg_marquardt" meet it at their start only.
 
     Raises
     ------
@@ -188,7 +190,8 @@ class Trainer:
             Targets: (n,) for one output, or (n, n_outputs). For "cross_entropy", class ids (n,) or
             class probabilities (n, n_outputs) whose rows sum to 1.
         epochs : int
-            Times that every sample is visited, at least 0.
+            Times that every sample is visited, at least 0; iterations of "lbfgs" and
+            "levenberg_marquardt", which may end sooner (`History.stopped`).
         validation_data : (X, y) or (X, y, sample_weight), or None
             The loss on it is taken after each epoch.
         validation_split : float

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import sys
@@ -73,6 +74,11 @@ def exercise(seed: int, place: Callable[[Any], Any]) -> tuple[fastbp.Trainer, li
     out_few = place(np.zeros((len(few), k), dtype))
     net.predict(few, out=out_few)
     net.activations(X)
+    solver = "levenberg_marquardt" if "squared" in loss or loss == "mse" else "lbfgs"
+    if solver == "lbfgs" or net.n_parameters < 3000:
+        full = fastbp.Trainer(net, loss, solver, batch_size=None, n_threads=threads)
+        with contextlib.suppress(fastbp.DivergenceError):
+            full.fit(X, y, sample_weight=w, epochs=2)
     placed = [a for a in (*samples, few, out, out_few) if a is not None]
     return trainer, placed
 

@@ -164,8 +164,9 @@ def test_a_factor_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(found[1], found[0])
 
 
+@pytest.mark.parametrize("downwards", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 3, 4, 9])
-def test_lbfgs_direction(count: int) -> None:
+def test_lbfgs_direction(count: int, downwards: bool) -> None:
     """The two-loop recursion against the BFGS matrix, with a ring of 4 pairs."""
     rng = np.random.default_rng(count)
     net = fastbp.Network(5, [fastbp.Dense(3)], dtype="float64", seed=0)
@@ -183,11 +184,16 @@ def test_lbfgs_direction(count: int) -> None:
         pairs[-1] = (driver_vector(driver._s, driver, n), driver_vector(driver._y, driver, n))
         assert naive.relative_error(pairs[-1][0], s) <= 1e-13
         assert naive.relative_error(pairs[-1][1], y) <= 1e-13
+    if downwards:  # a pair that is not kept, written where the oldest of a full ring was
+        driver._trial[driver._places] = driver.x[1:] + 1
+        driver._remember(*(naive_trial(driver, at, np.full(n, 1.0 - at)) for at in range(2)))
+    assert driver._count == min(count, 3 if downwards else 4)
+    kept = pairs[len(pairs) - driver._count :]
     g = driver.vector()
     g[1:] = rng.normal(size=n)
     driver.direction[1:] = np.nan
     driver.point_along(g)
-    expected = naive.lbfgs_direction(g[1:], pairs[-4:])
+    expected = naive.lbfgs_direction(g[1:], kept)
     assert naive.relative_error(driver.direction[1:], expected) <= 1e-11
     assert driver.direction[0] == 0
 

@@ -131,7 +131,7 @@ def normal_equations(tag, table, own_table, first, last, thread):
         if count > 0:
             status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + row, row, count, thread, 0))
             if status == lay.OK:
-                call_block(t[lay.PASSES], (tag, t, row, count, lay.FORWARD))
+                call_block(t[lay.PASSES], (tag, t, row, count, lay.FORWARD, 0, 0))
                 jacobian_rows(tag, t, own, row, count)
         results[lay.R_STATUS + thread] = float(status)
         barrier(t)

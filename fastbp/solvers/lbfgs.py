@@ -119,6 +119,8 @@ class LBFGSDriver(Driver):
         if curvature > _EPSILON * length:
             self._pairs[newest], self._pairs[history + newest] = curvature, length
             self._newest, self._count = newest, min(history, self._count + 1)
+        else:  # it stands where the oldest one of a full ring was
+            self._count = min(history - 1, self._count)
         self.x, self._x_new = self._x_new, self.x
         _, self._largest, self._total = self.assess(found.gradient, self.direction)
         self._start = found._replace(step=0.0)
