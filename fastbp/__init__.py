@@ -10,7 +10,9 @@ from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLog
 from fastbp.custom import CustomActivation, CustomLoss
 from fastbp.dense import Dense
 from fastbp.fitting import DivergenceError
+from fastbp.gradient_check import GradientCheck, check_gradients
 from fastbp.history import History, Progress
+from fastbp.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
 from fastbp.losses import (
     MAE,
     MSE,
@@ -88,6 +90,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
+    "Constant",
     "CosineDecay",
     "CrossEntropy",
     "CustomActivation",
@@ -96,10 +99,12 @@ __all__ = [
     "DivergenceError",
     "EarlyStopping",
     "ExponentialDecay",
+    "GradientCheck",
     "HalfSquaredError",
     "Hinge",
     "History",
     "Huber",
+    "Initializer",
     "KLDivergence",
     "LeakyReLU",
     "LearningRateLogger",
@@ -115,6 +120,7 @@ __all__ = [
     "Network",
     "OneCycle",
     "Optimizer",
+    "Orthogonal",
     "Poisson",
     "PolynomialDecay",
     "Progress",
@@ -129,7 +135,9 @@ __all__ = [
     "TimeBudget",
     "TopK",
     "Trainer",
+    "TruncatedNormal",
     "WarmUp",
     "__version__",
+    "check_gradients",
     "warmup",
 ]

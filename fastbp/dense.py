@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from fastbp import activations
+from fastbp import activations, initializers
 from fastbp.activations import Activation
-from fastbp.checks import choice, integer, real
-from fastbp.initializers import INITIALIZERS
+from fastbp.checks import integer, real
+from fastbp.initializers import Initializer
 
 #: the most inputs or outputs of a layer
 MOST_UNITS = 1 << 24
@@ -33,11 +34,13 @@ class Dense:
         "softsign", "exp" or "sine"; or an object with settings, such as ``LeakyReLU(0.1)``.
     bias : True, "shared" or False
         One bias per unit, one for the whole layer (as in textbook diagrams), or none.
-    kernel_initializer : str
+    kernel_initializer : str, Initializer, ndarray or callable
         How W starts: "auto" (He uniform for relu, leaky_relu and relu6,
         LeCun normal for selu, Glorot uniform otherwise), "glorot_uniform",
-        "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal" or "zeros".
-        Biases start at zero.
+        "glorot_normal", "he_uniform", "he_normal", "lecun_uniform", "lecun_normal",
+        "orthogonal", "truncated_normal" or "zeros"; an object such as ``Orthogonal(2.0)``; an array
+        (n_in, n_out); or a function of ``(n_in, n_out)`` and a `numpy.random.Generator`, seeded
+        with the network's seed and the layer's number, that returns one. Biases start at zero.
     dropout : float
         In [0, 1): the probability that training drops an output, those kept being divided by
         ``1 - dropout`` (Srivastava et al. 2014); not on the output layer. Masks depend on the
@@ -60,7 +63,7 @@ class Dense:
     units: int
     activation: str | Activation = "linear"
     bias: bool | Literal["shared"] = True
-    kernel_initializer: str = "auto"
+    kernel_initializer: str | Initializer = "auto"
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
@@ -73,7 +76,10 @@ class Dense:
         activation: str | Activation = "linear",
         *,
         bias: bool | Literal["shared"] = True,
-        kernel_initializer: str = "auto",
+        kernel_initializer: str
+        | Initializer
+        | NDArray[Any]
+        | Callable[[tuple[int, int], np.random.Generator], ArrayLike] = "auto",
         dropout: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
@@ -94,7 +100,7 @@ class Dense:
             ("bias", bias if bias == "shared" else bool(bias)),
             (
                 "kernel_initializer",
-                choice("kernel_initializer", kernel_initializer, ["auto", *INITIALIZERS]),
+                initializers.checked(kernel_initializer),
             ),
             ("dropout", real("dropout", dropout, low=0.0, high=1.0, high_open=True)),
             ("l1", real("l1", l1, low=0.0)),
@@ -110,7 +116,7 @@ class Dense:
             "units": self.units,
             "activation": activations.name_of(self.activation),
             "bias": self.bias,
-            "kernel_initializer": self.kernel_initializer,
+            **initializers.stored(self.kernel_initializer),
         }
         if isinstance(self.activation, Activation):
             stored["activation_settings"] = self.activation._settings()
@@ -129,4 +135,15 @@ class Dense:
             if kind is None or not isinstance(settings, dict):
                 raise ValueError(f"activation {rest['activation']!r} takes no {settings!r}")
             rest["activation"] = kind(**settings)
+        settings = rest.pop("kernel_initializer_settings", None)
+        if settings is not None:
+            name = rest.get("kernel_initializer")
+            made = initializers.WITH_SETTINGS.get(name) if isinstance(name, str) else None
+            if made is None or not isinstance(settings, dict):
+                raise ValueError(f"kernel_initializer {name!r} takes no {settings!r}")
+            rest["kernel_initializer"] = made(**settings)
+        elif not isinstance(rest.get("kernel_initializer", ""), str):
+            raise TypeError(
+                f"kernel_initializer must be a name, got {rest['kernel_initializer']!r}"
+            )
         return cls(**rest)

@@ -256,7 +256,8 @@ def _check_description(model: Any) -> None:
     if not isinstance(layers, list) or not 1 <= len(layers) <= _MAX_LAYERS:
         raise ValueError(f"layers must be a list of 1 ... {_MAX_LAYERS} layers")
     for i, layer in enumerate(layers):
-        optional = {"kernel_initializer", "activation_settings", *OPTIONAL}
+        settings = {"kernel_initializer_settings", "activation_settings"}
+        optional = {"kernel_initializer", *settings, *OPTIONAL}
         _check_keys(f"layer {i}", layer, {"units", "activation", "bias"}, optional)
         try:
             Dense._from_stored(layer)

@@ -14,7 +14,7 @@ from fastbp import model_file, panels
 from fastbp.activations import name_of
 from fastbp.checks import choice, integer
 from fastbp.dense import MOST_UNITS, Dense
-from fastbp.initializers import INITIALIZERS, auto
+from fastbp.initializers import draw
 from fastbp.kernels import layout as lay
 from fastbp.kernels.jit import DTYPES
 from fastbp.prediction import Prediction
@@ -106,9 +106,8 @@ class Network(Prediction):
         weights: list[Array] = []
         n_in = self.n_inputs
         for stream, layer in enumerate(self.layers):
-            name = layer.kernel_initializer
-            draw = INITIALIZERS[auto(name_of(layer.activation)) if name == "auto" else name]
-            weights.append(draw(self.seed, stream, n_in, layer.units))
+            kind, name = layer.kernel_initializer, name_of(layer.activation)
+            weights.append(draw(kind, name, self.seed, stream, n_in, layer.units))
             if layer.bias:
                 weights.append(np.zeros(1 if layer.bias == "shared" else layer.units))
             n_in = layer.units
