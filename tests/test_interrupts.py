@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import team
+from fastbp import fitting, team
 
 SIZE = 40
 
@@ -127,7 +127,7 @@ def test_an_interrupt_at_any_line_of_a_team() -> None:
 def interrupt_at_random(seconds: float) -> list[int]:
     """SIGINT again and again, at random, while a team is entered thousands of times a second."""
     many_threads()
-    fastbp.trainer._CHUNK_SECONDS = 0.0  # type: ignore[attr-defined]
+    fitting._CHUNK_SECONDS = 0.0
     trainer, X, y = level(3)
     trainer.fit(X, y)
     armed, over, times = False, False, 0
