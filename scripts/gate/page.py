@@ -66,9 +66,10 @@ def picture(run: dict[str, Any]) -> str:
     ]
     for i, (name, b) in enumerate(timed.items()):
         y, colour = _ROW * (i + 1.7), _COLOURS[b["verdict"]]
+        label = escape(_short(name))
         parts.append(
             f"<g><title>{escape(name)}: {b['ratio']:.3f}, {b['low']:.3f} to {b['high']:.3f}</title>"
-            f'<text x="{_LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{escape(_short(name))}</text>'
+            f'<text x="{_LEFT - 10}" y="{y + 4:.1f}" text-anchor="end">{label}</text>'
             f'<rect x="{x(b["control_low"]):.1f}" y="{y - 6:.1f}" height="12" fill="#ddd" '
             f'width="{x(b["control_high"]) - x(b["control_low"]):.1f}"/>'
             f'<line x1="{x(b["low"]):.1f}" x2="{x(b["high"]):.1f}" y1="{y:.1f}" y2="{y:.1f}" '

@@ -14,12 +14,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from peers.report import machine
+
 from gate import measure
 from gate.build import KEPT, CannotMeasure, alone, commit_of, install
 from gate.judge import LEAST_PAIRS, Figure, Timing, confirmed
 from gate.page import page
 from gate.report import markdown, text
-from peers.report import machine
 
 OUTPUT = KEPT.parent / "bench_gate"
 _FIRST_SHARE = 0.7  # of the budget; the rest is for measuring again
