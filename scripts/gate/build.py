@@ -34,6 +34,7 @@ class Installed:
     commit: str
     python: str
     variables: dict[str, str]
+    environment: str = ""  # asv's name of it, which has all versions
 
 
 def git(*arguments: str, **variables: str) -> str:
@@ -115,7 +116,7 @@ def install(commit: str, place: str, python: str | None) -> Installed:
         env = environments[0]
         env.create()
         env.install_project(conf, get_repo(conf), commit)
-        return Installed(commit, env.find_executable("python"), dict(env.env_vars))
+        return Installed(commit, env.find_executable("python"), dict(env.env_vars), env.name)
     except (environment.EnvironmentUnavailable, subprocess.CalledProcessError, OSError) as error:
         raise CannotMeasure(f"{commit[:8]} can't be installed: {error}") from error
     finally:

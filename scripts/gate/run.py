@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import platform
 import random
 import re
 import sys
@@ -95,6 +94,7 @@ def run(options: Options) -> dict[str, Any]:
         folder = folder / "again"
         folder.mkdir()
         again = judged(suspects, options.budget) if suspects else {}
+    about = machine()
     return {
         "base": options.base,
         "head": options.head,
@@ -104,9 +104,8 @@ def run(options: Options) -> dict[str, Any]:
         "benchmarks": first,
         "again": again,
         "minutes": (time.monotonic() - started) / 60,
-        "machine": ", ".join(f"{k} {v}" for k, v in machine().items()),
+        "machine": f"{about['cpu']}, {about['cores']} cores, {revisions['base'].environment}",
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "system": platform.platform(),
     }
 
 
