@@ -201,7 +201,7 @@ def test_pairs_of_processes_and_skipped_benchmarks(
     assert seconds["n1"] is not None
     assert set(seconds["n1"]) == set(measure.ROLES)
     assert 0 < max(seconds["n1"].values()) < 1
-    track = {"name": "t", "tolerance": 0.0, "both_ways": False, "unit": ""}
+    track = {"name": "t", "type": "track", "tolerance": 0.0, "both_ways": False, "unit": ""}
     values = figures(
         revisions,
         [{**track, "id": "toy.Toy.track_it-0"}, {**track, "id": "toy.Toy.track_it-1", "name": "u"}],

@@ -31,6 +31,7 @@ _BALANCED = (
     [ROLES[i:] + ROLES[:i] for i in range(3)],
     [ROLES[::-1][i:] + ROLES[::-1][:i] for i in range(3)],
 )
+_PEAK_PROCESSES = 3
 _LONG = 1.0  # seconds that a benchmark may take in a pair before one set is enough
 Report = Callable[[str], None]
 
@@ -107,16 +108,24 @@ def figures(
     """Each figure of base and head, in processes of their own; None where one skips it."""
     found: dict[str, Figure | None] = {}
     for b in benchmarks:
-        values = []
-        for role in ("base", "head"):
-            with closing(Process(revisions[role], folder)) as process:
-                values.append(process.ask("value") if process.ask("prepare", b["id"]) else None)
-        base, head = values
-        if base is None or head is None:
-            found[b["name"]] = None
-        else:
-            found[b["name"]] = Figure(base, head, b["tolerance"], b["both_ways"], b["unit"])
+        # a first process may have to compile, which takes memory of its own
+        processes = _PEAK_PROCESSES if b["type"] == "peakmemory" else 1
+        base, head = (
+            [value(revisions[role], b["id"], folder) for _ in range(processes)]
+            for role in ("base", "head")
+        )
+        found[b["name"]] = (
+            None
+            if None in base + head
+            else Figure(min(base), min(head), b["tolerance"], b["both_ways"], b["unit"])
+        )
     return found
+
+
+def value(revision: Installed, id: str, folder: Path) -> Any:
+    """What a benchmark that is no timing returns in a new process; None if it skips."""
+    with closing(Process(revision, folder)) as process:
+        return process.ask("value") if process.ask("prepare", id) else None
 
 
 def timings(
