@@ -24,7 +24,7 @@ BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.DOTALL | re.MULTI
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     assert README.count("```") == 2 * len(BLOCKS)
-    assert {kind for kind, _ in BLOCKS} == {"python", "console", "sh", "text"}
+    assert {kind for kind, _ in BLOCKS} == {"python", "console", "sh", "text", "json"}
 
 
 def test_the_first_30_lines_have_arrays_a_file_and_the_commands() -> None:

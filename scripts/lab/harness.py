@@ -50,11 +50,11 @@ def gather(tag, by, out, source, row_stride, feature_stride, index, rows, n, ld,
 
 
 @jit.entry
-def tiles(tag, by, a, am, b, bk, c, cm, k, rows, vectors, count):
+def tiles(tag, by, a, am, ak, b, bk, c, cm, k, masked, rows, vectors, count):
     pa, pb, pc = simd.pointer(tag, a), simd.pointer(tag, b), simd.pointer(tag, c)
     low = simd.value(pc, -float("inf"))
     for _ in range(count):
-        simd.call_tiles(by, (pa, am, 1, pb, bk, pb, 0, pc, cm, k, low, pc, 0, rows, vectors))
+        simd.call_tiles(by, (pa, am, ak, pb, bk, pb, 0, pc, cm, k, low, pc, masked, rows, vectors))
     return 0
 
 

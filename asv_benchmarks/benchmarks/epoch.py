@@ -1,0 +1,74 @@
+"""One epoch of training: the cases of scripts/compare_peers."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any
+
+from .common import CASES, DTYPES, case, clock, in_training, restart, skipped_where_missing
+
+THREADS = (1, 2)
+
+
+class Epoch:
+    """An epoch from the same weights each time, by `fit`."""
+
+    params = (CASES, DTYPES, THREADS)
+    param_names = ("case", "dtype", "threads")
+
+    def setup(self, name: str, dtype: str, threads: int) -> None:
+        self.timer = clock(threads)
+        self.peer = in_training(name, dtype, threads)
+        restart(self.peer, name, dtype)
+
+    def time_epoch(self, name: str, dtype: str, threads: int) -> None:
+        self.peer.fit(1)
+
+
+class Rates:
+    """The same as rates, and as a share of what the cores can do, measured before and after."""
+
+    params = (CASES, THREADS)
+    param_names = ("case", "threads")
+    timeout = 300
+
+    def setup_cache(self) -> dict[tuple[str, int], dict[str, float]]:
+        with skipped_where_missing():
+            from fastbp.kernels import roof
+        figures = {}
+        for name, threads in itertools.product(CASES, THREADS):
+            peer, flops = in_training(name, "float32", threads), case(name).flops
+            restart(peer, name, "float32")
+            before = roof.measure("float32")
+            rate = case(name).n / _best(peer)
+            share = rate * flops / (max(before, roof.measure("float32")) * threads)
+            figures[name, threads] = {
+                "rate": rate, "gflops": rate * flops / 1e9, "share": 100 * share
+            }  # fmt: skip
+        return figures
+
+    def track_samples_per_second(self, figures: Any, name: str, threads: int) -> float:
+        return figures[name, threads]["rate"]
+
+    track_samples_per_second.unit = "samples/s"
+
+    def track_gflops(self, figures: Any, name: str, threads: int) -> float:
+        return figures[name, threads]["gflops"]
+
+    track_gflops.unit = "GFLOP/s"
+
+    def track_share_of_roof(self, figures: Any, name: str, threads: int) -> float:
+        return figures[name, threads]["share"]
+
+    track_share_of_roof.unit = "% of the FMA roof"
+
+
+def _best(peer: Any, seconds: float = 0.2) -> float:
+    """The shortest of a few epochs, on the wall's clock."""
+    times: list[float] = []
+    while len(times) < 5 or sum(times) < seconds:
+        started = time.perf_counter()
+        peer.fit(1)
+        times.append(time.perf_counter() - started)
+    return min(times)

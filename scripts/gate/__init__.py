@@ -1,0 +1,1 @@
+"""What scripts/bench_gate and bench_trials are made of."""
