@@ -209,6 +209,7 @@ def test_no_hidden_layers_and_other_options():
     arguments = ("--hidden", "", "--optimizer", "sgd", "--batch-size", 1000, "--epochs", 1)
     run("train", "data.csv", "--target", "price", *arguments)
     assert len(fastbp.Network.load("model.safetensors").layers) == 1
+    run("train", "data.csv", "--target", "price", "--optimizer", "lbfgs", "--epochs", 3)
     run(
         "train",
         "data.csv",

@@ -132,7 +132,7 @@ def test_levenberg_marquardt_on_the_grid(dtype: str) -> None:
         trainer = trainer_of(net, "levenberg_marquardt")
         trainer.fit(X, y, epochs=300)
         losses.append(trainer.evaluate(X, y)["loss"])
-    assert np.median(losses) < 1e-4
+    assert np.median(losses) < (1e-4 if dtype == "float64" else 1e-3)
 
 
 # -- how they run ----------------------------------------------------------------------------------

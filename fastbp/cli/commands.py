@@ -28,6 +28,7 @@ from fastbp.cli.options import (
 from fastbp.cli.prepare import prepare
 from fastbp.cli.preprocess import Classes, Number, Preprocessing
 from fastbp.cli.table import Table, UserError, quoted
+from fastbp.optimizers import SOLVERS
 
 app = typer.Typer(
     cls=Group,
@@ -65,11 +66,16 @@ def train(
     hidden: Annotated[str, typer.Option(help='Units of the hidden layers; "" for none.')] = "64,64",
     activation: Annotated[str, typer.Option(help="Of the hidden layers.")] = "relu",
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training part.")] = 100,
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 32,
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Samples per update; lbfgs takes them all.")
+    ] = 32,
     learning_rate: Annotated[
         float | None, typer.Option(help="The optimizer's own by default.")
     ] = None,
-    optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "adam",
+    optimizer: Annotated[
+        str,
+        typer.Option(help="By name: sgd, adam, adamw, rmsprop, …, or lbfgs, on all rows at once."),
+    ] = "adam",
     validation: Annotated[
         float, typer.Option(help="The part of the rows to hold out for the scores; 0 for none.")
     ] = 0.2,
@@ -131,7 +137,7 @@ def train(
             network,
             "cross_entropy" if softmax else "mse",
             optimizer,
-            batch_size=batch_size,
+            batch_size=None if optimizer in SOLVERS else batch_size,
             seed=seed,
             n_threads=n_threads,
         )

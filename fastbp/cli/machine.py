@@ -54,7 +54,7 @@ def bench(
     loss: Annotated[
         str, typer.Option(help="mse, cross_entropy ...; sets the last activation.")
     ] = "",
-    optimizer: Annotated[str, typer.Option(help="sgd or adam.")] = "adam",
+    optimizer: Annotated[str, typer.Option(help="By name: sgd, adam, …")] = "adam",
     batch_size: Annotated[int, typer.Option(min=1, help="Samples per update.")] = 64,
     samples: Annotated[int, typer.Option(min=1, help="Random samples in an epoch.")] = 32768,
     dtype: Annotated[str, typer.Option(help="float32 or float64.")] = "float32",

@@ -13,6 +13,7 @@ __all__ = [
     "LBFGS",
     "OPTIMIZERS",
     "SGD",
+    "SOLVERS",
     "Adadelta",
     "Adagrad",
     "Adam",
@@ -35,6 +36,9 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
         SGD, RMSprop, Adagrad, Adadelta, Adam, AdamW, Adamax, NAdam, RAdam, Lion, Rprop, LBFGS,
     )
 } | {"levenberg_marquardt": LevenbergMarquardt}  # fmt: skip
+
+#: the names of those that take all samples at once
+SOLVERS = [name for name, kind in OPTIMIZERS.items() if issubclass(kind, Solver)]
 
 
 def resolve(optimizer: object) -> Optimizer:
