@@ -117,6 +117,7 @@ class Fit:
         while done < self.n_batches:
             started = time.perf_counter()
             status, last = self._work(done)
+            kept = status != lay.OK or self._kept()
             seconds = time.perf_counter() - started
             spent += seconds
             if status == solvers.STOPPED and self.solver is not None:
@@ -124,7 +125,7 @@ class Fit:
                 return False
             if status != lay.NONFINITE_LOSS:
                 trainer._check(status, self.program)
-            if status == lay.NONFINITE_LOSS or not self._kept():
+            if status == lay.NONFINITE_LOSS or not kept:
                 found = int(self.results[lay.R_BATCHES])
                 batch = found if status else last - 1
                 if not self._diverged(status, batch, trainer._epochs_done):
