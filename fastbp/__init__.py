@@ -58,13 +58,13 @@ from fastbp.optimizers import (
 from fastbp.schedules import (
     CosineDecay,
     ExponentialDecay,
+    LinearWarmUp,
     MultiStepDecay,
     OneCycle,
     PolynomialDecay,
     ReduceOnPlateau,
     Schedule,
     StepDecay,
-    WarmUp,
 )
 from fastbp.trainer import Trainer
 from fastbp.warm import warmup
@@ -109,6 +109,7 @@ __all__ = [
     "LeakyReLU",
     "LearningRateLogger",
     "LevenbergMarquardt",
+    "LinearWarmUp",
     "Lion",
     "LogCosh",
     "Loss",
@@ -136,7 +137,6 @@ __all__ = [
     "TopK",
     "Trainer",
     "TruncatedNormal",
-    "WarmUp",
     "__version__",
     "check_gradients",
     "warmup",

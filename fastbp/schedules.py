@@ -244,7 +244,7 @@ class OneCycle(Schedule):
 
 
 @dataclass(frozen=True)
-class WarmUp(Schedule):
+class LinearWarmUp(Schedule):
     """A linear rise over the first `length` from `start` times the rate, then another schedule.
 
     PyTorch's LinearLR, and SequentialLR to what follows, which counts from there.
@@ -261,10 +261,10 @@ class WarmUp(Schedule):
     Examples
     --------
     >>> import fastbp
-    >>> fastbp.WarmUp(0.1, length=4, start=0.0).rates([0, 1, 4, 9]).tolist()
+    >>> fastbp.LinearWarmUp(0.1, length=4, start=0.0).rates([0, 1, 4, 9]).tolist()
     [0.0, 0.025, 0.1, 0.1]
     >>> cosine = fastbp.CosineDecay(0.1, length=10, per="step")
-    >>> optimizer = fastbp.Adam(fastbp.WarmUp(cosine, length=5))
+    >>> optimizer = fastbp.Adam(fastbp.LinearWarmUp(cosine, length=5))
     """
 
     learning_rate: float

@@ -120,7 +120,7 @@ def test_setting_the_rate_scales_the_schedule() -> None:
         (lambda: fastbp.CosineDecay(0.1, 5, minimum=-1), "minimum must be"),
         (lambda: fastbp.CosineDecay(0.1, 5, per="batch"), "per must be one of 'epoch', 'step'"),
         (lambda: fastbp.OneCycle(0.1, 50, rise=1.0), r"rise must be in \(0, 1\)"),
-        (lambda: fastbp.WarmUp(0.1, 3, start=2.0), r"start must be in \[0, 1\]"),
+        (lambda: fastbp.LinearWarmUp(0.1, 3, start=2.0), r"start must be in \[0, 1\]"),
         (lambda: fastbp.ReduceOnPlateau(0.1, factor=1.0), r"factor must be in \[0, 1\)"),
         (lambda: fastbp.ReduceOnPlateau(0.1, patience=-1), "patience must be"),
     ],
@@ -129,4 +129,4 @@ def test_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make()
     with pytest.raises(TypeError, match="after must be"):
-        fastbp.WarmUp(fastbp.ReduceOnPlateau(0.1), 3)
+        fastbp.LinearWarmUp(fastbp.ReduceOnPlateau(0.1), 3)

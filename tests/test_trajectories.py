@@ -64,10 +64,10 @@ def epoch_losses(network: str, case: str) -> Any:
 def schedule(name: str) -> fastbp.Schedule:
     """One of the file's schedules, by steps."""
     kind, arguments = META["schedules"][name]
-    if kind == "WarmUp":
+    if kind == "LinearWarmUp":
         inner = arguments.get("after")
         after = getattr(fastbp, inner[0])(0.1, per="step", **inner[1]) if inner else 0.1
-        return fastbp.WarmUp(**{**arguments, "after": after})
+        return fastbp.LinearWarmUp(**{**arguments, "after": after})
     made: fastbp.Schedule = getattr(fastbp, kind)(0.1, per="step", **arguments)
     return made
 
