@@ -66,10 +66,11 @@ def run(options: Options) -> dict[str, Any]:
     rng = random.Random(options.seed)
     with alone(), tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        revisions = {
-            role: install(commit, role, options.python) for role, commit in commits.items()
-        }
-        revisions["control"] = revisions["base"]
+        # The control has an environment of its own: two of the same commit can be some per cent
+        # apart in what Python itself does, time after time.
+        wanted = {**commits, "ctrl": commits["base"]}
+        places = [install(commit, place, options.python) for place, commit in wanted.items()]
+        revisions = dict(zip(measure.ROLES, places, strict=True))
         found = measure.listed(revisions["head"], folder)
         chosen = [b for b in found if re.search(options.only, b["name"])]
         if not chosen:
