@@ -21,7 +21,7 @@ class History:
     samples_per_second : list of float
         Samples trained on a second, validation not included.
     stopped : str or None
-        Why a solver ended the `fit` before its last epoch.
+        Why the `fit` ended before its last epoch: a callback, a solver or divergence.
 
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
     is validation data.

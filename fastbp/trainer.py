@@ -41,8 +41,8 @@ class Trainer:
     network : Network
         Trained in place.
     loss : str or Loss
-        "mse", "half_squared_error", "binary_cross_entropy" (takes a sigmoid output layer) or
-        "cross_entropy" (takes a softmax output layer), or an object such as ``fastbp.MSE()``.
+        By name ("mse", "cross_entropy", which takes a softmax output layer, "binary_cross_entropy",
+        which takes a sigmoid one, "huber", ...), or an object such as ``fastbp.Huber(0.5)``.
     optimizer : str or Optimizer
         A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
         ``fastbp.Adam(1e-3)``.
@@ -161,7 +161,7 @@ class Trainer:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the trainer holds: optimizer slots and workspace."""
+        """Bytes that the trainer holds: optimizer slots, workspace, the snapshot of a `fit`."""
         return self._engine.nbytes + (0 if self._solver is None else self._solver.nbytes)
 
     # -- training ----------------------------------------------------------------------------------
