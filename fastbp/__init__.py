@@ -7,6 +7,7 @@
 
 from fastbp.activations import ELU, Activation, LeakyReLU
 from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLogger, TimeBudget
+from fastbp.checkpoint import Checkpoint
 from fastbp.custom import CustomActivation, CustomLoss
 from fastbp.dense import Dense
 from fastbp.fitting import DivergenceError
@@ -90,6 +91,7 @@ __all__ = [
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
+    "Checkpoint",
     "Constant",
     "CosineDecay",
     "CrossEntropy",

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import secrets
 from contextlib import suppress
+
+_PREFIX, _SUFFIX = ".fastbp-", ".tmp"
 
 
 def write(path: str | os.PathLike[str], content: bytes) -> None:
@@ -28,12 +32,18 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     if os.path.exists(target) and not os.path.isfile(target):
         raise ValueError("not a regular file")
     folder = os.path.dirname(target)
-    temporary = os.path.join(folder, f".fastbp-{secrets.token_hex(8)}.tmp")
+    temporary = os.path.join(folder, f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
         with open(temporary, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        with open(temporary, "rb") as file:
+            stored = hashlib.sha256()
+            while block := file.read(1 << 20):
+                stored.update(block)
+        if stored.digest() != hashlib.sha256(content).digest():
+            raise OSError(errno.EIO, "what was written reads back differently")
         os.replace(temporary, target)
     except BaseException as error:
         with suppress(OSError):
@@ -50,3 +60,11 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def remove_leftovers(folder: str) -> None:
+    """Remove what writers that were killed have left in a folder that nobody else writes to."""
+    for name in os.listdir(folder):
+        if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
+            with suppress(OSError):
+                os.unlink(os.path.join(folder, name))

@@ -60,6 +60,22 @@ class Callback:
     def on_chunk_end(self, trainer: Trainer) -> None:
         """About every 100 ms, when kernels come back to Python within an epoch."""
 
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this callback.
+
+        Numbers, strings, None, lists, dicts with strings for keys, arrays of float32 or float64.
+        """
+        return {}
+
+    def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        """Go on from such a state; called after `on_train_begin` when a `fit` resumes."""
+
+    def _settled(self, trainer: Trainer, last: bool = False) -> None:
+        """After all hooks of a moment: nothing changes until the next."""
+
+    #: seconds that a chunk of work may last
+    _longest_chunk = math.inf
+
 
 class _Best:
     """The best figure so far, and the weights that had it."""
@@ -78,6 +94,13 @@ class _Best:
             self.figure = figure
             self.weights = trainer.network.get_weights() if keep else None
         return self.latest
+
+    def state(self) -> dict[str, Any]:
+        return {"figure": self.figure, "weights": self.weights, "latest": self.latest}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.figure, self.latest = float(state["figure"]), bool(state["latest"])
+        self.weights = state["weights"]
 
     def restore(self, trainer: Trainer) -> None:
         if self.weights is not None and not self.latest:
@@ -145,8 +168,19 @@ class EarlyStopping(Callback):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         better = self._best.see(trainer, logs[self.monitor], self.restore_best_weights)
         self._waited = 0 if better else self._waited + 1
+        self._stop_if_due(trainer)
+
+    def _stop_if_due(self, trainer: Trainer) -> None:
         if self._waited > self.patience:
             trainer.stop(f"{self.monitor} has not become better for {self._waited} epochs")
+
+    def state(self) -> dict[str, Any]:
+        return {"waited": self._waited, "best": self._best.state()}
+
+    def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        self._waited = int(state["waited"])
+        self._best.set_state(state["best"])
+        self._stop_if_due(trainer)
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:
         self._best.restore(trainer)
@@ -195,6 +229,12 @@ class TimeBudget(Callback):
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         self._best.see(trainer, logs[self._monitor], True)
 
+    def state(self) -> dict[str, Any]:
+        return self._best.state()
+
+    def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        self._best.set_state(state)  # the budget is this call's own
+
     def on_train_end(self, trainer: Trainer, history: History) -> None:
         self._best.restore(trainer)
 
@@ -219,7 +259,8 @@ class CSVLogger(Callback):
     ----------
     path : path-like
     append : bool
-        Whether a file that exists is gone on with; else it is replaced.
+        Whether a file that exists is gone on with; else it is replaced. A `fit` that resumes goes
+        on with it, after the epochs that it goes on from.
 
     Raises
     ------
@@ -236,8 +277,22 @@ class CSVLogger(Callback):
         self.path, self.append = os.fspath(path), append
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        with open(self.path, "a" if self.append else "w", encoding="utf-8"):
-            self._columns: list[str] | None = None
+        self._columns: list[str] | None = None
+        resumed = trainer._resuming
+        if resumed is not None and os.path.exists(self.path):
+            self._cut(resumed)
+        else:
+            with open(self.path, "a" if self.append else "w", encoding="utf-8"):
+                pass
+
+    def _cut(self, epochs: int) -> None:
+        """Keep the rows of the first so many epochs."""
+        with open(self.path, newline="", encoding="utf-8") as file:
+            head, *rows = list(csv.reader(file)) or [[]]
+        kept = [row for row in rows if row and row[0].isdecimal() and int(row[0]) < epochs]
+        self._columns = head or None
+        with open(self.path, "w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([head, *kept] if head else [])
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         row: dict[str, float] = {"epoch": epoch, **logs}

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import solvers
+from fastbp import state as states
 from fastbp.callbacks import Callback
 from fastbp.history import History, Progress
 from fastbp.inputs import Samples
@@ -53,10 +56,14 @@ class Fit:
         validation: Samples | None,
         callbacks: Sequence[Callback],
         report: Report | None,
+        resumed: states.State | None = None,
     ) -> None:
         self.trainer, self.samples, self.validation = trainer, samples, validation
         self.callbacks, self.report = callbacks, report
-        self.history = History()
+        self.history, self.resumed = History(), resumed
+        self.thread: int | None = threading.get_ident()  # while it runs
+        self.inside = False  # whether an epoch has been begun
+        self.spent = 0.0
         self.n = samples[0].n
         self.size = trainer._rows_of(self.n)
         self.n_batches = -(-self.n // self.size)
@@ -79,28 +86,38 @@ class Fit:
             self.program = self.solver
         self.results: NDArray[Any] = self.program.results
         self.chunk, self.since, self.reductions = 1, 0, 0
+        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
         self.val_loss: float | None = None
 
     def run(self, epochs: int) -> History:
+        """Train; of a run that is resumed, `epochs` is the total."""
         trainer, network, history = self.trainer, self.trainer.network, self.history
         trainer._stopping = None
         try:
             network._begin_training(trainer)
+            if self.resumed is not None:
+                self._go_back(self.resumed)
+                trainer._resuming = trainer._epochs_done
+            first = trainer._resuming or 0
             if self.solver is not None:
                 self.solver.begin(self.samples)
             if self.snapshot is not None:
                 self.snapshot.take()
             for callback in self.callbacks:
                 callback.on_train_begin(trainer)
-            for epoch in range(epochs):
-                if not self._epoch(epoch, epochs):
+            if self.resumed is not None:
+                self._restore_callbacks(self.resumed)
+            for epoch in range(first, epochs):
+                if trainer._stopping is not None or not self._epoch(epoch, epochs):
                     break
             else:
                 self._finish()
+            self._settled(last=True)
             for callback in self.callbacks:
                 callback.on_train_end(trainer, history)
         finally:
             network._end_training(trainer)
+            self.thread = trainer._resuming = None
             history.stopped = trainer._stopping
         return history
 
@@ -108,18 +125,20 @@ class Fit:
         """Whether there may be another."""
         trainer = self.trainer
         number = trainer._epochs_done
-        for callback in self.callbacks:
-            callback.on_epoch_begin(trainer, number)
-        self.results[:] = 0.0
-        if self.solver is None:
-            self.measuring.begin(self.samples)
-        spent, done = 0.0, 0
+        if not self.inside:
+            for callback in self.callbacks:
+                callback.on_epoch_begin(trainer, number)
+            self.results[:], self.spent = 0.0, 0.0
+            if self.solver is None:
+                self.measuring.begin(self.samples)
+            self.inside = True
+        done = self.batches
         while done < self.n_batches:
             started = time.perf_counter()
             status, last = self._work(done)
             kept = status != lay.OK or self._kept()
             seconds = time.perf_counter() - started
-            spent += seconds
+            self.spent += seconds
             if status == solvers.STOPPED and self.solver is not None:
                 trainer.stop(self.solver.stopped or "")
                 return False
@@ -132,13 +151,15 @@ class Fit:
                     return False
                 done = found
                 continue
-            fitting = (last - done) * _CHUNK_SECONDS / max(seconds, 1e-9)
+            fitting = (last - done) * self.chunk_seconds / max(seconds, 1e-9)
             self.chunk = max(1, min(self.n_batches, int(fitting)))
             done = last
             if done < self.n_batches:
-                self._show(epoch, epochs, min(self.n, done * self.size), spent)
+                self._show(epoch, epochs, min(self.n, done * self.size), self.spent)
             for callback in self.callbacks:
                 callback.on_chunk_end(trainer)
+            if done < self.n_batches:
+                self._settled()
             if trainer._stopping is not None and done < self.n_batches:
                 return False
         logs = {"loss": _mean(self.results)}
@@ -149,15 +170,17 @@ class Fit:
             self.val_loss = figures["loss"]
             logs |= {f"val_{name}": value for name, value in figures.items()}
         trainer._epochs_done += 1
+        self.inside = False
         trainer._engine.rates.end_epoch(logs)
         try:
             for callback in self.callbacks:
                 callback.on_epoch_end(trainer, number, logs)
         finally:
             self.history.epoch.append(number)
-            self.history.samples_per_second.append(self.n / max(spent, 1e-9))
+            self.history.samples_per_second.append(self.n / max(self.spent, 1e-9))
             self.history.record(logs)
-        self._show(epoch, epochs, self.n, spent, True)
+        self._settled()
+        self._show(epoch, epochs, self.n, self.spent, True)
         return trainer._stopping is None
 
     def _work(self, done: int) -> tuple[int, int]:
@@ -180,6 +203,63 @@ class Fit:
             rates.steps += made
             self.since += made
         return status, done + count
+
+    @property
+    def batches(self) -> int:
+        """Of the epoch under way, that have been worked on."""
+        return int(self.results[lay.R_BATCHES]) if self.inside and self.solver is None else 0
+
+    def _settled(self, last: bool = False) -> None:
+        for callback in self.callbacks:
+            callback._settled(self.trainer, last)
+
+    def snap(self) -> bool:
+        """Take the snapshot that a resumed run will begin with; whether all weights are finite."""
+        self.since = 0
+        snapshot = self.snapshot or self.trainer._engine.snapshot(self.size)
+        return snapshot.take()
+
+    def state(self) -> states.State:
+        """What a checkpoint keeps of this."""
+        figures = {k: v for k, v in vars(self.history).items() if k != "stopped"}
+        return {
+            **states.position(self),
+            "spent": self.spent,
+            "reductions": self.reductions,
+            "val_loss": self.val_loss,
+            "data": states.fingerprint(self.samples),
+            "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
+            "callbacks": [{"kind": type(c).__name__, "state": c.state()} for c in self.callbacks],
+        }
+
+    def _go_back(self, kept: states.State) -> None:
+        """Stand where the saved run stood."""
+        states.given(self.trainer, kept)
+        fit = kept["fit"]
+        if fit is None:
+            return
+        self.reductions, self.val_loss, self.spent = (
+            fit["reductions"], fit["val_loss"], fit["spent"],
+        )  # fmt: skip
+        for name, values in fit["history"].items():
+            kind = int if name == "epoch" else float
+            vars(self.history)[name] = [kind(value) for value in values]
+        if fit["inside"] and states.fingerprint(self.samples) == fit["data"]:
+            self.measuring.begin(self.samples)
+            self.measuring.sums[:] = fit["sums"]
+            # The rest are places of threads, of which there may be another number.
+            self.results[: lay.R_STATUS] = fit["results"][: lay.R_STATUS]
+            self.inside = True
+
+    def _restore_callbacks(self, kept: states.State) -> None:
+        """Each from the first saved one of its kind that no other has been restored from."""
+        saved = list(kept["fit"]["callbacks"]) if kept["fit"] is not None else []
+        for callback in self.callbacks:
+            for entry in saved:
+                if entry["kind"] == type(callback).__name__:
+                    callback.restore(self.trainer, entry["state"])
+                    saved.remove(entry)
+                    break
 
     def _kept(self) -> bool:
         """Take a snapshot where one is due; whether all weights are finite, if that was asked."""

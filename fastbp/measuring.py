@@ -33,7 +33,7 @@ class Measuring:
         name = name_of(network.layers[-1].activation)
         sizes = [metric._sums(self._k) for metric in metrics]
         self._offsets = [0, *np.cumsum(sizes).tolist()]
-        self._sums = aligned_zeros(self._offsets[-1], np.float64)
+        self.sums = aligned_zeros(self._offsets[-1], np.float64)
         self._settings = [
             np.array(metric._settings(name, self._k), np.float64) for metric in metrics
         ]
@@ -45,13 +45,13 @@ class Measuring:
             here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
         if metrics:
             program.keep(lay.MEASURE, self._plan)
-            program.keep(lay.MEASURED, self._sums)
+            program.keep(lay.MEASURED, self.sums)
             slabs = max(1, program.plan.slabs) * self._offsets[-1]
             program.keep(lay.SLAB_MEASURED, aligned_zeros(slabs, np.float64))
 
     def begin(self, samples: Samples) -> None:
         """Clear all sums; what follows are these samples."""
-        self._sums[:] = 0.0
+        self.sums[:] = 0.0
         for i, metric in enumerate(self._metrics):
             if isinstance(metric, R2):
                 self._settings[i][:] = _about(samples, self._k)
@@ -68,7 +68,7 @@ class Measuring:
                 found[metric.name] = metric._of_rows(rows, self._k)  # type: ignore[attr-defined]
                 self._settings[i] = np.zeros(0)  # the rows are let go
             else:
-                sums = self._sums[self._offsets[i] : self._offsets[i + 1]]
+                sums = self.sums[self._offsets[i] : self._offsets[i + 1]]
                 found[metric.name] = metric._value(sums, self._k)
         return found
 

@@ -99,6 +99,16 @@ def write(network: Network, buffer: Array, weights: Sequence[Array]) -> None:
             bias[: layer.n_out] = next(arrays)
 
 
+def write_updated(network: Network, buffer: Array, values: Sequence[Array]) -> None:
+    """The same for a buffer that has no zeros and no transposes, as optimizer slots haven't."""
+    arrays = iter(values)
+    for layer in network._layout.layers:
+        w = next(arrays)
+        _write_matrix(buffer, layer.weights, w.T if layer.narrow else w)
+        if layer.bias != lay.BIAS_NONE:
+            buffer[layer.biases : layer.biases + layer.n_out] = next(arrays)
+
+
 def _write_matrix(buffer: Array, offset: int, matrix: Array) -> None:
     for view, first, n in _matrix_panels(buffer, offset, *matrix.shape):
         view[:, :n] = matrix[:, first : first + n]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from fastbp.schedules import ReduceOnPlateau, Schedule, rises
 
 # Updates whose rates are worked out at a time.
 _MOST = 1 << 15
+
+_STATE = ("steps", "epochs", "scale", "_best", "_bad", "_cooling")
 
 
 class Rates:
@@ -36,6 +39,15 @@ class Rates:
         self._address = int(self._buffer.ctypes.data)
         self._best = -math.inf if self.monitor and rises(self.monitor) else math.inf
         self._bad = self._cooling = 0
+
+    def state(self) -> dict[str, Any]:
+        """Where it stands, as plain numbers."""
+        return {name: getattr(self, name) for name in _STATE}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Stand where another stood."""
+        for name in _STATE:
+            setattr(self, name, type(getattr(self, name))(state[name]))
 
     @property
     def nbytes(self) -> int:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+import os
 import secrets
 import threading
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import inputs, losses, optimizers, panels, solvers
+from fastbp import checkpoint, container, inputs, losses, optimizers, panels, settings, solvers
+from fastbp import state as states
 from fastbp.activations import name_of
 from fastbp.callbacks import Callback, check_monitor
 from fastbp.checks import choice, integer, real
@@ -126,6 +129,8 @@ class Trainer:
         self.clip_value = _bound("clip_value", clip_value)
         self._epochs_done = 0
         self._stopping: str | None = None
+        self._resuming: int | None = None  # finished epochs of the run that is resumed
+        self._fit: Fit | None = None  # the last one
         self._busy = threading.Lock()
         self.metrics = resolve_metrics(metrics, network.n_outputs)
         self._engine = Engine(
@@ -178,6 +183,7 @@ class Trainer:
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         callbacks: Sequence[Callback] = (),
         progress: bool | Callable[[Progress], object] | None = None,
+        resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train for `epochs` more epochs.
 
@@ -206,6 +212,11 @@ class Trainer:
         progress : bool, callable or None
             True prints a line an epoch to stderr. A callable is handed a `Progress` about every
             100 ms and at each epoch's end.
+        resume : path-like or None
+            A checkpoint, or a folder of them (`Checkpoint`), to go on from: bit for bit as if there
+            had been no break, with the same settings, data, versions and CPU. `epochs` is the
+            total then, and the trainer's own state is given up. An empty folder, or none yet, is a
+            beginning.
 
         Returns
         -------
@@ -214,8 +225,9 @@ class Trainer:
         Raises
         ------
         TypeError, ValueError
-            An argument is of a wrong kind, shape or range, or holds a NaN or an infinity; nothing
-            has changed.
+            An argument is of a wrong kind, shape or range, or holds a NaN or an infinity; or
+            `resume` has no checkpoint that is whole, or one of another trainer; nothing has
+            changed.
         DivergenceError
             The loss is not finite, with ``on_divergence="raise"``.
         RuntimeError
@@ -238,9 +250,78 @@ class Trainer:
             weights = inputs.sample_weights(by_class, x.n, self.network.dtype, "class_weight")
             samples = x, targets, weights
         self._check_callbacks(callbacks, validation is not None)
+        folder = None if resume is None else os.fspath(resume)
+        for callback in callbacks:
+            if isinstance(callback, checkpoint.Checkpoint):
+                callback.check_folder(folder)
+        kept = None if folder is None else self._saved(folder, samples)
         self._refuse_others()
         with self._busy:
-            return Fit(self, samples, validation, callbacks, report).run(epochs)
+            self._fit = Fit(self, samples, validation, callbacks, report, kept)
+            return self._fit.run(epochs)
+
+    @property
+    def history(self) -> History | None:
+        """Of the last `fit`, up to where it ended or was interrupted."""
+        return None if self._fit is None else self._fit.history
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write network, optimizer, schedules and counters to a file, atomically.
+
+        With the position inside an epoch, where a `fit` was interrupted there; callbacks may call
+        this too.
+
+        Parameters
+        ----------
+        path : path-like
+            The file; one that exists is replaced, once the new one is whole.
+
+        Raises
+        ------
+        ValueError
+            A weight is not finite.
+        OSError
+            The system can't write the file; what was there still is.
+        RuntimeError
+            This trainer is at work in another thread.
+        """
+        inside = self._fit is not None and self._fit.thread == threading.get_ident()
+        if not inside:
+            self._refuse_others()
+        if inside:
+            self._snap()
+        kept = states.taken(self)
+        if not all(np.isfinite(w).all() for w in kept["weights"]):
+            raise container.ModelFileError(f"{os.fspath(path)}: a weight is not finite")
+        checkpoint.write(path, kept)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Trainer:
+        """A trainer, with a network of its own, as `save` or a `Checkpoint` has written it.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, or a folder of checkpoints.
+
+        Raises
+        ------
+        ModelFileError
+            The file is damaged, newer than this fastbp, no checkpoint, or has losses, activations
+            or other objects that are not fastbp's own.
+        OSError
+            The file can't be read.
+        """
+        found = checkpoint.newest(path)
+        if found is None:
+            raise FileNotFoundError(f"{os.fspath(path)} holds no checkpoint")
+        file, kept = found
+        with container.naming(file):
+            container.check_keys("the checkpoint", kept, states.PARTS)
+            trainer = settings.trainer_of(kept["settings"])
+            states.check(kept, trainer)
+            states.given(trainer, kept)
+        return trainer
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update; the whole of X is the batch.
@@ -349,6 +430,35 @@ class Trainer:
             Kept in ``History.stopped``.
         """
         self._stopping = str(reason)
+
+    def _saved(self, path: str, samples: inputs.Samples) -> states.State | None:
+        """The checkpoint to go on from, after every check of it; None without any."""
+        found = checkpoint.newest(path)
+        if found is None:
+            return None
+        file, kept = found
+        with container.naming(file):
+            states.check(kept, self)
+        for change in states.changes(kept, samples):
+            warnings.warn(
+                f"{file}: {change}; the run goes on, but not to the same bits", RuntimeWarning, 3
+            )
+        return kept
+
+    def _snap(self) -> bool:
+        """Whether all weights are finite; a resumed run will begin with a snapshot here."""
+        return self._fit is None or self._fit.snap()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: what makes the trainer, and its state, without locks and scratch."""
+        parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
+        kept = {name: value for name, value in states.taken(self).items() if name != "weights"}
+        return {**{name: getattr(self, name) for name in parts}, "state": {**kept, "fit": None}}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        arguments = {name: value for name, value in state.items() if name != "state"}
+        self.__init__(**arguments)  # type: ignore[misc]
+        states.given(self, {**state["state"], "weights": self.network.get_weights()})
 
     def _check_callbacks(self, callbacks: Sequence[Callback], validation: bool) -> None:
         if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):

@@ -43,6 +43,8 @@ class Driver:
         Of the loss over all samples, since the beginning.
     """
 
+    _KEPT: tuple[str, ...] = ()
+
     def __init__(self, engine: Engine) -> None:
         self.engine, self.network = engine, engine.network
         network, layout = self.network, self.network._layout
@@ -86,6 +88,19 @@ class Driver:
     def vector(self) -> Vector:
         """Room for one value a parameter, behind a 0 (see kernels/points.py)."""
         return self.buffer(1 + self.n, np.float64)
+
+    def state(self) -> dict[str, Any]:
+        """What is kept from one `begin` to the next."""
+        return {name: getattr(self, name) for name in self._KEPT}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Keep what another kept."""
+        for name in self._KEPT:
+            now = getattr(self, name)
+            if isinstance(now, np.ndarray):
+                now[:] = state[name]
+            else:
+                setattr(self, name, type(now)(state[name]))
 
     def begin(self, samples: Samples) -> None:
         """Iterate on these samples, from the network's parameters as they are."""

@@ -21,6 +21,8 @@ _EPSILON = float(np.finfo(np.float64).eps)
 class LBFGSDriver(Driver):
     """Iterations of L-BFGS; pairs of changes are kept from one `begin` to the next."""
 
+    _KEPT = ("_s", "_y", "_pairs", "_newest", "_count")
+
     def __init__(self, engine: Engine, settings: LBFGS) -> None:
         super().__init__(engine)
         self.settings = settings

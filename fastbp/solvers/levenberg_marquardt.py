@@ -32,6 +32,8 @@ _LEAST_DAMPING, _GREATEST_DAMPING = 1e-12, 1e20
 class LevenbergMarquardtDriver(Driver):
     """Iterations of Levenberg-Marquardt; the damping is kept from one `begin` to the next."""
 
+    _KEPT = ("_damping",)
+
     def __init__(self, engine: Engine, settings: LevenbergMarquardt, loss: Loss) -> None:
         if not isinstance(loss, (MSE, HalfSquaredError)):
             raise ValueError(

@@ -1,0 +1,201 @@
+"""Files of tensors and strict JSON: what model files and checkpoints have in common.
+
+A file is a safetensors file (https://github.com/huggingface/safetensors#format) with one metadata
+entry (the library writes several in a random order: its issue 584), JSON whose keys are
+
+``format_version``, ``library``
+    The format's number; the version of fastbp that wrote the file.
+the kind's own key
+    What the file holds.
+``sha256``
+    Of the JSON ``[{the other keys}, [[name, dtype, shape], ...]]``, tensors in order, and after it
+    each tensor's bytes in that order.
+
+JSON is what Python's ``json.dumps`` makes with sorted keys, without white space, unescaped where
+it can be; other spellings are refused, so that no key stands twice and there is no NaN.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+import fastbp
+from fastbp.checks import integer
+
+Array: TypeAlias = NDArray[Any]
+Tensors: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]  # name: safetensors' dtype, shape
+
+DTYPES = {"float32": "F32", "float64": "F64"}  # numpy's name: safetensors' name
+_NUMPY = {stored: name for name, stored in DTYPES.items()}
+_MAX_HEADER = 1 << 24  # bytes; the library's own bound is 100 MB, of which JSON makes gigabytes
+
+
+class ModelFileError(ValueError):
+    """A model file or checkpoint that can't be read or written; says its path and the reason."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of file.
+
+    Attributes
+    ----------
+    entry : str
+        The metadata entry's name.
+    key : str
+        The JSON's own key.
+    what : str
+        For messages.
+    version : int
+        The format's newest.
+    tensors : callable
+        The tensors that the value of `key` demands, in order, after every check of it.
+    """
+
+    entry: str
+    key: str
+    what: str
+    version: int
+    tensors: Callable[[Any], Tensors]
+
+
+@contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Make what is wrong with the contents an error that names the file."""
+    try:
+        yield
+    except RecursionError:  # from JSON, or from showing what was refused
+        raise ModelFileError(f"{os.fspath(path)}: nested too deep") from None
+    except (TypeError, ValueError) as error:
+        raise ModelFileError(f"{os.fspath(path)}: {str(error)[:400]}") from None
+
+
+def pack(kind: Kind, value: Any, arrays: Mapping[str, Array]) -> bytes:
+    """The file's bytes; `arrays` are as the kind demands."""
+    tensors = kind.tensors(value)
+    stored = {
+        name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        for name, array in arrays.items()
+    }
+    fields = {"format_version": kind.version, "library": fastbp.__version__, kind.key: value}
+    fields["sha256"] = _digest(fields, tensors, stored)
+    content: bytes = safetensors.numpy.save(stored, {kind.entry: dumps(fields).decode()})
+    length = int.from_bytes(content[:8], "little")
+    if length > _MAX_HEADER:
+        raise ValueError(f"architecture and extra take {length} bytes of {_MAX_HEADER} at most")
+    return content
+
+
+def read(path: str | os.PathLike[str], kind: Kind) -> tuple[Any, dict[str, Array]]:
+    """The value and the tensors, new and C-contiguous, of a file; call it within `naming`."""
+    if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
+        raise ValueError("not a regular file")
+    with open(path, "rb") as file:
+        return _from_file(file, kind)
+
+
+def _from_file(file: BinaryIO, kind: Kind) -> tuple[Any, dict[str, Array]]:
+    size = os.fstat(file.fileno()).st_size
+    fields = _read_fields(file, size, kind)
+    tensors = kind.tensors(fields[kind.key])
+    # The library takes the whole file at once, so it gets none but of the size it should have.
+    n_data = sum(
+        math.prod(shape) * np.dtype(_NUMPY[stored]).itemsize for stored, shape in tensors.values()
+    )
+    got = size - file.tell()
+    if got != n_data:
+        raise ValueError(f"cut short or added to: its tensors take {n_data} bytes, it has {got}")
+    file.seek(0)
+    try:
+        found = dict(safetensors.deserialize(file.read(size)))  # type: ignore[no-untyped-call]
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"damaged: {str(error)!r}") from None
+    except MemoryError:
+        raise ValueError(f"reading it needs {2 * size} bytes of memory") from None
+    entries = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in found.items()}
+    for name in sorted(dict(entries.items() ^ tensors.items())):
+        has, takes = entries.get(name), tensors.get(name)
+        raise ValueError(f"tensor {name!r} is {has}, the {kind.what} demands {takes}")
+    raw = {name: found[name]["data"] for name in tensors}
+    if _digest(fields, tensors, raw) != fields["sha256"]:
+        raise ValueError("damaged: its contents don't match its SHA-256")
+    arrays: dict[str, Array] = {}
+    for name, (stored, shape) in tensors.items():
+        dtype = np.dtype(_NUMPY[stored])
+        array = np.frombuffer(raw[name], dtype.newbyteorder("<")).reshape(shape)
+        arrays[name] = array.astype(dtype, copy=False)
+    return fields[kind.key], arrays
+
+
+def _read_fields(file: BinaryIO, size: int, kind: Kind) -> dict[str, Any]:
+    """The metadata, checked but for its digest; leaves `file` where the tensors start."""
+    length = int.from_bytes(file.read(8), "little")
+    if size < 10 or length > _MAX_HEADER:
+        raise ValueError("not a safetensors file")
+    if length > size - 8:
+        raise ValueError(f"cut short: its header takes {length} bytes, the file has {size}")
+    try:
+        header = json.loads(file.read(length).decode())
+    except ValueError:
+        header = None
+    if not isinstance(header, dict):
+        raise ValueError("not a safetensors file")
+    metadata = header.get("__metadata__")
+    if not isinstance(metadata, dict) or [*metadata] != [kind.entry]:
+        raise ValueError(f"a safetensors file, but not a {kind.what} of fastbp's")
+    try:
+        fields = json.loads(metadata[kind.entry])
+        version = fields.get("format_version") if isinstance(fields, dict) else None
+        newer = isinstance(version, int) and version > kind.version
+        strict = newer or dumps(fields) == metadata[kind.entry].encode()
+    except (TypeError, ValueError):
+        newer = strict = False
+    if newer:
+        raise ValueError(
+            f"written in format {version} by fastbp {str(fields.get('library'))[:40]!r}; "
+            f"this fastbp ({fastbp.__version__}) reads format {kind.version}"
+        )
+    if not strict:
+        raise ValueError("damaged: its metadata is not JSON as fastbp writes it")
+    check_keys("its metadata", fields, {"format_version", "library", kind.key, "sha256"})
+    integer("format_version", version, minimum=1)
+    return fields  # type: ignore[no-any-return]
+
+
+def check_keys(where: str, value: Any, required: set[str], optional: Iterable[str] = ()) -> None:
+    """Raise unless `value` is a dict with these keys."""
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a dict")
+    for key in sorted(required - value.keys()):
+        raise ValueError(f"{where} lacks {key!r}")
+    for key in value.keys() - required - {*optional}:
+        raise ValueError(f"{where} has {key!r}, which fastbp {fastbp.__version__} doesn't know")
+
+
+def _digest(fields: Mapping[str, Any], tensors: Tensors, raw: Mapping[str, Any]) -> str:
+    """SHA-256 of the other fields and of the tensors, which are contiguous arrays or bytes."""
+    rest = {key: value for key, value in fields.items() if key != "sha256"}
+    digest = hashlib.sha256(dumps([rest, [[name, *entry] for name, entry in tensors.items()]]))
+    for name in tensors:
+        digest.update(raw[name])
+    return digest.hexdigest()
+
+
+def dumps(value: object) -> bytes:
+    """JSON in the one spelling that files take."""
+    return json.dumps(
+        value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
+    ).encode()
