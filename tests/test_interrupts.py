@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import multiprocessing
 import os
 import random
@@ -15,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import child
+import joblib
 import numpy as np
 import pytest
 
@@ -258,6 +260,35 @@ def spawn() -> list[list[float]]:
     many_threads()
     with multiprocessing.get_context("spawn").Pool(2) as pool:
         return [train(), *pool.map(spawned, range(2))]
+
+
+def trained(trainer: fastbp.Trainer) -> fastbp.Trainer:
+    many_threads()
+    _, X, y = level(3)
+    trainer.fit(X, y, epochs=2)
+    return trainer
+
+
+def trainers_sent_to_processes() -> list[list[float]]:
+    """A trainer in use, sent to other processes, trained there and sent back; then trained here."""
+    many_threads()
+    trainer, X, y = level(3)
+    trainer.fit(X, y)
+    with concurrent.futures.ProcessPoolExecutor(
+        2, mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        returned = list(pool.map(trained, [trainer, trainer]))
+    returned += joblib.Parallel(n_jobs=2)(joblib.delayed(trained)(trainer) for _ in range(2))
+    results = []
+    for one in [trained(trainer), *returned]:
+        loss = one.fit(X, y).loss
+        results.append([*loss, whole(one)])
+    return results
+
+
+def test_trainers_sent_to_processes() -> None:
+    here, *there = child.call(trainers_sent_to_processes)
+    assert there == [here] * 4
 
 
 def test_under_spawn() -> None:
