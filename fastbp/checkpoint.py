@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from fastbp import atomic, container, state, tree
 from fastbp.callbacks import Callback
 from fastbp.checks import integer, real
-from fastbp.container import DTYPES, ModelFileError, Tensors, check_keys
+from fastbp.container import DTYPES, ModelFileError, Tensors, check_finite, check_keys
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
@@ -81,6 +81,8 @@ def read(path: str | os.PathLike[str]) -> state.State:
         found = tree.decode(value["state"], arrays)
         if not isinstance(found, dict):
             raise ValueError("its state must be a dict")
+        weights = (f"state.weights.{i}" for i in range(len(found.get("weights") or ())))
+        check_finite({name: arrays[name] for name in weights if name in arrays})
         return found
 
 

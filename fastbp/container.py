@@ -18,6 +18,7 @@ it can be; other spellings are refused, so that no key stands twice and there is
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -25,10 +26,9 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 from numpy.typing import NDArray
 
@@ -107,53 +107,97 @@ def read(path: str | os.PathLike[str], kind: Kind) -> tuple[Any, dict[str, Array
         return _from_file(file, kind)
 
 
-def _from_file(file: BinaryIO, kind: Kind) -> tuple[Any, dict[str, Array]]:
+def _from_file(file: io.BufferedReader, kind: Kind) -> tuple[Any, dict[str, Array]]:
     size = os.fstat(file.fileno()).st_size
-    fields = _read_fields(file, size, kind)
+    header, fields = _read_fields(file, size, kind)
     tensors = kind.tensors(fields[kind.key])
-    # The library takes the whole file at once, so it gets none but of the size it should have.
-    n_data = sum(
-        math.prod(shape) * np.dtype(_NUMPY[stored]).itemsize for stored, shape in tensors.values()
-    )
-    got = size - file.tell()
-    if got != n_data:
-        raise ValueError(f"cut short or added to: its tensors take {n_data} bytes, it has {got}")
-    file.seek(0)
-    try:
-        found = dict(safetensors.deserialize(file.read(size)))  # type: ignore[no-untyped-call]
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"damaged: {str(error)!r}") from None
-    except MemoryError:
-        raise ValueError(f"reading it needs {2 * size} bytes of memory") from None
-    entries = {name: (entry["dtype"], tuple(entry["shape"])) for name, entry in found.items()}
-    for name in sorted(dict(entries.items() ^ tensors.items())):
-        has, takes = entries.get(name), tensors.get(name)
-        raise ValueError(f"tensor {name!r} is {has}, the {kind.what} demands {takes}")
-    raw = {name: found[name]["data"] for name in tensors}
-    if _digest(fields, tensors, raw) != fields["sha256"]:
-        raise ValueError("damaged: its contents don't match its SHA-256")
+    start, n_data = file.tell(), sum(map(_n_bytes, tensors.values()))
+    if size - start != n_data:
+        raise ValueError(
+            f"cut short or added to: its tensors take {n_data} bytes, it has {size - start}"
+        )
+    offsets = _check_entries(header, tensors, n_data, kind)
+    # Straight into the arrays, one by one: no more memory than they take.
     arrays: dict[str, Array] = {}
     for name, (stored, shape) in tensors.items():
-        dtype = np.dtype(_NUMPY[stored])
-        array = np.frombuffer(raw[name], dtype.newbyteorder("<")).reshape(shape)
-        arrays[name] = array.astype(dtype, copy=False)
-    return fields[kind.key], arrays
+        try:
+            arrays[name] = array = np.empty(shape, np.dtype(_NUMPY[stored]).newbyteorder("<"))
+        except MemoryError:
+            raise ValueError(f"reading it needs {n_data} bytes of memory") from None
+        file.seek(start + offsets[name])
+        if file.readinto(array.reshape(-1).view(np.uint8).data) != array.nbytes:
+            raise ValueError("cut short while it was read")
+    if _digest(fields, tensors, arrays) != fields["sha256"]:
+        raise ValueError("damaged: its contents don't match its SHA-256")
+    return fields[kind.key], {
+        name: array.astype(array.dtype.newbyteorder("="), copy=False)
+        for name, array in arrays.items()
+    }
 
 
-def _read_fields(file: BinaryIO, size: int, kind: Kind) -> dict[str, Any]:
-    """The metadata, checked but for its digest; leaves `file` where the tensors start."""
+def _n_bytes(tensor: tuple[str, tuple[int, ...]]) -> int:
+    stored, shape = tensor
+    return math.prod(shape) * np.dtype(_NUMPY[stored]).itemsize
+
+
+def _check_entries(
+    header: dict[str, Any], tensors: Tensors, n_data: int, kind: Kind
+) -> dict[str, int]:
+    """Where each tensor starts in the data, which they fill without gap or overlap."""
+    placed: list[tuple[int, int, str]] = []
+    found: Tensors = {}
+    for name, entry in header.items():
+        match entry:
+            case {"dtype": str(stored), "shape": list(shape), "data_offsets": [begin, end]} if len(
+                entry
+            ) == 3 and all(type(n) is int and n >= 0 for n in (*shape, begin, end)):
+                placed.append((begin, end, name))
+                found[name] = stored, tuple(shape)
+            case _:
+                raise ValueError(f"damaged: its entry of tensor {name[:80]!r}")
+    at = 0
+    for begin, end, name in sorted(placed):
+        if begin != at or end < begin:
+            raise ValueError(f"damaged: tensor {name[:80]!r} lies at {begin} ... {end}, not {at}")
+        at = end
+    if at != n_data:
+        raise ValueError(f"damaged: its tensors end at {at} of {n_data} bytes")
+    for name in sorted(dict(found.items() ^ tensors.items())):
+        has, takes = found.get(name), tensors.get(name)
+        raise ValueError(f"tensor {name[:80]!r} is {has}, the {kind.what} demands {takes}")
+    for begin, end, name in placed:
+        if end - begin != _n_bytes(tensors[name]):
+            raise ValueError(f"damaged: tensor {name!r} takes {end - begin} bytes")
+    return {name: begin for begin, _, name in placed}
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's dict, unless a key stands in it twice."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _read_fields(
+    file: io.BufferedReader, size: int, kind: Kind
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The tensors' entries, and the metadata, which is checked but for its digest.
+
+    Leaves `file` where the tensors start.
+    """
     length = int.from_bytes(file.read(8), "little")
     if size < 10 or length > _MAX_HEADER:
         raise ValueError("not a safetensors file")
     if length > size - 8:
         raise ValueError(f"cut short: its header takes {length} bytes, the file has {size}")
     try:
-        header = json.loads(file.read(length).decode())
+        header = json.loads(file.read(length).decode(), object_pairs_hook=_no_twins)
     except ValueError:
         header = None
     if not isinstance(header, dict):
         raise ValueError("not a safetensors file")
-    metadata = header.get("__metadata__")
+    metadata = header.pop("__metadata__", None)
     if not isinstance(metadata, dict) or [*metadata] != [kind.entry]:
         raise ValueError(f"a safetensors file, but not a {kind.what} of fastbp's")
     try:
@@ -172,7 +216,16 @@ def _read_fields(file: BinaryIO, size: int, kind: Kind) -> dict[str, Any]:
         raise ValueError("damaged: its metadata is not JSON as fastbp writes it")
     check_keys("its metadata", fields, {"format_version", "library", kind.key, "sha256"})
     integer("format_version", version, minimum=1)
-    return fields  # type: ignore[no-any-return]
+    return header, fields
+
+
+def check_finite(arrays: Mapping[str, Array]) -> None:
+    """Raise ValueError for an array with NaN or an infinity in it."""
+    for name, array in arrays.items():
+        with np.errstate(invalid="ignore"):  # NaN passes through both
+            ends = array.min(), array.max()
+        if not np.isfinite(ends).all():
+            raise ValueError(f"{name} holds a value that is not finite")
 
 
 def check_keys(where: str, value: Any, required: set[str], optional: Iterable[str] = ()) -> None:

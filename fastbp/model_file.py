@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from fastbp import atomic, container
 from fastbp.checks import choice, integer
-from fastbp.container import DTYPES, ModelFileError, Tensors, check_keys
+from fastbp.container import DTYPES, ModelFileError, Tensors, check_finite, check_keys
 from fastbp.dense import MOST_UNITS, OPTIONAL, Dense
 
 __all__ = ["Model", "ModelFileError", "read", "write"]
@@ -111,7 +111,7 @@ def read(path: str | os.PathLike[str]) -> Model:
     """
     with container.naming(path):
         description, arrays = container.read(path, _KIND)
-        _check_finite(arrays)
+        check_finite(arrays)
         return Model(weights=list(arrays.values()), **description)
 
 
@@ -134,7 +134,7 @@ def _to_bytes(model: Model) -> bytes:
         if kind != (model.dtype, shape):
             raise ValueError(f"{name} must be a {model.dtype} array of shape {shape}")
         stored[name] = array
-    _check_finite(stored)
+    check_finite(stored)
     return container.pack(_KIND, description, stored)
 
 
@@ -169,12 +169,6 @@ def _tensors(description: Mapping[str, Any]) -> Tensors:
             tensors[f"layers.{index}.bias"] = dtype, (1 if layer["bias"] == "shared" else n_out,)
         n_in = n_out
     return tensors
-
-
-def _check_finite(arrays: Mapping[str, Array]) -> None:
-    for name, array in arrays.items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} holds a value that is not finite")
 
 
 def _demanded(model: Any) -> Tensors:

@@ -1,0 +1,85 @@
+#!/usr/bin/env python3
+"""Coverage-guided fuzzing of the readers of models and checkpoints with atheris.
+
+    pip install atheris; python scripts/torture/fuzz_files.py --kind checkpoint --seconds 600
+
+Inputs start from whole files. Each must be refused with ModelFileError, or be read and written
+back to a file that reads the same. atheris ends the process with the input in a file where one
+does anything else. Options after ``--`` are libFuzzer's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+import mutate_files
+
+with atheris.instrument_imports(
+    include=["fastbp.container", "fastbp.model_file", "fastbp.checkpoint", "fastbp.tree"]
+):
+    from fastbp import checkpoint, container, model_file, tree
+
+KINDS = {"model": model_file._KIND, "checkpoint": checkpoint._KIND}
+
+
+class InMemory(io.BytesIO):
+    """A file of a size that `os.fstat` is not asked for."""
+
+    def fileno(self) -> int:
+        return -1
+
+
+class Stat:
+    """Takes the place of ``os`` in the reader: the size is that of the input."""
+
+    def __init__(self, size: int) -> None:
+        self.st_size = size
+
+
+def read(data: bytes, kind: container.Kind) -> tuple[object, dict[str, container.Array]]:
+    container.os.fstat = lambda _: Stat(len(data))  # type: ignore[assignment, attr-defined]
+    with container.naming("input"):
+        value, arrays = container._from_file(InMemory(data), kind)  # type: ignore[arg-type]
+        if kind is KINDS["checkpoint"]:
+            tree.decode(value["state"], arrays)
+    return value, arrays
+
+
+def one_input(data: bytes, kind: container.Kind) -> None:
+    try:
+        value, arrays = read(data, kind)
+    except container.ModelFileError:
+        return
+    again = container.pack(kind, value, arrays)
+    value, arrays = read(again, kind)
+    assert container.pack(kind, value, arrays) == again
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--corpus", type=Path, help="folder that keeps what was found (a new one)")
+    parser.add_argument("--kind", choices=KINDS, default="model")
+    options, more = parser.parse_known_args()
+    corpus = options.corpus or Path(tempfile.mkdtemp(prefix="fastbp-corpus-"))
+    corpus.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for index, path in enumerate(mutate_files.KINDS[options.kind].make(Path(folder))):
+            shutil.copy(path, corpus / f"whole-{index}")
+    limits = [f"-max_total_time={options.seconds}", "-timeout=10", "-rss_limit_mb=2048"]
+    arguments = [sys.argv[0], str(corpus), *limits, "-max_len=16384", "-print_final_stats=1"]
+    atheris.Setup(
+        [*arguments, *(a for a in more if a != "--")],
+        lambda data: one_input(data, KINDS[options.kind]),
+    )
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
