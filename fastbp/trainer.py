@@ -13,7 +13,17 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import checkpoint, container, inputs, losses, optimizers, panels, settings, solvers
+from fastbp import (
+    checkpoint,
+    container,
+    embedding,
+    inputs,
+    losses,
+    optimizers,
+    panels,
+    settings,
+    solvers,
+)
 from fastbp import state as states
 from fastbp.activations import name_of
 from fastbp.callbacks import Callback, check_monitor
@@ -393,6 +403,33 @@ class Trainer:
             return float(program.results[lay.R_LAST_ERROR]), panels.read(
                 self.network, program.gradients[0]
             )
+
+    def compiled(self, *, rows: int | None = None) -> embedding.State:
+        """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
+
+        It shares the parameters, the optimizer's state, the learning rate and the number of updates
+        with this trainer, which it keeps alive: changes are seen both ways. Epochs, metrics,
+        snapshots and `History` are not for it, and nobody is locked out meanwhile: don't use it
+        while another thread uses the trainer or the network.
+
+        Parameters
+        ----------
+        rows : int or None
+            The most samples of an update; None is `batch_size`, or 1 where that is None.
+
+        Returns
+        -------
+        tuple of ndarray
+            For one thread at a time; a copy of it is refused.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
+            whole sets, which can't be carried there.
+        """
+        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        return embedding.of_trainer(self, most)
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

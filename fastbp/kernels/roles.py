@@ -132,3 +132,9 @@ def outer(t: Any) -> Any:
 def prepare(t: Any) -> Any:
     """``(hyper,)``: this step's scalars, once a step, before any update."""
     return types.void(_DOUBLES)
+
+
+def embedded(t: Any) -> Any:
+    """``(state, x, y, g, dx, rows) -> status``: see embedded.py."""
+    p = types.CPointer(t)
+    return _I(_TABLE, p, p, p, p, _I)
