@@ -6,6 +6,7 @@
 """
 
 from fastbp.activations import ELU, Activation, LeakyReLU
+from fastbp.background import BackgroundFit
 from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLogger, TimeBudget
 from fastbp.checkpoint import Checkpoint
 from fastbp.custom import CustomActivation, CustomLoss
@@ -88,6 +89,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "BackgroundFit",
     "BinaryCrossEntropy",
     "CSVLogger",
     "Callback",
