@@ -23,11 +23,36 @@ _DOUBLE = np.float64(0.0)
 DIGEST = int(cache.digest()[:15], 16)
 
 
+def _check_state(state: Any) -> None:
+    good = (
+        isinstance(state, types.BaseTuple)
+        and len(state) == 2
+        and all(isinstance(part, types.Array) and part.layout == "C" for part in state)
+        and state[0].dtype == types.int64
+    )
+    if not good:
+        raise TypingError(f"state must be what compiled() has returned, got {state}")
+
+
+@intrinsic
+def _head(typingctx, state):
+    """The state's row of int64."""
+    _check_state(state)
+
+    def codegen(context, builder, sig, args):
+        array = builder.extract_value(args[0], 0)
+        made = context.make_array(sig.args[0][0])(context, builder, array)
+        return builder.bitcast(made.data, ir.IntType(64).as_pointer())
+
+    return types.CPointer(types.int64)(state), codegen
+
+
 def _data(name: str, n_dimensions: int) -> Any:
     """An intrinsic: an array's data pointer; refuses others while the caller is compiled."""
 
     @intrinsic
     def data(typingctx, state, array):
+        _check_state(state)
         wanted = state[1].dtype
         takes = f"a C-contiguous {wanted} array of {n_dimensions} dimension(s)"
         good = isinstance(array, types.Array) and array.dtype == wanted
@@ -47,26 +72,6 @@ _x_one, _y_one, _out_one = (_data(name, 1) for name in ("x", "y", "out"))
 _x_rows, _y_rows, _out_rows = (_data(name, 2) for name in ("X", "Y", "out"))
 _cotangent, _dx = _data("cotangent", 2), _data("input_gradients", 2)
 _gradients = _data("gradients", 1)
-
-
-@intrinsic
-def _head(typingctx, state):
-    """The state's row of int64."""
-    good = (
-        isinstance(state, types.BaseTuple)
-        and len(state) == 2
-        and all(isinstance(part, types.Array) and part.layout == "C" for part in state)
-        and state[0].dtype == types.int64
-    )
-    if not good:
-        raise TypingError(f"state must be what compiled() has returned, got {state}")
-
-    def codegen(context, builder, sig, args):
-        array = builder.extract_value(args[0], 0)
-        made = context.make_array(sig.args[0][0])(context, builder, array)
-        return builder.bitcast(made.data, ir.IntType(64).as_pointer())
-
-    return types.CPointer(types.int64)(state), codegen
 
 
 @jit.kernel
