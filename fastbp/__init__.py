@@ -7,6 +7,7 @@
 
 from fastbp.activations import ELU, Activation, LeakyReLU
 from fastbp.background import BackgroundFit
+from fastbp.c_function import CFunction
 from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLogger, TimeBudget
 from fastbp.checkpoint import Checkpoint
 from fastbp.custom import CustomActivation, CustomLoss
@@ -91,6 +92,7 @@ __all__ = [
     "Adamax",
     "BackgroundFit",
     "BinaryCrossEntropy",
+    "CFunction",
     "CSVLogger",
     "Callback",
     "Checkpoint",

@@ -115,7 +115,7 @@ def _state(network: Network, program: Program, *keeps: Any) -> State:
     cells[e.PREDICT] = e.predict.address(network.dtype)
     cells[e.VJP] = e.vjp.address(network.dtype)
     cells[e.ROWS_TABLE], cells[e.LOSS] = program.address, loss.ctypes.data
-    cells[e.PLACES] = places.ctypes.data
+    cells[e.PLACES], cells[e.ITEMSIZE] = places.ctypes.data, network._layout.itemsize
     return cells, np.empty(0, network.dtype)
 
 

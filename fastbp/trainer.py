@@ -27,6 +27,7 @@ from fastbp import (
 from fastbp import state as states
 from fastbp.activations import name_of
 from fastbp.background import BackgroundFit
+from fastbp.c_function import CFunction
 from fastbp.callbacks import Callback, check_monitor
 from fastbp.checks import choice, integer, real
 from fastbp.class_weight import class_weights
@@ -473,6 +474,18 @@ class Trainer:
         """
         most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
         return embedding.of_trainer(self, most)
+
+    def c_function(self, *, rows: int | None = None) -> CFunction:
+        """Training as a C function: one update by n rows, whose loss before it goes to ``out[0]``.
+
+        `in` holds n rows of inputs and, behind them all, n rows of targets (`fastbp.jit`).
+
+        Parameters
+        ----------
+        rows : int or None
+            As for `compiled`; what that refuses, this does.
+        """
+        return CFunction(self.compiled(rows=rows), training=True)
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

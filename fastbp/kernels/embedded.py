@@ -36,7 +36,7 @@ DIGEST, SELF, FLAG, N_INPUTS, N_OUTPUTS, N_PARAMETERS, MOST_ROWS = range(7)
 PREDICT, TRAIN, GRADIENTS, VJP, ROWS_TABLE, STEP_TABLE, BATCH_TABLE = range(7, 14)
 # LIVE holds the learning rate and the number of updates, LOSS the last loss, PLACES where each
 # parameter stands in the gradient's panels.
-LIVE, LOSS, PLACES = range(14, 17)
+LIVE, LOSS, PLACES, ITEMSIZE = range(14, 18)
 STATE_SIZE = 24
 
 # Statuses, beside those of layout.py.
