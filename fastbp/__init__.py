@@ -6,6 +6,8 @@
 """
 
 from fastbp.activations import ELU, Activation, LeakyReLU
+from fastbp.background import BackgroundFit
+from fastbp.c_function import CFunction
 from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLogger, TimeBudget
 from fastbp.checkpoint import Checkpoint
 from fastbp.custom import CustomActivation, CustomLoss
@@ -88,7 +90,9 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "BackgroundFit",
     "BinaryCrossEntropy",
+    "CFunction",
     "CSVLogger",
     "Callback",
     "Checkpoint",

@@ -120,6 +120,12 @@ class Engine:
             program.set_parameters(parameters)
             return self.run(program, 0, 1), program
 
+    def separate(self, mode: int, plan: Plan) -> Program:
+        """A program for one thread, that is handed to nobody else."""
+        program = self._program("separate", mode, plan, 1)
+        del self._programs["separate"]
+        return program
+
     def _program(self, use: str, mode: int, plan: Plan, threads: int) -> Program:
         """The last program of that use if it fits, else a new one in its place."""
         key, program = self._programs.get(use, (None, None))

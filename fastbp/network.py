@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import model_file, panels
+from fastbp import embedding, model_file, panels
 from fastbp.activations import name_of
+from fastbp.c_function import CFunction
 from fastbp.checks import choice, integer
 from fastbp.dense import MOST_UNITS, Dense
+from fastbp.embedding import State
 from fastbp.initializers import draw
 from fastbp.kernels import layout as lay
 from fastbp.kernels.jit import DTYPES
@@ -145,6 +147,87 @@ class Network(Prediction):
         with self._gate, self._write_lock:
             panels.write(self, self._parameters, checked)
             self._publish()
+
+    def compiled(self) -> State:
+        """A state for the functions of `fastbp.jit`, which compiled code calls.
+
+        It shares the parameters with this network, which it keeps alive: changes are seen both
+        ways. Nobody is locked out meanwhile: don't use it while another thread trains.
+
+        Returns
+        -------
+        tuple of ndarray
+            For one thread at a time; a copy of it is refused.
+
+        Examples
+        --------
+        >>> import numba, numpy as np, fastbp, fastbp.jit
+        >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+        >>> @numba.njit(nogil=True)
+        ... def outputs(state, x, out):
+        ...     return fastbp.jit.predict_one(state, x, out)
+        >>> x, out = np.ones(2, np.float32), np.empty(1, np.float32)
+        >>> outputs(net.compiled(), x, out) == fastbp.jit.OK
+        True
+        >>> bool(out[0] == net.predict(x[None])[0, 0])
+        True
+        """
+        return embedding.of_network(self)
+
+    def c_function(self) -> CFunction:
+        """The network as a C function: n rows of inputs in, n rows of outputs out.
+
+        It shares the parameters with this network, which it keeps alive; as for `compiled`, nobody
+        is locked out.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> f = net.c_function()
+        >>> x, out = np.ones((3, 2), np.float32), np.empty((3, 1), np.float32)
+        >>> f.ctypes(f.state_address, x.ctypes.data, out.ctypes.data, 3)
+        0
+        >>> bool((out == net.predict(x)).all())
+        True
+        """
+        return CFunction(self.compiled(), training=False)
+
+    def vjp(self, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Array], Array]:
+        """Gradients of Σ cotangent · predict(X): by the parameters, and by X.
+
+        With the gradient of any objective by the outputs as `cotangent`, those of the objective.
+        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped.
+
+        Parameters
+        ----------
+        X : array_like
+            (n, n_inputs), as for `predict`, n at least 1.
+        cotangent : array_like
+            (n, n_outputs), or (n,) for one output.
+
+        Returns
+        -------
+        gradients : list of ndarray
+            ``[dW0, db0, ...]``, shaped as `get_weights`.
+        input_gradients : ndarray
+            (n, n_inputs)
+
+        Raises
+        ------
+        TypeError, ValueError
+            An argument is of a wrong kind or shape, or holds a NaN or an infinity.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> net.set_weights([[[3.0], [4.0]], [0.0]])
+        >>> (dW, db), dX = net.vjp([[1.0, 2.0]], [[10.0]])
+        >>> dW.ravel().tolist(), db.tolist(), dX.tolist()
+        ([10.0, 20.0], [10.0], [[30.0, 40.0]])
+        """
+        return embedding.vjp(self, X, cotangent)
 
     # -- files -------------------------------------------------------------------------------------
 

@@ -27,18 +27,37 @@ class Rates:
     steps, epochs : int
         Updates and epochs before the next.
     scale : float
-        What the schedule's rates are multiplied by.
+        What the schedule's rates are multiplied by; the rate where there is none.
+    live : ndarray
+        Where `scale` and `steps` stand, for compiled code.
     """
 
     def __init__(self, learning_rate: float | Schedule) -> None:
         self.schedule = learning_rate if isinstance(learning_rate, Schedule) else None
-        self.steps = self.epochs = 0
+        self.live: NDArray[np.float64] = aligned_zeros(2, np.float64)  # scale, steps
+        self.epochs = 0
         self.scale = 1.0 if self.schedule else float(learning_rate)  # type: ignore[arg-type]
         self._by_step = self.schedule is not None and self.schedule._per == "step"
         self._buffer: NDArray[np.float64] = aligned_zeros(_MOST if self._by_step else 1, np.float64)
         self._address = int(self._buffer.ctypes.data)
         self._best = -math.inf if self.monitor and rises(self.monitor) else math.inf
         self._bad = self._cooling = 0
+
+    @property
+    def scale(self) -> float:
+        return float(self.live[0])
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self.live[0] = value
+
+    @property
+    def steps(self) -> int:
+        return int(self.live[1])
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        self.live[1] = value
 
     def state(self) -> dict[str, Any]:
         """Where it stands, as plain numbers."""

@@ -13,9 +13,21 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import checkpoint, container, inputs, losses, optimizers, panels, settings, solvers
+from fastbp import (
+    checkpoint,
+    container,
+    embedding,
+    inputs,
+    losses,
+    optimizers,
+    panels,
+    settings,
+    solvers,
+)
 from fastbp import state as states
 from fastbp.activations import name_of
+from fastbp.background import BackgroundFit
+from fastbp.c_function import CFunction
 from fastbp.callbacks import Callback, check_monitor
 from fastbp.checks import choice, integer, real
 from fastbp.class_weight import class_weights
@@ -234,31 +246,73 @@ class Trainer:
             This trainer is at work in another thread.
         """
         epochs = integer("epochs", epochs, minimum=0)
-        report = reporter(progress)
-        real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
-        if validation_split and validation_data is not None:
-            raise ValueError("give validation_data or validation_split, not both")
-        samples = self._sources(X, y, sample_weight)
-        validation = None if validation_data is None else self._validation(validation_data)
-        if validation_split:
-            samples, validation = split_off(samples, validation_split)
-        if class_weight is not None:
-            x, targets, weights = samples
-            by_class = class_weights(class_weight, targets, self.network.n_outputs)
-            if weights is not None:
-                by_class *= np.asarray(weights.array[: x.n], np.float64)
-            weights = inputs.sample_weights(by_class, x.n, self.network.dtype, "class_weight")
-            samples = x, targets, weights
-        self._check_callbacks(callbacks, validation is not None)
-        folder = None if resume is None else os.fspath(resume)
-        for callback in callbacks:
-            if isinstance(callback, checkpoint.Checkpoint):
-                callback.check_folder(folder)
-        kept = None if folder is None else self._saved(folder, samples)
+        arguments = self._fit_arguments(
+            X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
+            reporter(progress), resume,
+        )  # fmt: skip
         self._refuse_others()
         with self._busy:
-            self._fit = Fit(self, samples, validation, callbacks, report, kept)
+            self._fit = Fit(self, *arguments)
             return self._fit.run(epochs)
+
+    def fit_async(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        epochs: int = 1,
+        *,
+        validation_data: tuple[Any, ...] | None = None,
+        validation_split: float = 0.0,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
+        callbacks: Sequence[Callback] = (),
+        progress: bool | Callable[[Progress], object] | None = None,
+        resume: str | os.PathLike[str] | None = None,
+    ) -> BackgroundFit:
+        """`fit` in a thread of its own, which ends with the process at the latest.
+
+        Arguments are checked here and now. Until it ends, other uses of this trainer are refused,
+        and `Network.predict` sees finished updates.
+
+        Parameters
+        ----------
+        X, y, epochs, validation_data, validation_split, sample_weight, class_weight, resume
+            As for `fit`. Don't write to the arrays meanwhile.
+        callbacks, progress
+            As for `fit`; called in that thread.
+
+        Returns
+        -------
+        BackgroundFit
+            With ``progress``, ``cancel()``, ``done()`` and ``result()``; may be awaited in asyncio.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `fit`, for arguments and a trainer at work; what comes later, `result` raises.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> trainer = fastbp.Trainer(net, "mse", seed=0)
+        >>> handle = trainer.fit_async(np.ones((8, 2)), np.ones(8), epochs=3)
+        >>> handle.result().epoch
+        [0, 1, 2]
+        """
+        epochs = integer("epochs", epochs, minimum=0)
+        handle = BackgroundFit(reporter(progress))
+        samples, validation, given, _, kept = self._fit_arguments(
+            X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
+            None, resume,
+        )  # fmt: skip
+        self._refuse_others()
+
+        def begin(cancel: Callback, report: Callable[[Progress], object]) -> Fit:
+            return Fit(self, samples, validation, [*given, cancel], report, kept)
+
+        handle._start(self, begin, epochs)
+        return handle
 
     @property
     def history(self) -> History | None:
@@ -394,6 +448,45 @@ class Trainer:
                 self.network, program.gradients[0]
             )
 
+    def compiled(self, *, rows: int | None = None) -> embedding.State:
+        """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
+
+        It shares the parameters, the optimizer's state, the learning rate and the number of updates
+        with this trainer, which it keeps alive: changes are seen both ways. Epochs, metrics,
+        snapshots and `History` are not for it, and nobody is locked out meanwhile: don't use it
+        while another thread uses the trainer or the network.
+
+        Parameters
+        ----------
+        rows : int or None
+            The most samples of an update; None is `batch_size`, or 1 where that is None.
+
+        Returns
+        -------
+        tuple of ndarray
+            For one thread at a time; a copy of it is refused.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
+            whole sets, which can't be carried there.
+        """
+        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        return embedding.of_trainer(self, most)
+
+    def c_function(self, *, rows: int | None = None) -> CFunction:
+        """Training as a C function: one update by n rows, whose loss before it goes to ``out[0]``.
+
+        `in` holds n rows of inputs and, behind them all, n rows of targets (`fastbp.jit`).
+
+        Parameters
+        ----------
+        rows : int or None
+            As for `compiled`; what that refuses, this does.
+        """
+        return CFunction(self.compiled(rows=rows), training=True)
+
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
@@ -431,6 +524,41 @@ class Trainer:
         """
         self._stopping = str(reason)
 
+    def _fit_arguments(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        validation_data: tuple[Any, ...] | None,
+        validation_split: float,
+        sample_weight: ArrayLike | None,
+        class_weight: Mapping[int, float] | Literal["balanced"] | None,
+        callbacks: Sequence[Callback],
+        report: Callable[[Progress], object] | None,
+        resume: str | os.PathLike[str] | None,
+    ) -> tuple[Any, ...]:
+        """Every check of `fit`'s arguments; what a `Fit` is made of."""
+        real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
+        if validation_split and validation_data is not None:
+            raise ValueError("give validation_data or validation_split, not both")
+        samples = self._sources(X, y, sample_weight)
+        validation = None if validation_data is None else self._validation(validation_data)
+        if validation_split:
+            samples, validation = split_off(samples, validation_split)
+        if class_weight is not None:
+            x, targets, weights = samples
+            by_class = class_weights(class_weight, targets, self.network.n_outputs)
+            if weights is not None:
+                by_class *= np.asarray(weights.array[: x.n], np.float64)
+            weights = inputs.sample_weights(by_class, x.n, self.network.dtype, "class_weight")
+            samples = x, targets, weights
+        self._check_callbacks(callbacks, validation is not None)
+        folder = None if resume is None else os.fspath(resume)
+        for callback in callbacks:
+            if isinstance(callback, checkpoint.Checkpoint):
+                callback.check_folder(folder)
+        kept = None if folder is None else self._saved(folder, samples)
+        return samples, validation, callbacks, report, kept
+
     def _saved(self, path: str, samples: inputs.Samples) -> states.State | None:
         """The checkpoint to go on from, after every check of it; None without any."""
         found = checkpoint.newest(path)
@@ -441,7 +569,7 @@ class Trainer:
             states.check(kept, self)
         for change in states.changes(kept, samples):
             warnings.warn(
-                f"{file}: {change}; the run goes on, but not to the same bits", RuntimeWarning, 3
+                f"{file}: {change}; the run goes on, but not to the same bits", RuntimeWarning, 4
             )
         return kept
 

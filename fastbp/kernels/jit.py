@@ -43,6 +43,11 @@ def reduction(function: Callable[..., Any]) -> Any:
     return numba.njit(fastmath=REDUCTION, **_INNER)(function)
 
 
+def embedded(function: Callable[..., Any]) -> Any:
+    """A function for compiled code of others, in which it is compiled and kept."""
+    return numba.njit(**_FLAGS)(function)
+
+
 DTYPES = {"float32": types.float32, "float64": types.float64}
 
 

@@ -132,3 +132,25 @@ def outer(t: Any) -> Any:
 def prepare(t: Any) -> Any:
     """``(hyper,)``: this step's scalars, once a step, before any update."""
     return types.void(_DOUBLES)
+
+
+def embedded(t: Any) -> Any:
+    """``(state, x, y, g, dx, rows) -> status``: see embedded.py."""
+    p = types.CPointer(t)
+    return _I(_TABLE, p, p, p, p, _I)
+
+
+def c_function(t: Any) -> Any:
+    """``(state, in, out, rows) -> status``: see c_functions.py."""
+    p = types.CPointer(t)
+    return _I(_TABLE, p, p, _I)
+
+
+def scipy_filter(t: Any) -> Any:
+    """``int (double *, npy_intp, double *, void *)``, whatever the network's dtype."""
+    return types.int32(_DOUBLES, types.intp, _DOUBLES, types.voidptr)
+
+
+def scipy_integrand(t: Any) -> Any:
+    """``double (int, double *, void *)``, whatever the network's dtype."""
+    return types.float64(types.int32, _DOUBLES, types.voidptr)

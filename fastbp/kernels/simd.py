@@ -135,6 +135,7 @@ call_metric = _call(types.void, 9)
 call_update = _call(types.void, 7)
 call_outer = _call(types.void, 6)
 call_prepare = _call(types.void, 1)
+call_embedded = _call(types.int64, 6)
 
 
 @intrinsic

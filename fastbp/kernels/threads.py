@@ -28,7 +28,7 @@ _SPINS = 2000
 
 
 @intrinsic
-def _add(typingctx, pointer, n):
+def add(typingctx, pointer, n):
     """Adds to an ``int64`` in memory, as one step; gives the value before."""
 
     def codegen(context, builder, sig, args):
@@ -83,7 +83,7 @@ def wait(barrier, threads, yield_address):
         return
     generation_at = at(barrier, _GENERATION)
     generation = _load(generation_at)
-    if _add(barrier, 1) == threads - 1:
+    if add(barrier, 1) == threads - 1:
         _store(barrier, 0)
         _store(generation_at, generation + 1)
         return

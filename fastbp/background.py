@@ -1,0 +1,113 @@
+"""A fit in a thread of its own, that can be watched, awaited and cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from fastbp.callbacks import Callback
+from fastbp.history import History, Progress
+
+if TYPE_CHECKING:
+    from fastbp.fitting import Fit
+    from fastbp.trainer import Trainer
+
+CANCELLED = "cancelled"
+
+
+class _Cancel(Callback):
+    """Stops a fit when it has been asked to, from any thread."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self.on_chunk_end(trainer)
+
+    def on_chunk_end(self, trainer: Trainer) -> None:
+        if self.asked.is_set():
+            trainer.stop(CANCELLED)
+
+
+class BackgroundFit:
+    """A fit under way (`Trainer.fit_async`); ``await`` it, or ask for its `result`.
+
+    Attributes
+    ----------
+    progress : Progress or None
+        Where it was about 100 ms ago at most; None before the first such moment.
+    """
+
+    def __init__(self, report: Callable[[Progress], object] | None) -> None:
+        self.progress: Progress | None = None
+        self._report, self._cancel = report, _Cancel()
+        self._future: Future[History] = Future()
+        self._future.set_running_or_notify_cancel()
+
+    def cancel(self) -> None:
+        """Have it end after the chunk of work that it is in, about 100 ms.
+
+        `result` then gives the `History` so far, whose ``stopped`` is "cancelled".
+        """
+        self._cancel.asked.set()
+
+    def done(self) -> bool:
+        """Whether it has ended, in whatever way."""
+        return self._future.done()
+
+    def result(self, timeout: float | None = None) -> History:
+        """Wait for the end.
+
+        Parameters
+        ----------
+        timeout : float or None
+            Seconds to wait at most.
+
+        Raises
+        ------
+        concurrent.futures.TimeoutError
+            It goes on after that time.
+        Exception
+            What `Trainer.fit` has raised, or a callback.
+        """
+        return self._future.result(timeout)
+
+    def __await__(self) -> Generator[Any, None, History]:
+        """In asyncio; when the task that waits is cancelled, so is the fit."""
+        try:
+            return (yield from asyncio.wrap_future(self._future).__await__())
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _progressed(self, progress: Progress) -> None:
+        self.progress = progress
+        if self._report is not None:
+            self._report(progress)
+
+    def _start(self, trainer: Trainer, begin: Callable[[Callback, Any], Fit], epochs: int) -> None:
+        """Returns when the trainer is taken; raises where another has taken it."""
+        begun = threading.Event()
+
+        def work() -> None:
+            if not trainer._busy.acquire(blocking=False):
+                refusal = RuntimeError("this trainer is at work in another thread")
+                self._future.set_exception(refusal)
+                begun.set()
+                return
+            begun.set()
+            try:
+                trainer._fit = begin(self._cancel, self._progressed)
+                history = trainer._fit.run(epochs)
+            except BaseException as error:
+                trainer._busy.release()
+                self._future.set_exception(error)
+            else:
+                trainer._busy.release()  # first: who has waited may use the trainer
+                self._future.set_result(history)
+
+        threading.Thread(target=work, name="fastbp fit", daemon=True).start()
+        begun.wait()
