@@ -89,7 +89,7 @@ def to_c(
 
     ``int NAME_predict(const float *in, float *out)`` takes `n_inputs` values, writes `n_outputs`
     and returns 0. Arithmetic is in float32; the weights of a float64 network are rounded. It
-    can be called from several threads at once. With softmax outputs there is also
+    can be called from several threads at once. With several softmax outputs there is also
     ``int NAME_class(in)``, the number of the largest, or -1.
 
     Parameters
@@ -123,8 +123,9 @@ def to_c(
     Examples
     --------
     >>> import fastbp
+    >>> from fastbp import export
     >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
-    >>> fastbp.export.to_c(net, int8=True).weight_bytes
+    >>> export.to_c(net, int8=True).weight_bytes
     41
     """
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z]\w*", name, re.ASCII):

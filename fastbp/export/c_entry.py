@@ -117,7 +117,7 @@ def entry(
     lines.append("return 0;")
     body = "\n".join("    " + line for line in lines)
     parts.append(f"static inline int @predict({kind}, {out} *out) {{\n{body}\n}}")
-    if act.name_of(network.layers[-1].activation) == "softmax" and not regression:
+    if act.name_of(network.layers[-1].activation) == "softmax" and network.n_outputs > 1:
         parts.append(_CLASS.format(kind=kind, n=network.n_outputs))
     if table is not None and isinstance(table.target, Labels):
         texts = ", ".join(_string(_text(label)) for label in table.target.labels)

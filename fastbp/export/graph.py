@@ -77,8 +77,8 @@ def to_onnx(network: Network, *, table: Table | None = None) -> Any:
     (n, 1), under the column's name: numbers are float64, NaN where missing; text is strings, empty
     where missing; booleans are booleans.
 
-    With softmax outputs the graph gives ``label``, (n,), and ``probabilities``, float32 (n, k);
-    with one sigmoid output the same for two classes, the second where it is above 0.5; else
+    With several softmax outputs the graph gives ``label``, (n,), and ``probabilities``, float32
+    (n, k); with one sigmoid output the same for two classes, the second where it is above 0.5; else
     ``output``, float32 (n, n_outputs), or float64 (n, 1) in the target's own units. Labels are the
     table's, or the classes' numbers as int64. A name that is a column's gets a number appended.
 
@@ -101,6 +101,14 @@ def to_onnx(network: Network, *, table: Table | None = None) -> Any:
         There is no onnx.
     TypeError, ValueError
         An activation is a person's own, a number doesn't fit float32, or the table is no fit.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from fastbp import export
+    >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+    >>> [node.op_type for node in export.to_onnx(net).graph.node]
+    ['MatMul', 'Add', 'Tanh', 'MatMul', 'Add', 'Identity']
     """
     import onnx
 
@@ -237,7 +245,8 @@ def _outputs(graph: _Graph, network: Network, table: Table | None, a: str) -> li
         graph.add("Add", scaled, graph.constant(target.mean, np.float64), name=name)
         return [info(name, kinds.DOUBLE, ["n", 1])]
     pair = last == "sigmoid" and network.n_outputs == 1
-    if target is None and last != "softmax" and not pair:
+    softmax = last == "softmax" and network.n_outputs > 1
+    if target is None and not softmax and not pair:
         name = graph.name("output")
         graph.add("Identity", a, name=name)
         return [info(name, kinds.FLOAT, ["n", network.n_outputs])]
