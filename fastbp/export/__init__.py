@@ -1,0 +1,14 @@
+"""Networks for programs that have no Python: C source, and ONNX graphs.
+
+>>> import fastbp
+>>> from fastbp import export
+>>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+>>> "int xor_predict(const float *in, float *out)" in export.to_c(net, name="xor").text
+True
+"""
+
+from fastbp.export.c import CHeader, to_c
+from fastbp.export.graph import to_onnx
+from fastbp.export.table import Category, Labels, Number, Table
+
+__all__ = ["CHeader", "Category", "Labels", "Number", "Table", "to_c", "to_onnx"]
