@@ -11,6 +11,7 @@ from fastbp.inputs import Samples
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
+from fastbp.limits import require_memory
 from fastbp.losses import Loss
 from fastbp.measuring import Measuring
 from fastbp.metrics import Metric
@@ -57,6 +58,10 @@ class Engine:
         self._loss_parameters = np.array(loss._parameters(), network.dtype)
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
         size = network._layout.n_updated
+        require_memory(
+            f"optimizer: {type(optimizer).__name__}'s state takes",
+            size * self._update.slots * np.dtype(network.dtype).itemsize,
+        )
         self.slots: list[Array] = [
             aligned_zeros(size, network.dtype) for _ in range(self._update.slots)
         ]

@@ -195,7 +195,7 @@ class Fit:
         status = lay.OK
         before = self.results[lay.R_BATCHES]
         try:
-            with trainer.network._gate, trainer.network._write_lock:
+            with trainer.network._gate, trainer.network._no_readers:
                 status = trainer._engine.run(self.program, done, done + count)
                 trainer.network._publish()
         finally:

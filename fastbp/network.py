@@ -19,6 +19,7 @@ from fastbp.embedding import State
 from fastbp.initializers import draw
 from fastbp.kernels import layout as lay
 from fastbp.kernels.jit import DTYPES
+from fastbp.limits import require_memory
 from fastbp.prediction import Prediction
 from fastbp.program import aligned_zeros, update_units
 
@@ -88,6 +89,10 @@ class Network(Prediction):
             [_BIAS[layer.bias] for layer in self.layers],
             np.dtype(self.dtype).itemsize,
         )
+        require_memory(  # initial weights are drawn in float64
+            f"n_inputs and layers: the network's {self.n_parameters:,} parameters take",
+            self._layout.size * (np.dtype(self.dtype).itemsize + 8),
+        )
         self._parameters: Array = aligned_zeros(self._layout.size, self.dtype)
         self._units = update_units(self._layout)
         self._init_sharing()
@@ -144,7 +149,7 @@ class Network(Prediction):
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
         """
         checked = panels.checked(self, weights)
-        with self._gate, self._write_lock:
+        with self._gate, self._no_readers:
             panels.write(self, self._parameters, checked)
             self._publish()
 

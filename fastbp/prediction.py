@@ -13,6 +13,7 @@ from fastbp import inputs
 from fastbp.dense import Dense
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
+from fastbp.limits import require_memory
 from fastbp.program import Plan, Program
 from fastbp.sharing import SharedParameters
 from fastbp.team import Team, check_threads, resolve_threads
@@ -71,6 +72,10 @@ class Prediction(SharedParameters):
         source = inputs.features(X, self.n_inputs, self.dtype)
         shape = (source.n, self.layers[-1].units)
         if out is None:
+            require_memory(
+                f"X: the outputs of {source.n} samples take",
+                shape[0] * shape[1] * self._native.itemsize,
+            )
             out = np.empty(shape, self.dtype)
         else:
             _check_out(out, shape, self.dtype)
@@ -102,12 +107,13 @@ class Prediction(SharedParameters):
         few.samples[:n] = X
         cells[lay.N] = n
         entry = kernels.predict.compiled(self.dtype)
-        live = self._begin_reading()
+        reader = object()
         try:
-            cells[lay.PARAMS] = self._address_of(live)
+            parameters = self._begin_reading(reader)  # a reference: it may be replaced meanwhile
+            cells[lay.PARAMS] = self._address_of(parameters)
             status = entry(0.0, program.address, few.outputs_address, 0)
         finally:
-            self._end_reading(live)
+            self._end_reading(reader)
         if status == lay.OK:
             out[:] = few.outputs[:n]
         self._few_predictors.append(few)

@@ -20,6 +20,7 @@ from fastbp.kernels.gather import READERS
 from fastbp.kernels.rng import split_bits
 from fastbp.kernels.target import TILE_ROWS, lanes
 from fastbp.kernels.threads import BARRIER_SIZE, yield_address
+from fastbp.limits import require_memory
 
 if TYPE_CHECKING:
     from fastbp.inputs import Source
@@ -186,6 +187,11 @@ class Program:
                 t[lay.ONLINE] = online.online.address(network.dtype)
             t[lay.SCRATCH_SIZE] = max(widest, tile)
             t[lay.SCRATCH] = self._take(threads * max(widest, tile))
+        gradients = plan.slabs * layout.n_updated if training else 0
+        require_memory(
+            f"a workspace for {plan.rows} rows of these layers takes",
+            (self._offset + gradients) * layout.itemsize,
+        )
         self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)
         if training:
             self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held] = 1.0

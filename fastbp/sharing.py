@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +11,22 @@ from typing import Any
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+
+
+class _NoReaders:
+    """Entered when nobody reads the live parameters. It takes nothing that could be left taken."""
+
+    def __init__(self, readers: set[object]) -> None:
+        self._readers = readers
+
+    def __enter__(self) -> None:
+        pause = 0.0
+        while self._readers:  # new ones wait at the gate
+            time.sleep(pause)
+            pause = min(1e-3, pause + 2e-5)
+
+    def __exit__(self, *_: object) -> None:
+        pass
 
 
 class SharedParameters:
@@ -20,64 +37,56 @@ class SharedParameters:
     def _init_sharing(self) -> None:
         self._parameters_address = int(self._parameters.ctypes.data)
         # Taken in this order.
-        self._gate = threading.Lock()  # where readers wait for a writer that waits for readers
-        self._counting = threading.Lock()  # guards _readers
-        self._write_lock = threading.Lock()  # held by one who changes the parameters, or by readers
-        self._mutex = threading.Lock()  # guards the snapshot and the number of its readers
-        self._readers = 0  # of the live parameters
+        self._gate = threading.Lock()  # held by one who changes the parameters
+        self._mutex = threading.Lock()  # guards the snapshot and who reads it
+        self._readers: set[object] = set()  # of the live parameters
+        self._no_readers = _NoReaders(self._readers)
         self._snapshot: Array | None = None  # what others see while a fit changes the parameters
-        self._snapshot_readers = 0
+        self._snapshot_readers: set[object] = set()
         self._trained_by: object = None
 
-    def _begin_reading(self) -> Array:
-        """Parameters that nobody changes until `_end_reading`.
+    # Readers are members of a set, which they join and leave in one step each: an interrupt may
+    # come between any two steps of Python's, and a count could then be off for ever.
 
-        The live ones, or a fit's last snapshot.
+    def _begin_reading(self, reader: object) -> Array:
+        """Parameters that nobody changes until `_end_reading`: the live ones, or a fit's snapshot.
+
+        To be called in a ``try`` whose ``finally`` calls `_end_reading`.
         """
         with self._mutex:
             if self._snapshot is not None:
-                self._snapshot_readers += 1
+                self._snapshot_readers.add(reader)
                 return self._snapshot
-        with self._gate, self._counting:
-            if self._readers == 0:
-                self._write_lock.acquire()
-            self._readers += 1
+        with self._gate:
+            self._readers.add(reader)
         return self._parameters
 
-    def _end_reading(self, parameters: Array) -> None:
-        if parameters is self._parameters:
-            with self._counting:
-                self._readers -= 1
-                if self._readers == 0:
-                    self._write_lock.release()
-            return
-        with self._mutex:
-            if parameters is self._snapshot:
-                self._snapshot_readers -= 1
+    def _end_reading(self, reader: object) -> None:
+        self._readers.discard(reader)
+        self._snapshot_readers.discard(reader)
 
     @contextmanager
     def _reading(self) -> Iterator[Array]:
-        parameters = self._begin_reading()
+        reader = object()
         try:
-            yield parameters
+            yield self._begin_reading(reader)
         finally:
-            self._end_reading(parameters)
+            self._end_reading(reader)
 
     def _address_of(self, parameters: Array) -> int:
         live = parameters is self._parameters
         return self._parameters_address if live else int(parameters.ctypes.data)
 
-    # A writer says ``with network._gate, network._write_lock:`` itself, and then `_publish`. An
-    # interrupt may come between any two steps of Python's, and a generator or an __enter__ of our
-    # own could then be left with the locks taken; entering a lock's `with` is one step.
+    # A writer says ``with network._gate, network._no_readers:`` itself, and then `_publish`:
+    # entering a lock's `with` is one step, a generator or an __enter__ of our own is not.
 
     def _begin_training(self, trainer: object) -> None:
         """A fit begins: others read snapshots of finished updates."""
-        with self._gate, self._write_lock, self._mutex:
+        with self._gate, self._no_readers, self._mutex:
             if self._trained_by is not None and self._trained_by is not trainer:
                 raise RuntimeError("another trainer is at work on this network")
             self._trained_by = trainer
-            self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
+            self._snapshot, self._snapshot_readers = self._parameters.copy(), set()
 
     def _end_training(self, trainer: object) -> None:
         """The fit of that trainer is over, if it was begun."""
@@ -90,7 +99,7 @@ class SharedParameters:
         with self._mutex:
             if self._snapshot is None:
                 return
-            if self._snapshot_readers == 0:
+            if not self._snapshot_readers:
                 self._snapshot[:] = self._parameters
             else:  # those who read the old one keep it
-                self._snapshot, self._snapshot_readers = self._parameters.copy(), 0
+                self._snapshot, self._snapshot_readers = self._parameters.copy(), set()

@@ -56,7 +56,7 @@ class Snapshot:
     def restore(self) -> None:
         """Go back to what was kept last."""
         network = self._engine.network
-        with network._gate, network._write_lock:
+        with network._gate, network._no_readers:
             for kept, live in zip(self._kept, self._live, strict=True):
                 np.copyto(live, kept)
             network._publish()

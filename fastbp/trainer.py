@@ -407,7 +407,7 @@ class Trainer:
             program.set_samples(*samples, dropout_seed=self.seed)
             program.table[lay.UPDATES] = self._engine.rates.steps
             self._engine.rates.give(program, 0, 1)
-            with self.network._gate, self.network._write_lock:
+            with self.network._gate, self.network._no_readers:
                 status = self._engine.run(program, 0, 1)
                 self.network._publish()
             self._check(status, program)

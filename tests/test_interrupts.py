@@ -294,3 +294,41 @@ def test_trainers_sent_to_processes() -> None:
 def test_under_spawn() -> None:
     here, *there = child.call(spawn)
     assert there == [here, here]
+
+
+def interrupt_readers(trials: int) -> int:
+    """Alarms at random moments of predictions; how many came in one."""
+    X = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    net = fastbp.Network(3, [fastbp.Dense(4, "tanh"), fastbp.Dense(2)], seed=0)
+    draw, came, weights = random.Random(0), 0, net.get_weights()
+
+    def read() -> None:
+        for _ in range(9):
+            net.predict(X[:1])
+        net.predict(X)
+        net.activations(X[:1])
+        net.get_weights()
+
+    read()
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGALRM, interrupt)
+    for _ in range(trials):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, draw.uniform(2e-6, 2e-4))
+            read()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except KeyboardInterrupt:
+            came += 1
+        assert not net._readers
+        assert not net._gate.locked()
+        assert not net._mutex.locked()
+    net.set_weights(weights)  # would wait for a reader for ever
+    return came
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
+def test_interrupted_readers_leave() -> None:
+    assert child.call(interrupt_readers, 4000) > 400

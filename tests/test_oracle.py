@@ -108,6 +108,7 @@ LARGE = [
     (784, [(33, "relu"), (10, "softmax")], "cross_entropy", 257, 128),
     (1, [(1, "linear")], "mse", 20_000, None),
     (2, [(513, "tanh"), (1, "linear", False)], "mse", 1025, None),
+    (3, [(5, "tanh"), (2, "linear")], "mse", 9003, 9000),  # a batch of fewer rows than slabs
 ]
 
 

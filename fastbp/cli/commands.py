@@ -146,8 +146,8 @@ def train(
             trainer.learning_rate = learning_rate
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
-    except MemoryError:
-        raise UserError(f"--hidden {hidden}: not enough memory for this network") from None
+    except MemoryError as error:
+        raise UserError(f"--hidden {hidden}: not enough memory, {error}") from None
 
     for line in prepared.notes:
         display.say(f"note: {line}")

@@ -147,6 +147,9 @@ def slab(tag, t, which, b, start, rows, scale, thread):
     error, done = 0.0, first
     evaluate = t[lay.MODE] == lay.MODE_EVALUATE
     which_passes = lay.FORWARD_AND_LOSS if evaluate else lay.ALL_PASSES
+    if first == last and not evaluate:  # fewer rows than slabs: a last batch's remainder
+        for i in range(t[lay.N_UPDATED]):
+            g[i] = 0
     while done < last:
         count = min(t[lay.BLOCK], last - done)
         status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread, 0))

@@ -173,7 +173,7 @@ class Driver:
     def accept(self) -> None:
         """Make the trial point the network's."""
         network = self.network
-        with network._gate, network._write_lock:
+        with network._gate, network._no_readers:
             network._parameters[:] = self._trial
             network._publish()
 

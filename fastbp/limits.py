@@ -1,0 +1,36 @@
+"""What this machine can hold, asked before memory is taken.
+
+Systems promise memory that they don't have, and end the process when it is used.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from functools import cache
+from pathlib import Path
+
+
+@cache
+def memory_size() -> float:
+    """Bytes of the machine's memory, or of the container's; infinite where no one says."""
+    try:
+        size: float = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):  # Windows; allocation itself fails there
+        return math.inf
+    try:
+        return min(size, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit: "max"
+        return size
+
+
+def require_memory(what: str, nbytes: int) -> None:
+    """Refuse what can't be held.
+
+    Raises
+    ------
+    MemoryError
+        `nbytes` are more than the machine has.
+    """
+    if nbytes > memory_size():
+        raise MemoryError(f"{what}: {nbytes:,} bytes, of {memory_size():,.0f} that there are")
