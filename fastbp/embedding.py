@@ -86,10 +86,14 @@ def vjp(network: Network, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Arra
     cells, _ = of_network(network)
     function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64)
     address = e.vjp.compiled(network.dtype).address
-    with network._reading() as parameters:
+    reader = object()
+    try:
+        parameters = network._begin_reading(reader)
         table = cells.base.keeps[1]  # type: ignore[union-attr]
         table.set_parameters(parameters)
         status = function(address)(*(a.ctypes.data for a in (cells, x, y, flat, dx)), source.n)
+    finally:
+        network._readers.pop(reader, None)
     if status != lay.OK:  # a memory map, which is checked as it is read
         name = "X" if status == lay.BAD_X else "cotangent"
         raise ValueError(f"{name} holds a value that is not finite in {network.dtype}")

@@ -121,9 +121,13 @@ class Engine:
         program = self._program("evaluation", lay.MODE_EVALUATE, plan, threads)
         program.set_samples(*samples)
         self.measuring["evaluation"].begin(samples)
-        with self.network._reading() as parameters:
+        reader = object()
+        try:
+            parameters = self.network._begin_reading(reader)
             program.set_parameters(parameters)
             return self.run(program, 0, 1), program
+        finally:
+            self.network._readers.pop(reader, None)
 
     def separate(self, mode: int, plan: Plan) -> Program:
         """A program for one thread, that is handed to nobody else."""

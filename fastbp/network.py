@@ -132,8 +132,12 @@ class Network(Prediction):
             (1,) where shared, and left out for ``bias=False``. During a `fit` in another thread,
             those of a finished update.
         """
-        with self._reading() as parameters:
+        reader = object()
+        try:
+            parameters = self._begin_reading(reader)
             return panels.read(self, parameters)
+        finally:
+            self._readers.pop(reader, None)
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Set all weights and biases.

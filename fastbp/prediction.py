@@ -83,9 +83,13 @@ class Prediction(SharedParameters):
             program.set_samples(source)
             entry = kernels.predict.compiled(self.dtype)
             address, target = program.address, out.ctypes.data
-            with self._reading() as parameters:
+            reader = object()
+            try:
+                parameters = self._begin_reading(reader)
                 program.set_parameters(parameters)
                 status = Team.run(program.threads, entry, 0.0, address, target)
+            finally:
+                self._readers.pop(reader, None)
         self._check_read(status)
         return out
 
@@ -113,7 +117,7 @@ class Prediction(SharedParameters):
             cells[lay.PARAMS] = self._address_of(parameters)
             status = entry(0.0, program.address, few.outputs_address, 0)
         finally:
-            self._end_reading(reader)
+            self._readers.pop(reader, None)
         if status == lay.OK:
             out[:] = few.outputs[:n]
         self._few_predictors.append(few)
@@ -159,15 +163,20 @@ class Prediction(SharedParameters):
         source = inputs.features(X, self.n_inputs, self.dtype)
         widths = [layer.units for layer in self.layers]
         results = [np.empty((source.n, units), self.dtype) for units in [*widths, widths[-1]]]
-        with self._predictor(source.n, 1) as program, self._reading() as parameters:
-            program.set_samples(source)
-            program.set_parameters(parameters)
-            entry = kernels.forward_rows.compiled(self.dtype)
-            for first in range(0, source.n, program.plan.rows):
-                rows = min(program.plan.rows, source.n - first)
-                self._check_read(entry(0.0, program.address, first, rows))
-                for result, block in zip(results, program.blocks(rows), strict=True):
-                    result[first : first + rows] = block
+        with self._predictor(source.n, 1) as program:
+            reader = object()
+            try:
+                parameters = self._begin_reading(reader)
+                program.set_samples(source)
+                program.set_parameters(parameters)
+                entry = kernels.forward_rows.compiled(self.dtype)
+                for first in range(0, source.n, program.plan.rows):
+                    rows = min(program.plan.rows, source.n - first)
+                    self._check_read(entry(0.0, program.address, first, rows))
+                    for result, block in zip(results, program.blocks(rows), strict=True):
+                        result[first : first + rows] = block
+            finally:
+                self._readers.pop(reader, None)
         return results
 
     def _check_read(self, status: int) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from numpy.typing import NDArray
@@ -16,17 +14,21 @@ Array = NDArray[Any]
 class _NoReaders:
     """Entered when nobody reads the live parameters. It takes nothing that could be left taken."""
 
-    def __init__(self, readers: set[object]) -> None:
-        self._readers = readers
+    def __init__(self, readers: dict[object, Array], parameters: Array) -> None:
+        self._readers, self._parameters = readers, parameters
 
     def __enter__(self) -> None:
         pause = 0.0
-        while self._readers:  # new ones wait at the gate
+        while read_by_any(self._readers, self._parameters):  # new ones wait at the gate
             time.sleep(pause)
             pause = min(1e-3, pause + 2e-5)
 
     def __exit__(self, *_: object) -> None:
         pass
+
+
+def read_by_any(readers: dict[object, Array], parameters: Array) -> bool:
+    return bool(readers) and any(read is parameters for read in list(readers.values()))
 
 
 class SharedParameters:
@@ -38,40 +40,32 @@ class SharedParameters:
         self._parameters_address = int(self._parameters.ctypes.data)
         # Taken in this order.
         self._gate = threading.Lock()  # held by one who changes the parameters
-        self._mutex = threading.Lock()  # guards the snapshot and who reads it
-        self._readers: set[object] = set()  # of the live parameters
-        self._no_readers = _NoReaders(self._readers)
+        self._mutex = threading.Lock()  # guards the snapshot
+        self._readers: dict[object, Array] = {}  # and what they read
+        self._no_readers = _NoReaders(self._readers, self._parameters)
         self._snapshot: Array | None = None  # what others see while a fit changes the parameters
-        self._snapshot_readers: set[object] = set()
         self._trained_by: object = None
 
-    # Readers are members of a set, which they join and leave in one step each: an interrupt may
-    # come between any two steps of Python's, and a count could then be off for ever.
-
     def _begin_reading(self, reader: object) -> Array:
-        """Parameters that nobody changes until `_end_reading`: the live ones, or a fit's snapshot.
+        """Parameters that nobody changes while `reader` is in `_readers`.
 
-        To be called in a ``try`` whose ``finally`` calls `_end_reading`.
+        The live ones, or a fit's last snapshot. Readers come and go in one step each, as an
+        interrupt may come between any two steps of Python's ::
+
+            reader = object()
+            try:
+                parameters = network._begin_reading(reader)
+                ...
+            finally:
+                network._readers.pop(reader, None)
         """
         with self._mutex:
             if self._snapshot is not None:
-                self._snapshot_readers.add(reader)
+                self._readers[reader] = self._snapshot
                 return self._snapshot
         with self._gate:
-            self._readers.add(reader)
+            self._readers[reader] = self._parameters
         return self._parameters
-
-    def _end_reading(self, reader: object) -> None:
-        self._readers.discard(reader)
-        self._snapshot_readers.discard(reader)
-
-    @contextmanager
-    def _reading(self) -> Iterator[Array]:
-        reader = object()
-        try:
-            yield self._begin_reading(reader)
-        finally:
-            self._end_reading(reader)
 
     def _address_of(self, parameters: Array) -> int:
         live = parameters is self._parameters
@@ -86,7 +80,7 @@ class SharedParameters:
             if self._trained_by is not None and self._trained_by is not trainer:
                 raise RuntimeError("another trainer is at work on this network")
             self._trained_by = trainer
-            self._snapshot, self._snapshot_readers = self._parameters.copy(), set()
+            self._snapshot = self._parameters.copy()
 
     def _end_training(self, trainer: object) -> None:
         """The fit of that trainer is over, if it was begun."""
@@ -99,7 +93,7 @@ class SharedParameters:
         with self._mutex:
             if self._snapshot is None:
                 return
-            if not self._snapshot_readers:
+            if not read_by_any(self._readers, self._snapshot):
                 self._snapshot[:] = self._parameters
             else:  # those who read the old one keep it
-                self._snapshot, self._snapshot_readers = self._parameters.copy(), set()
+                self._snapshot = self._parameters.copy()

@@ -440,9 +440,13 @@ class Trainer:
         with self._busy:
             program = self._engine.gradients(samples[0].n)
             program.set_samples(*samples)
-            with self.network._reading() as parameters:
+            reader = object()
+            try:
+                parameters = self.network._begin_reading(reader)
                 program.set_parameters(parameters)
                 status = self._engine.run(program, 0, 1)
+            finally:
+                self.network._readers.pop(reader, None)
             self._check(status, program)
             return float(program.results[lay.R_LAST_ERROR]), panels.read(
                 self.network, program.gradients[0]

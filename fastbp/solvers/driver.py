@@ -105,8 +105,12 @@ class Driver:
     def begin(self, samples: Samples) -> None:
         """Iterate on these samples, from the network's parameters as they are."""
         self.stopped, self._samples = None, samples
-        with self.network._reading() as parameters:
+        reader = object()
+        try:
+            parameters = self.network._begin_reading(reader)
             self.collect(parameters, self.x)
+        finally:
+            self.network._readers.pop(reader, None)
         self._set_samples(samples)
 
     def iterate(self) -> tuple[int, float]:

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,9 +25,6 @@ import atheris
 with atheris.instrument_imports(
     include=["fastbp.container", "fastbp.model_file", "fastbp.checkpoint", "fastbp.tree"]
 ):
-    # before any other import of these: what is loaded already is not instrumented
-    import mutate_files
-
     from fastbp import checkpoint, container, model_file, tree
 
 KINDS = {"model": model_file._KIND, "checkpoint": checkpoint._KIND}
@@ -74,7 +73,17 @@ def main() -> None:
     corpus = options.corpus or Path(tempfile.mkdtemp(prefix="fastbp-corpus-"))
     corpus.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for index, path in enumerate(mutate_files.KINDS[options.kind].make(Path(folder))):
+        # in a process of its own: what is loaded here before it is instrumented never will be
+        make = "import sys; from pathlib import Path; from mutate_files import KINDS; "
+        make += "print(*KINDS[sys.argv[1]].make(Path(sys.argv[2])), sep='\\n')"
+        paths = subprocess.run(
+            [sys.executable, "-c", make, options.kind, folder],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout.splitlines()
+        for index, path in enumerate(paths):
             shutil.copy(path, corpus / f"whole-{index}")
     limits = [f"-max_total_time={options.seconds}", "-timeout=10", "-rss_limit_mb=2048"]
     arguments = [sys.argv[0], str(corpus), *limits, "-max_len=16384", "-print_final_stats=1"]
