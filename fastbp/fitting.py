@@ -7,6 +7,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from fastbp.history import History, Progress
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.program import Program
+from fastbp.rates import SCALE, STEPS
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
@@ -63,6 +66,7 @@ class Fit:
         self.history, self.resumed = History(), resumed
         self.thread: int | None = threading.get_ident()  # while it runs
         self.inside = False  # whether an epoch has been begun
+        self.unrecorded: tuple[int, float, dict[str, float]] | None = None  # one that has ended
         self.spent = 0.0
         self.n = samples[0].n
         self.size = trainer._rows_of(self.n)
@@ -85,7 +89,7 @@ class Fit:
         else:
             self.program = self.solver
         self.results: NDArray[Any] = self.program.results
-        self.chunk, self.since, self.reductions = 1, 0, 0
+        self.chunk, self.since, self.reductions = 1, 0.0, 0
         self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
         self.val_loss: float | None = None
 
@@ -116,6 +120,7 @@ class Fit:
             for callback in self.callbacks:
                 callback.on_train_end(trainer, history)
         finally:
+            self._record()
             network._end_training(trainer)
             self.thread = trainer._resuming = None
             history.stopped = trainer._stopping
@@ -169,19 +174,24 @@ class Fit:
             figures = trainer._evaluated(self.validation)
             self.val_loss = figures["loss"]
             logs |= {f"val_{name}": value for name, value in figures.items()}
-        trainer._epochs_done += 1
-        self.inside = False
-        trainer._engine.rates.end_epoch(logs)
-        try:
-            for callback in self.callbacks:
-                callback.on_epoch_end(trainer, number, logs)
-        finally:
-            self.history.epoch.append(number)
-            self.history.samples_per_second.append(self.n / max(self.spent, 1e-9))
-            self.history.record(logs)
+        rates = trainer._engine.rates
+        plateau, scale = rates.after_epoch(logs)
+        ended = number, self.n / max(self.spent, 1e-9), logs
+        # The epoch has ended for all or for none: no call that an interrupt could come after.
+        trainer._epochs_done, self.inside, self.unrecorded = number + 1, False, ended
+        rates.epochs, rates.plateau, rates.live[SCALE] = rates.epochs + 1, plateau, scale
+        for callback in self.callbacks:
+            callback.on_epoch_end(trainer, number, logs)
+        self._record()
         self._settled()
         self._show(epoch, epochs, self.n, self.spent, True)
         return trainer._stopping is None
+
+    def _record(self) -> None:
+        """Put the epoch that has ended into the history, in one step, once."""
+        if self.unrecorded is not None:
+            appends = self.history.recording(*self.unrecorded)
+            any(chain(appends, map(partial(setattr, self, "unrecorded"), [None])))
 
     def _work(self, done: int) -> tuple[int, int]:
         """A chunk of work from batch `done` on: a status, and the batch after it."""
@@ -192,15 +202,15 @@ class Fit:
         count = int(min(self.n_batches - done, self.chunk, left, rates.most))
         table[lay.EPOCH], table[lay.UPDATES] = trainer._epochs_done, rates.steps - done
         rates.give(self.program, done, done + count)
-        status = lay.OK
+        status, live = lay.OK, rates.live
         before = self.results[lay.R_BATCHES]
         try:
             with trainer.network._gate, trainer.network._no_readers:
                 status = trainer._engine.run(self.program, done, done + count)
                 trainer.network._publish()
-        finally:
-            made = int(self.results[lay.R_BATCHES] - before)
-            rates.steps += made
+        finally:  # interrupts come after calls and jumps, of which there are none here
+            made = self.results[lay.R_BATCHES] - before
+            live[STEPS] += made
             self.since += made
         return status, done + count
 
@@ -215,7 +225,7 @@ class Fit:
 
     def snap(self) -> bool:
         """Take the snapshot that a resumed run will begin with; whether all weights are finite."""
-        self.since = 0
+        self.since = 0.0
         snapshot = self.snapshot or self.trainer._engine.snapshot(self.size)
         return snapshot.take()
 
@@ -265,7 +275,7 @@ class Fit:
         """Take a snapshot where one is due; whether all weights are finite, if that was asked."""
         if self.snapshot is None or self.since < self.snapshot.interval:
             return True
-        self.since = 0
+        self.since = 0.0
         return self.snapshot.take()
 
     def _finish(self) -> None:
@@ -281,7 +291,7 @@ class Fit:
         where = f"in epoch {epoch}, batch {batch}"
         if self.snapshot is not None:
             self.snapshot.restore()
-            self.since = 0
+            self.since = 0.0
         if (
             trainer.on_divergence == "reduce"
             and self.solver is None

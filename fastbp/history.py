@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -33,10 +34,11 @@ class History:
     samples_per_second: list[float] = field(default_factory=list)
     stopped: str | None = None
 
-    def record(self, figures: dict[str, float]) -> None:
-        """Append an epoch's figures, each to the list of its name."""
-        for name, value in figures.items():
-            self.__dict__.setdefault(name, []).append(value)
+    def recording(self, epoch: int, rate: float, figures: dict[str, float]) -> Iterator[None]:
+        """What appends an epoch's figures, each to the list of its name, as it is gone through."""
+        entries = {"epoch": epoch, "samples_per_second": rate, **figures}
+        lists = [self.__dict__.setdefault(name, []) for name in entries]
+        return map(list.append, lists, entries.values())
 
     if TYPE_CHECKING:
 

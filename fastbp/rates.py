@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,10 @@ from fastbp.schedules import ReduceOnPlateau, Schedule, rises
 # Updates whose rates are worked out at a time.
 _MOST = 1 << 15
 
-_STATE = ("steps", "epochs", "scale", "_best", "_bad", "_cooling")
+#: Places in `Rates.live`.
+SCALE, STEPS = 0, 1
+
+Plateau: TypeAlias = tuple[float, int, int]
 
 
 class Rates:
@@ -30,6 +33,8 @@ class Rates:
         What the schedule's rates are multiplied by; the rate where there is none.
     live : ndarray
         Where `scale` and `steps` stand, for compiled code.
+    plateau : tuple
+        The best figure, the epochs since, and those of cooling down that are left.
     """
 
     def __init__(self, learning_rate: float | Schedule) -> None:
@@ -40,33 +45,38 @@ class Rates:
         self._by_step = self.schedule is not None and self.schedule._per == "step"
         self._buffer: NDArray[np.float64] = aligned_zeros(_MOST if self._by_step else 1, np.float64)
         self._address = int(self._buffer.ctypes.data)
-        self._best = -math.inf if self.monitor and rises(self.monitor) else math.inf
-        self._bad = self._cooling = 0
+        best = -math.inf if self.monitor and rises(self.monitor) else math.inf
+        self.plateau: Plateau = best, 0, 0
 
     @property
     def scale(self) -> float:
-        return float(self.live[0])
+        return float(self.live[SCALE])
 
     @scale.setter
     def scale(self, value: float) -> None:
-        self.live[0] = value
+        self.live[SCALE] = value
 
     @property
     def steps(self) -> int:
-        return int(self.live[1])
+        return int(self.live[STEPS])
 
     @steps.setter
     def steps(self, value: int) -> None:
-        self.live[1] = value
+        self.live[STEPS] = value
 
     def state(self) -> dict[str, Any]:
         """Where it stands, as plain numbers."""
-        return {name: getattr(self, name) for name in _STATE}
+        best, bad, cooling = self.plateau
+        return {
+            "steps": self.steps, "epochs": self.epochs, "scale": self.scale,
+            "_best": best, "_bad": bad, "_cooling": cooling,
+        }  # fmt: skip
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Stand where another stood."""
-        for name in _STATE:
-            setattr(self, name, type(getattr(self, name))(state[name]))
+        self.steps, self.epochs = int(state["steps"]), int(state["epochs"])
+        self.scale = float(state["scale"])
+        self.plateau = float(state["_best"]), int(state["_bad"]), int(state["_cooling"])
 
     @property
     def nbytes(self) -> int:
@@ -113,24 +123,25 @@ class Rates:
             self._buffer[0] = self.value
             t[lay.RATES], t[lay.RATE_STRIDE] = self._address, 0
 
-    def end_epoch(self, figures: dict[str, float]) -> None:
-        """Count the epoch; look at its figures where the schedule does."""
-        self.epochs += 1
-        plan = self.schedule
+    def after_epoch(self, figures: dict[str, float]) -> tuple[Plateau, float]:
+        """`plateau` and `scale` after an epoch with these figures, where the schedule looks."""
+        plan, scale = self.schedule, self.scale
+        best, bad, cooling = self.plateau
         if not isinstance(plan, ReduceOnPlateau):
-            return
+            return self.plateau, scale
         figure = figures[plan.monitor]
         if (
-            figure > self._best * (1.0 + plan.min_delta)
+            figure > best * (1.0 + plan.min_delta)
             if rises(plan.monitor)
-            else figure < self._best * (1.0 - plan.min_delta)
+            else figure < best * (1.0 - plan.min_delta)
         ):
-            self._best, self._bad = figure, 0
+            best, bad = figure, 0
         else:
-            self._bad += 1
-        if self._cooling > 0:
-            self._cooling, self._bad = self._cooling - 1, 0
-        if self._bad > plan.patience:
+            bad += 1
+        if cooling > 0:
+            cooling, bad = cooling - 1, 0
+        if bad > plan.patience:
             low = plan.minimum / plan.learning_rate if plan.learning_rate else 0.0
-            self.scale = max(self.scale * plan.factor, low)
-            self._cooling, self._bad = plan.cooldown, 0
+            scale = max(scale * plan.factor, low)
+            cooling, bad = plan.cooldown, 0
+        return (best, bad, cooling), scale

@@ -41,6 +41,7 @@ from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.prediction import Threads
 from fastbp.program import Program
+from fastbp.rates import STEPS
 from fastbp.refining import Refining
 from fastbp.split import validation_split as split_off
 from fastbp.team import check_threads
@@ -407,11 +408,15 @@ class Trainer:
             program.set_samples(*samples, dropout_seed=self.seed)
             program.table[lay.UPDATES] = self._engine.rates.steps
             self._engine.rates.give(program, 0, 1)
-            with self.network._gate, self.network._no_readers:
-                status = self._engine.run(program, 0, 1)
-                self.network._publish()
+            live, results = self._engine.rates.live, program.results
+            before = results[lay.R_BATCHES]
+            try:
+                with self.network._gate, self.network._no_readers:
+                    status = self._engine.run(program, 0, 1)
+                    self.network._publish()
+            finally:
+                live[STEPS] += results[lay.R_BATCHES] - before
             self._check(status, program)
-            self._engine.rates.steps += 1
             return float(program.results[lay.R_LAST_ERROR])
 
     def gradients(

@@ -308,21 +308,24 @@ def test_the_csv_log_goes_on(tmp_path: Path) -> None:
 # -- what goes wrong while saving ------------------------------------------------------------------
 
 
-def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES])
+def test_a_full_disk_and_no_permission(
+    code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trainer = classifier()
     trainer.fit(X, LABELS)
     path = tmp_path / "t"
     trainer.save(path)
     before = path.read_bytes()
 
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match="No space left") as caught:
+        patch.setattr(os, "fsync" if code == errno.ENOSPC else "replace", refuse)
+        with pytest.raises(OSError, match=os.strerror(code)) as caught:
             trainer.save(path)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(OSError, match=os.strerror(code)):
             trainer.fit(X, LABELS, callbacks=[fastbp.Checkpoint(tmp_path / "run")])
     assert caught.value.filename == str(path)
     assert os.listdir(tmp_path / "run") == []
@@ -408,41 +411,6 @@ def test_files_of_other_kinds(tmp_path: Path) -> None:
             fastbp.Trainer.load(tmp_path / missing)
     with pytest.raises(NotADirectoryError, match="path must be a folder"):
         trainer.fit(X, LABELS, callbacks=[fastbp.Checkpoint(tmp_path / "model")])
-
-
-MUTATIONS = 400
-
-
-def test_mutated_files(tmp_path: Path) -> None:
-    """Each is refused with fastbp's own error, or holds the same."""
-    trainer, path = classifier(), tmp_path / "t"
-    trainer.fit(X, LABELS, callbacks=[fastbp.EarlyStopping("loss")])
-    trainer.save(path)
-    good, rng = path.read_bytes(), np.random.default_rng(0)
-    expected = outcome(fastbp.Trainer.load(path), trainer.history)
-    refused = 0
-    for _ in range(MUTATIONS):
-        content = bytearray(good)
-        match rng.integers(4):
-            case 0:
-                for at in rng.integers(len(content), size=rng.integers(1, 4)):
-                    content[at] ^= 1 << rng.integers(8)
-            case 1:
-                del content[rng.integers(len(content)) :]
-            case 2:
-                a, b = sorted(rng.integers(len(content), size=2))
-                content[a:b] = content[b : 2 * b - a]
-            case _:
-                at = rng.integers(8, 2000)
-                content[at : at + 4] = rng.choice([b"9999", b"null", b'":""', b"-1e9"])
-        path.write_bytes(content)
-        try:
-            found = outcome(fastbp.Trainer.load(path), trainer.history)
-        except fastbp.ModelFileError:
-            refused += 1
-        else:
-            assert found == expected
-    assert refused > MUTATIONS * 0.9
 
 
 REPLACED = [

@@ -36,7 +36,7 @@ def test_plateau() -> None:
     )
     rates, found = build(plan)._engine.rates, []
     for figure in GOLDEN["plateau/figures"]:
-        rates.end_epoch({"loss": float(figure)})
+        rates.plateau, rates.scale = rates.after_epoch({"loss": float(figure)})
         found.append(rates.value)
     np.testing.assert_allclose(found, GOLDEN["plateau/rates"], rtol=1e-12)
 
