@@ -62,9 +62,7 @@ def explain(
     html: Annotated[
         str | None, typer.Option(metavar="FILE", help="Write a page to click through instead.")
     ] = None,
-    updates: Annotated[
-        int, typer.Option(min=0, help="How many the page's slider goes over.")
-    ] = 100,
+    updates: Annotated[int, typer.Option(min=0, help="Over which the page's slider goes.")] = 100,
 ) -> None:
     """Show every number of one backpropagation step: on the terminal, or as a page."""
     if html is not None:
@@ -110,11 +108,12 @@ def explain(
         raise UserError(f"{model}: {error}" if model else str(error)) from None
     if html is None:
         texts = {
+            Show.text: step.__str__,
             Show.markdown: step.to_markdown,
             Show.latex: step.to_latex,
-            Show.text: step.__str__,
+            Show.json: lambda: json.dumps(step.to_dict()),
         }
-        display.say(texts[show]() if show in texts else json.dumps(step.to_dict()))
+        display.say(texts[show]())
         return
     try:
         atomic.write(html, content.encode())

@@ -32,15 +32,14 @@ def of(tracer: Tracer, updates: int, about: str) -> str:
     """The page for the next `updates` updates, and the state after them."""
     traces: list[Trace] = []
     first = tracer.updates
-    for after in frames(updates):
-        try:
+    try:
+        for after in frames(updates):
             tracer.advance(first + after - tracer.updates)
             traces.append(tracer.take())
-        except DivergenceError:
-            if not traces:
-                raise
-            about += f" After {traces[-1].update + 1} updates the error is no longer finite."
-            break
+    except DivergenceError:
+        if not traces:
+            raise
+        about += f" After {traces[-1].update + 1} updates the error is no longer finite."
     text = json.dumps(_data(traces, tracer, about), ensure_ascii=False, separators=(",", ":"))
     template = resources.files("fastbp.cli").joinpath("page.html").read_text("utf-8")
     return template.replace("/*DATA*/null", text.replace("<", "\\u003c"))
@@ -62,15 +61,15 @@ def _data(traces: list[Trace], tracer: Tracer, about: str) -> dict[str, Any]:
     levels: list[dict[str, Any]] = []
     for level in chosen:
         if level is None:
-            gap = {"key": "gap", "gap": f"… {depth + 1 - len(chosen) + 1} layers …"}
-            levels.append({"title": "", "layer": None, "slots": [gap]})
+            rest = {"key": "gap", "gap": ["…", str(depth + 2 - len(chosen)), "layers"]}
+            levels.append({"title": "", "layer": None, "slots": [rest]})
             continue
         title = "inputs" if level == 0 else _title(trace, level - 1)
         slots: list[dict[str, Any]] = []
         for i in shown[level]:
             if i is None:
                 more = names.widths[level] - len(units[level])
-                slots.append({"key": f"{level}…", "gap": f"⋮ {more:,} more"})
+                slots.append({"key": f"{level}…", "gap": ["…", f"{more:,}", "more"]})
             else:
                 name = names.unit(level, i)
                 slots.append({"key": name, "name": name, "index": units[level].index(i)})
@@ -90,6 +89,7 @@ def _data(traces: list[Trace], tracer: Tracer, about: str) -> dict[str, Any]:
     return {
         "about": about,
         "levels": levels,
+        "inputs": [names.unit(0, i) for i in units[0]],
         "layers": [_layer(trace, i, units[i + 1]) for i in range(depth)],
         "parameters": parameters,
         "targets": [_finite(trace.targets[i]) for i in units[-1]],
@@ -126,6 +126,7 @@ def _layer(trace: Trace, index: int, units: list[int]) -> dict[str, Any]:
         "f": f.format(z="z"),
         "rule": rule,
         "penalised": layer.penalised,
+        "size": len(layer.outputs),
         "keys": [trace.names.unit(index + 1, i) for i in units],
     }
 
