@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
 from typing import Annotated, Any
@@ -107,7 +108,7 @@ def explain(
     except (TypeError, ValueError) as error:
         raise UserError(f"{model}: {error}" if model else str(error)) from None
     if html is None:
-        texts = {
+        texts: dict[Show, Callable[[], str]] = {
             Show.text: step.__str__,
             Show.markdown: step.to_markdown,
             Show.latex: step.to_latex,

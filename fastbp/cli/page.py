@@ -79,9 +79,9 @@ def _data(traces: list[Trace], tracer: Tracer, about: str) -> dict[str, Any]:
     for parameter in parameters:
         if parameter["unit"] is None:  # a shared bias has a slot below the units that feed it
             slot = {"key": parameter["fromKey"], "bias": parameter["id"]}
-            where = [level for level in levels if level["layer"] == parameter["layer"] - 1]
-            for level in where:
-                level["slots"].append(slot)
+            where = [column for column in levels if column["layer"] == parameter["layer"] - 1]
+            for column in where:
+                column["slots"].append(slot)
     error, slope = formulas.loss(trace.loss.name)
     words = {"a": "a", "t": "t", "z": "z", "k": str(len(trace.targets))}
     fused = trace.layers[-1].output_slopes is None
