@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import worked_example
 from browser import Page, chromium, needs_chromium
 from test_trace import T, X, textbook
 from typer.testing import CliRunner
@@ -130,6 +131,19 @@ def test_a_diverging_update_ends_the_slider() -> None:
     shown = data_of(Path("x.html").read_text("utf-8"))
     assert "the error is no longer finite" in shown["about"]
     assert len(shown["frames"]) < 10
+
+
+def test_the_worked_example(capsys: pytest.CaptureFixture[str]) -> None:
+    assert worked_example.main() == 0
+    said = capsys.readouterr().out
+    for words in (
+        "E              0.298371108760003   0.298371108760003   0.298371108760003",
+        "E = 3.51018778297",
+        "o1 = 0.015913620443",
+        "o2 = 0.984064273514",
+        "the same in all of them",
+    ):
+        assert words in said
 
 
 @pytest.fixture(scope="module")

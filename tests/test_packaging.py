@@ -88,7 +88,7 @@ def fastbp_imports(path: Path) -> list[str]:
     return [name for name in names if name.partition(".")[0] == "fastbp"]
 
 
-@pytest.mark.parametrize("name", ["demo", "test"])
+@pytest.mark.parametrize("name", ["demo", "test", "worked_example"])
 def test_scripts_can_be_run(name: str) -> None:
     script = ROOT / "scripts" / name
     assert os.access(script, os.X_OK)
