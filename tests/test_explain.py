@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 import fastbp
 from fastbp.cli.commands import app
 from fastbp.cli.page import frames
+from fastbp.cli.preprocess import Number
+from fastbp.cli.stored import loaded
 
 
 @pytest.fixture(autouse=True)
@@ -60,6 +62,10 @@ def test_a_model_and_a_row_of_its_data() -> None:
     net = fastbp.Network.load("model.safetensors")
     assert step["loss"] == "cross_entropy"
     assert step["targets"] == ([1, 0] if size[6] > 100 else [0, 1])
+    column = loaded("model.safetensors")[1].columns[0]  # type: ignore[union-attr]
+    assert isinstance(column, Number)
+    expected = (round(size[6], 3) - column.mean) / column.scale
+    assert step["inputs"][0] == pytest.approx(expected, rel=1e-6)
     found = fastbp.trace(net, step["inputs"], step["targets"], "cross_entropy")
     assert step == found.to_dict()
     both = ("--inputs", "1,0,1", "--targets", "1")
@@ -234,6 +240,7 @@ def test_keys_pointer_and_chain_rule(page: Page) -> None:
         page.key("Tab", 9)
         seen.append(page.run("document.activeElement.dataset.name"))
     assert seen == ["w1", "w2", "w3", "w4", "b1", "w5", "w6", "w7", "w8", "b2"]
+    assert page.run("document.querySelectorAll('.edge[tabindex=\"0\"]').length") == len(seen)
     assert "(frozen)" in page.run(detail)
     box = page.run(
         "(b => [b.x + b.width / 2, b.y + b.height / 2])"
@@ -253,24 +260,31 @@ def test_keys_pointer_and_chain_rule(page: Page) -> None:
 
 
 @needs_chromium
+@pytest.mark.parametrize("large", [False, True])
 @pytest.mark.parametrize("width", [360, 768, 1400])
-def test_nothing_sticks_out(page: Page, width: int) -> None:
+def test_nothing_sticks_out(page: Page, width: int, large: bool) -> None:
     """At the last step, when most is shown; nor do nodes overlap."""
-    opened(page, "--updates", "2", width=width)
+    model = []
+    if large:
+        layers = [fastbp.Dense(30, "relu"), fastbp.Dense(10, "softmax")]
+        fastbp.Network(100, layers, seed=0).save("large.safetensors")
+        model = ["large.safetensors", "--inputs", ",".join("1" * 100), "--targets", "3"]
+    opened(page, *model, "--updates", "2", width=width)
     page.run("document.getElementById('last').click()")
     assert page.run("document.documentElement.scrollWidth") <= width
     outside = page.run(
-        f"[...document.querySelectorAll('svg text, svg circle, svg rect')].filter(e => "
-        f"(b => b.left < -1 || b.right > {width} + 1)(e.getBoundingClientRect()))"
-        f".map(e => e.textContent)"
+        "[...document.querySelectorAll('svg')].flatMap(svg => (s => "
+        "[...svg.querySelectorAll('text, circle, rect')].filter(e => (b => b.left < s.left - 1 || "
+        "b.right > s.right + 1 || b.top < s.top - 1 || b.bottom > s.bottom + 1)"
+        "(e.getBoundingClientRect())).map(e => e.outerHTML))(svg.getBoundingClientRect()))"
     )
     assert outside == []
     centres = page.run(
         "[...document.querySelectorAll('.node')].map(e => e.getBoundingClientRect())"
         ".map(b => [b.x + b.width / 2, b.y + b.height / 2])"
     )
-    assert len(centres) == 8
+    assert len(centres) == (15 if large else 8)
     for i, a in enumerate(centres):
         for b in centres[:i]:
-            assert np.hypot(a[0] - b[0], a[1] - b[1]) > 54
+            assert np.hypot(a[0] - b[0], a[1] - b[1]) > 52
     assert not page.problems

@@ -6,7 +6,6 @@ import builtins
 import json
 from typing import Any
 
-import matplotlib.mathtext
 import naive
 import numpy as np
 import pytest
@@ -311,8 +310,11 @@ def test_markdown_dict_and_latex() -> None:
     assert r"$\delta _{o_{1}}$" in step.to_latex()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # matplotlib 3.8 with later pyparsing
 def test_latex_can_be_set() -> None:
     """Every formula of every loss and activation."""
+    from matplotlib.mathtext import MathTextParser
+
     nets = [(made([1, 1, 1], kind, kind), "mse") for kind in naive.ACTIVATIONS]
     nets += [
         (made([1, 1, 2], "tanh", kind.fused or "tanh"), loss) for loss, kind in naive.LOSSES.items()
@@ -324,7 +326,7 @@ def test_latex_can_be_set() -> None:
         assert text.count(r"\begin{longtable}") == text.count(r"\end{longtable}") == 8
         rows = [line.removesuffix(r"\\") for line in text.splitlines() if line.endswith(r"\\")]
         cells |= {cell.strip() for row in rows for cell in row.split(" & ")}
-    parser = matplotlib.mathtext.MathTextParser("path")
+    parser = MathTextParser("path")
     for cell in cells:
         parser.parse(cell)
         assert not any(sign in cell for sign in "∂δΣ·−½²⁺′")
