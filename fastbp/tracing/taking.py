@@ -153,16 +153,15 @@ class Tracer:
         """The next update: it is made, and all of it is told."""
         network, trainer, program = self.network, self.trainer, self._program
         program.set_samples(*self._samples)
-        with network._reading() as parameters:
-            program.set_parameters(parameters)
-            kernels.forward_rows.compiled(network.dtype)(0.0, program.address, 0, 1)
-            net_inputs = [self._row(index, lay.L_Z) for index in range(len(network.layers))]
-            outputs = [self._row(index, lay.L_A) for index in range(len(network.layers))]
-            targets = self._values(int(program.table[lay.TARGETS]), network.n_outputs)
-            inputs = self._values(int(program.table[lay.A0]), network.n_inputs)
-            self._back()
-            deltas = [self._row(index, lay.L_D) for index in range(len(network.layers))]
-            output_slopes = [self._output_slopes(index) for index in range(len(network.layers))]
+        program.set_parameters(network._parameters)  # of a copy that nobody else has
+        kernels.forward_rows.compiled(network.dtype)(0.0, program.address, 0, 1)
+        net_inputs = [self._row(index, lay.L_Z) for index in range(len(network.layers))]
+        outputs = [self._row(index, lay.L_A) for index in range(len(network.layers))]
+        targets = self._values(int(program.table[lay.TARGETS]), network.n_outputs)
+        inputs = self._values(int(program.table[lay.A0]), network.n_inputs)
+        self._back()
+        deltas = [self._row(index, lay.L_D) for index in range(len(network.layers))]
+        output_slopes = [self._output_slopes(index) for index in range(len(network.layers))]
         slopes = [self._slopes(index) for index in range(len(network.layers))]
         before = network.get_weights()
         error, gradients = trainer.gradients(self._x, self._t)
