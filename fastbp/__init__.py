@@ -69,6 +69,7 @@ from fastbp.schedules import (
     Schedule,
     StepDecay,
 )
+from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
 from fastbp.warm import warmup
 
@@ -112,6 +113,7 @@ __all__ = [
     "Huber",
     "Initializer",
     "KLDivergence",
+    "LayerTrace",
     "LeakyReLU",
     "LearningRateLogger",
     "LevenbergMarquardt",
@@ -141,9 +143,12 @@ __all__ = [
     "StepDecay",
     "TimeBudget",
     "TopK",
+    "Trace",
     "Trainer",
     "TruncatedNormal",
+    "WeightTrace",
     "__version__",
     "check_gradients",
+    "trace",
     "warmup",
 ]

@@ -129,20 +129,22 @@ class Engine:
         finally:
             self.network._readers.pop(reader, None)
 
-    def separate(self, mode: int, plan: Plan) -> Program:
+    def separate(self, mode: int, plan: Plan, *, sums: bool = False) -> Program:
         """A program for one thread, that is handed to nobody else."""
-        program = self._program("separate", mode, plan, 1)
+        program = self._program("separate", mode, plan, 1, sums=sums)
         del self._programs["separate"]
         return program
 
-    def _program(self, use: str, mode: int, plan: Plan, threads: int) -> Program:
+    def _program(
+        self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
+    ) -> Program:
         """The last program of that use if it fits, else a new one in its place."""
         key, program = self._programs.get(use, (None, None))
         if program is not None and key == (plan, threads):
             return program
         network, dtype = self.network, self.network.dtype
         training = mode == lay.MODE_TRAIN
-        program = Program(network, plan, threads, training=True, dropout=training)
+        program = Program(network, plan, threads, training=True, dropout=training, sums=sums)
         t = program.table
         t[lay.MODE] = mode
         t[lay.LOSS] = self._loss.kernel.address(dtype)

@@ -104,6 +104,8 @@ class Program:
         Whether deltas, targets and gradients need room.
     dropout : bool
         Whether layers drop outputs as their `dropout` says.
+    sums : bool
+        Whether every layer's weighted sums are kept beside its outputs, for those who look at them.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Program:
         *,
         training: bool,
         dropout: bool = False,
+        sums: bool = False,
     ) -> None:
         layout = network._layout
         self.plan, self.threads, self.training = plan, threads, training
@@ -156,7 +159,7 @@ class Program:
             record[lay.L_W], record[lay.L_WT] = layer.weights, layer.transposed
             record[lay.L_B] = layer.biases
             # The last layer's sums are kept: fused losses and `activations` read them.
-            clamped = kind.clamped and layer is not last
+            clamped = kind.clamped and layer is not last and not sums
             record[lay.L_CLAMP] = record[lay.L_MASK] = clamped
             if kind.forward is not None and not clamped:
                 record[lay.L_FORWARD] = kind.forward.address(network.dtype)
@@ -168,7 +171,7 @@ class Program:
                 self._keep.append(held)
                 record[lay.L_PARAMETERS] = held.ctypes.data
             record[lay.L_A] = record[lay.L_Z] = self._take(size)
-            if kind.needs_z or (layer is last and kind.forward is not None):
+            if kind.needs_z or ((sums or layer is last) and kind.forward is not None):
                 record[lay.L_Z] = self._take(size)
             record[lay.L_X] = record[lay.L_A]
             if dropout and dense.dropout:

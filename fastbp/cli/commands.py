@@ -11,7 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 import fastbp
-from fastbp.cli import display, exporting, machine, scores, stored
+from fastbp.cli import display, explaining, exporting, machine, scores, stored
 from fastbp.cli.files import read_table, write_table
 from fastbp.cli.options import (
     Data,
@@ -41,6 +41,7 @@ app = typer.Typer(
 app.command()(machine.warmup)
 app.command()(machine.bench)
 app.command()(exporting.export)
+app.command()(explaining.explain)
 
 
 def _version(asked: bool) -> None:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 
-import fastbp
 from fastbp import atomic
 from fastbp import export as out_of_python
 from fastbp.cli import display, stored
@@ -40,7 +39,7 @@ def export(
     ] = True,
 ) -> None:
     """Write a model for programs that have no Python, its columns' transformation included."""
-    network, change = _loaded(model)
+    network, change = stored.loaded(model)
     check_writable(out, *([model] if data is None else [model, data]))
     if (int8 or data or name or not math) and format is not Format.c:
         raise UserError("--int8, --data, --name and --no-math are for --format c")
@@ -87,20 +86,6 @@ def export(
     for line in notes:
         display.say(line)
     display.say(f"{format.value} written to {out}")
-
-
-def _loaded(path: str) -> tuple[fastbp.Network, Preprocessing | None]:
-    try:
-        network = fastbp.Network.load(path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    try:
-        known = stored.KEY in network.metadata
-        return network, stored.from_network(network) if known else None
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
 
 
 def _table(change: Preprocessing) -> out_of_python.Table:

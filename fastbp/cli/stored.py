@@ -7,10 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 from fastbp.cli.preprocess import Category, Classes, Number, Preprocessing
+from fastbp.cli.table import UserError
 from fastbp.network import Network
 
 KEY = "table"  # of the model file's metadata
 _VERSION = 1
+
+
+def loaded(path: str) -> tuple[Network, Preprocessing | None]:
+    """A model file's network, and its transformation if it has one."""
+    try:
+        network = Network.load(path)
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from None
+    except ValueError as error:
+        raise UserError(str(error)) from None
+    try:
+        known = KEY in network.metadata
+        return network, from_network(network) if known else None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from None
 
 
 def to_json(prepared: Preprocessing) -> dict[str, Any]:

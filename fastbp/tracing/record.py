@@ -1,0 +1,222 @@
+"""What a trace holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.losses import Loss
+from fastbp.optimizers import SGD, Optimizer
+from fastbp.tracing import rendering, sections
+from fastbp.tracing.names import Names
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTrace:
+    """One layer in one step; arrays are read-only and of the network's dtype.
+
+    Attributes
+    ----------
+    activation : str
+        Its name.
+    penalised : bool
+        Whether l1 or l2 is part of its weights' gradients.
+    net_inputs, outputs : ndarray
+        z and a = f(z), (units,).
+    output_slopes : ndarray or None
+        ∂E/∂a, (units,); None in an output layer whose loss is fused with its activation
+        (cross-entropy, KL divergence, Poisson): δ is formed at once there.
+    slopes : ndarray or None
+        ∂a/∂z, (units,); None for softmax, where it is a matrix.
+    deltas : ndarray
+        δ = ∂E/∂z, (units,).
+    weights, weight_gradients, new_weights : ndarray
+        (n_in, units).
+    biases, bias_gradients, new_biases : ndarray or None
+        (units,), or (1,) where shared; None for a layer without.
+    """
+
+    activation: str
+    penalised: bool
+    net_inputs: Array
+    outputs: Array
+    output_slopes: Array | None
+    slopes: Array | None
+    deltas: Array
+    weights: Array
+    weight_gradients: Array
+    new_weights: Array
+    biases: Array | None
+    bias_gradients: Array | None
+    new_biases: Array | None
+
+    @property
+    def shared(self) -> bool:
+        """Whether all units share one bias."""
+        return self.biases is not None and self.biases.shape != self.outputs.shape
+
+
+@dataclass(frozen=True)
+class WeightTrace:
+    """One weight in one step.
+
+    Attributes
+    ----------
+    name, source, unit : str
+        Its name, and those of the units that it leads from and to.
+    output_slope, slope, input : float or None
+        The chain rule's factors ∂E/∂a, ∂a/∂z and ∂z/∂w; the first two are None where
+        `LayerTrace` has none.
+    delta : float
+        The product of the first two, δ.
+    gradient, weight, new_weight : float
+        ∂E/∂w, and the weight before and after the update.
+    """
+
+    name: str
+    source: str
+    unit: str
+    output_slope: float | None
+    slope: float | None
+    input: float
+    delta: float
+    gradient: float
+    weight: float
+    new_weight: float
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Every quantity of one backpropagation step; see `fastbp.trace`.
+
+    ``print`` shows it as tables in the textbook's order, with each number's formula written out
+    for networks of up to 64 parameters, and a summary for larger ones.
+
+    Attributes
+    ----------
+    inputs, targets : ndarray
+        (n_inputs,) and (n_outputs,), as the kernels read them; read-only.
+    layers : tuple of LayerTrace
+        First hidden layer first.
+    errors : ndarray
+        The error's part of each output, (n_outputs,).
+    error, error_after : float
+        E before and after the update.
+    outputs_after : ndarray
+        The network's outputs after the update, (n_outputs,).
+    loss : Loss
+    optimizer : Optimizer
+    learning_rate : float
+        Of this update.
+    update : int
+        How many updates came before.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64")
+    >>> net.set_weights([[[3.0]]])
+    >>> step = fastbp.trace(net, [2.0], [5.0], optimizer=fastbp.SGD(0.25))
+    >>> step.error, step.weight("w1").gradient, step.weight("w1").new_weight
+    (0.5, 2.0, 2.5)
+    """
+
+    inputs: Array
+    targets: Array
+    layers: tuple[LayerTrace, ...]
+    errors: Array
+    error: float
+    error_after: float
+    outputs_after: Array
+    loss: Loss
+    optimizer: Optimizer
+    learning_rate: float
+    update: int = 0
+
+    @property
+    def names(self) -> Names:
+        """Of units and parameters."""
+        return Names((len(self.inputs), *(len(layer.outputs) for layer in self.layers)))
+
+    @property
+    def plain(self) -> bool:
+        """Whether a trained weight becomes ``w - learning_rate * gradient``."""
+        opt = self.optimizer
+        return isinstance(opt, SGD) and not (opt.momentum or opt.weight_decay)
+
+    def source(self, layer: int) -> Array:
+        """What a layer reads: the inputs, or the outputs of the layer below."""
+        return self.layers[layer - 1].outputs if layer else self.inputs
+
+    def weight(self, name: str) -> WeightTrace:
+        """One weight by its name, such as "w5".
+
+        Raises
+        ------
+        ValueError
+            There is no weight of that name.
+        """
+        return self.weight_at(*self.names.find_weight(name))
+
+    def weight_at(self, layer: int, source: int, unit: int) -> WeightTrace:
+        """W[source, unit] of a layer."""
+        names, here = self.names, self.layers[layer]
+        return WeightTrace(
+            names.weight(layer, source, unit),
+            names.unit(layer, source),
+            names.unit(layer + 1, unit),
+            None if here.output_slopes is None else float(here.output_slopes[unit]),
+            None if here.slopes is None else float(here.slopes[unit]),
+            float(self.source(layer)[source]),
+            float(here.deltas[unit]),
+            float(here.weight_gradients[source, unit]),
+            float(here.weights[source, unit]),
+            float(here.new_weights[source, unit]),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as plain numbers, strings, lists and dicts that JSON can hold."""
+        layers = [
+            {field.name: _plain(getattr(layer, field.name)) for field in fields(layer)}
+            for layer in self.layers
+        ]
+        return {
+            "update": self.update,
+            "inputs": self.inputs.tolist(),
+            "targets": self.targets.tolist(),
+            "loss": self.loss.name,
+            "optimizer": repr(self.optimizer),
+            "learning_rate": self.learning_rate,
+            "layers": layers,
+            "errors": self.errors.tolist(),
+            "error": self.error,
+            "error_after": self.error_after,
+            "outputs_after": self.outputs_after.tolist(),
+        }
+
+    def to_markdown(self) -> str:
+        """The tables as Markdown."""
+        return rendering.markdown(sections.of(self))
+
+    def to_latex(self) -> str:
+        """The tables as LaTeX, for a document with the packages amsmath and longtable."""
+        return rendering.latex(sections.of(self))
+
+    def __str__(self) -> str:
+        return rendering.text(sections.of(self))
+
+    def __repr__(self) -> str:
+        widths = "-".join(map(str, self.names.widths))
+        return f"<Trace of {widths}: error {self.error:.9g}, then {self.error_after:.9g}>"
+
+    def _repr_markdown_(self) -> str:
+        return self.to_markdown()
+
+
+def _plain(value: Any) -> Any:
+    return value.tolist() if isinstance(value, np.ndarray) else value

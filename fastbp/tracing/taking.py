@@ -1,0 +1,300 @@
+"""Taking a trace: the training kernels at work on a copy, and what they leave in the workspace."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastbp import losses, optimizers
+from fastbp.activations import kernel_of, name_of
+from fastbp.checks import integer
+from fastbp.kernels import epoch as kernels
+from fastbp.kernels import layout as lay
+from fastbp.kernels.losses import LOSSES
+from fastbp.losses import HalfSquaredError, Loss
+from fastbp.network import Network
+from fastbp.optimizers import SGD, Optimizer
+from fastbp.program import Plan, aligned_zeros
+from fastbp.tracing.record import LayerTrace, Trace
+from fastbp.trainer import Trainer
+
+Array = NDArray[Any]
+
+_TEXTBOOK = SGD(0.5)
+
+
+def trace(
+    network: Network,
+    x: ArrayLike,
+    t: ArrayLike,
+    loss: str | Loss = "half_squared_error",
+    optimizer: str | Optimizer = _TEXTBOOK,
+    *,
+    weights_only: bool = False,
+    after: int = 0,
+) -> Trace:
+    """One backpropagation step on one sample, number by number, as the kernels work it out.
+
+    A copy of the network is trained: the given one stays as it is. The gradients are bitwise those
+    of `Trainer.gradients`, the new weights those of `Trainer.step`.
+
+    Parameters
+    ----------
+    network : Network
+        Of any size, without dropout, whose masks would be of one update only.
+    x : array_like
+        One sample: `n_inputs` numbers, of any shape.
+    t : array_like
+        Its target: a number an output, or a class id for "cross_entropy".
+    loss : str or Loss
+        As for `Trainer`.
+    optimizer : str or Optimizer
+        Any that works batch by batch; "lbfgs" and "levenberg_marquardt" search along lines or for
+        a damping, and are refused.
+    weights_only : bool
+        Leave the biases as they are, as the textbook's example does.
+    after : int
+        Updates by this sample to make before the one that is traced.
+
+    Returns
+    -------
+    Trace
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is of a wrong kind, shape or range, holds a NaN or an infinity, or doesn't go
+        with the network.
+    DivergenceError
+        The loss is not finite.
+
+    Notes
+    -----
+    Formulas: Rumelhart, Hinton and Williams, "Learning representations by back-propagating
+    errors", Nature 323 (1986).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> layers = [fastbp.Dense(2, "sigmoid", bias="shared") for _ in range(2)]
+    >>> net = fastbp.Network(2, layers, dtype="float64")
+    >>> net.set_weights([[[0.15, 0.25], [0.2, 0.3]], [0.35], [[0.4, 0.5], [0.45, 0.55]], [0.6]])
+    >>> step = fastbp.trace(net, [0.05, 0.10], [0.01, 0.99])
+    >>> round(step.error, 9), round(step.weight("w5").gradient, 9)
+    (0.298371109, 0.082167041)
+    """
+    after = integer("after", after, minimum=0)
+    tracer = Tracer(network, x, t, loss, optimizer, weights_only=weights_only)
+    tracer.advance(after)
+    return tracer.take()
+
+
+class Tracer:
+    """A copy of a network, trained on one sample, whose every update can be looked at.
+
+    The arguments are those of `trace`.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        x: ArrayLike,
+        t: ArrayLike,
+        loss: str | Loss = "half_squared_error",
+        optimizer: str | Optimizer = _TEXTBOOK,
+        *,
+        weights_only: bool = False,
+    ) -> None:
+        if not isinstance(network, Network):
+            raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
+        if not isinstance(weights_only, (bool, np.bool_)):
+            raise TypeError(f"weights_only must be True or False, got {weights_only!r}")
+        optimizer = optimizers.resolve(optimizer)
+        if isinstance(optimizer, optimizers.Solver):
+            raise ValueError(
+                f"optimizer must be one that updates batch by batch, such as fastbp.SGD(0.5), "
+                f"got {type(optimizer).__name__}, which tries several steps and keeps one"
+            )
+        loss = losses.resolve(loss, name_of(network.layers[-1].activation))
+        for index, layer in enumerate(network.layers):
+            if layer.dropout:
+                raise ValueError(
+                    f"network must be one without dropout, got {layer.dropout:g} in layers[{index}]"
+                )
+        layers = list(network.layers)
+        if weights_only:
+            kept = {True: "weights", "biases": False}
+            layers = [replace(n, trainable=kept.get(n.trainable, n.trainable)) for n in layers]  # type: ignore[arg-type]
+        self.network = Network(network.n_inputs, layers, dtype=network.dtype, seed=network.seed)
+        self.network.set_weights(network.get_weights())
+        self._x = _one(x, network.n_inputs, "x", "inputs")
+        self._t = _target(t, network.n_outputs, classes=loss._kernel.classes)
+        self.trainer = Trainer(
+            self.network, loss, optimizer, batch_size=1, shuffle=False, seed=0, n_threads=1
+        )
+        self._samples = self.trainer._sources(self._x, self._t, None)
+        engine = self.trainer._engine
+        plan = Plan.in_slabs(self.network._layout, 1, 1, lay.TRAINING_SLABS)
+        self._program = engine.separate(lay.MODE_GRADIENTS, plan, sums=True)
+        self.updates = 0
+
+    def advance(self, updates: int) -> None:
+        """Make so many updates."""
+        for _ in range(updates):
+            self.trainer.step(self._x, self._t)
+        self.updates += updates
+
+    def take(self) -> Trace:
+        """The next update: it is made, and all of it is told."""
+        network, trainer, program = self.network, self.trainer, self._program
+        program.set_samples(*self._samples)
+        program.set_parameters(network._parameters)  # of a copy that nobody else has
+        kernels.forward_rows.compiled(network.dtype)(0.0, program.address, 0, 1)
+        net_inputs = [self._row(index, lay.L_Z) for index in range(len(network.layers))]
+        outputs = [self._row(index, lay.L_A) for index in range(len(network.layers))]
+        targets = self._values(int(program.table[lay.TARGETS]), network.n_outputs)
+        inputs = self._values(int(program.table[lay.A0]), network.n_inputs)
+        self._back()
+        deltas = [self._row(index, lay.L_D) for index in range(len(network.layers))]
+        output_slopes = [self._output_slopes(index) for index in range(len(network.layers))]
+        slopes = [self._slopes(index) for index in range(len(network.layers))]
+        before = network.get_weights()
+        error, gradients = trainer.gradients(self._x, self._t)
+        self.advance(1)
+        parts = zip(
+            *(self._by_layer(arrays) for arrays in (before, gradients, network.get_weights())),
+            strict=True,
+        )
+        layers = []
+        for index, ((w, b), (dw, db), (new_w, new_b)) in enumerate(parts):
+            dense = network.layers[index]
+            arrays = (
+                net_inputs[index], outputs[index], output_slopes[index], slopes[index],
+                deltas[index], w, dw, new_w, b, db, new_b,
+            )  # fmt: skip
+            penalised = bool(dense.l1 or dense.l2)
+            layers.append(LayerTrace(str(dense.activation), penalised, *map(_frozen, arrays)))
+        return Trace(
+            _frozen(inputs),
+            _frozen(targets),
+            tuple(layers),
+            _frozen(self._errors(net_inputs[-1], outputs[-1], targets)),
+            error,
+            trainer.evaluate(self._x, self._t)["loss"],
+            _frozen(network.predict(self._x)[0]),
+            trainer.loss,
+            trainer.optimizer,
+            trainer._engine.last_rate,
+            self.updates - 1,
+        )
+
+    # -- what stands in the workspace --------------------------------------------------------------
+
+    def _record(self, index: int) -> NDArray[np.int64]:
+        return self._program.table[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
+
+    def _values(self, offset: int, n: int) -> Array:
+        return self._program.workspace[offset : offset + n].copy()
+
+    def _row(self, index: int, field: int) -> Array:
+        return self._values(int(self._record(index)[field]), self.network.layers[index].units)
+
+    def _back(self) -> None:
+        program = self._program
+        self.trainer._check(self.trainer._engine.run(program, 0, 1), program)
+
+    def _output_slopes(self, index: int) -> Array | None:
+        """∂E/∂a, which the kernels turn into δ in place: so they run without that, once a layer."""
+        last = index == len(self.network.layers) - 1
+        if last and self.trainer.loss._kernel.requires is not None:
+            return None
+        record = self._record(index)
+        kept, record[lay.L_BACKWARD] = record[lay.L_BACKWARD].copy(), 0
+        self._back()
+        record[lay.L_BACKWARD] = kept
+        return self._row(index, lay.L_D)
+
+    def _slopes(self, index: int) -> Array | None:
+        """∂a/∂z: what the activation's kernel makes of ones."""
+        record, dense = self._record(index), self.network.layers[index]
+        if name_of(dense.activation) == "softmax":
+            return None
+        ld = int(record[lay.L_LD_OUT])
+        slopes = aligned_zeros(ld, self.network.dtype)
+        slopes[:] = 1.0
+        backward = kernel_of(dense.activation).backward
+        if backward is not None:
+            a, z = (self._program.workspace[record[f] :][:ld] for f in (lay.L_A, lay.L_Z))
+            settings = int(record[lay.L_PARAMETERS]) or a.ctypes.data
+            _call(backward, self.network.dtype, slopes, a, z, 1, dense.units, ld, settings)
+        return slopes[: dense.units].copy()
+
+    def _errors(self, z: Array, p: Array, t: Array) -> Array:
+        """Each output's part of the error, by the loss's kernel, an output at a time."""
+        loss, k, dtype = self.trainer.loss, len(p), self.network.dtype
+        kernel, settings = loss._kernel.kernel, np.array([*loss._parameters(), 0.0], dtype)
+        together = loss._kernel.requires == "softmax"  # whose outputs depend on all net inputs
+        n = k if together else 1
+        ld = lay.row_stride(n, self.network._layout.itemsize)
+        blocks = [aligned_zeros(k * ld, dtype).reshape(k, ld) for _ in range(4)]
+        if together:
+            if loss._kernel is LOSSES["cross_entropy_smoothed"]:
+                kernel = LOSSES["cross_entropy"].kernel
+                t = (1 - settings[0]) * t + settings[0] / k
+            blocks[0][:, :k] = z
+            np.fill_diagonal(blocks[2], t)
+        else:
+            for block, values in zip(blocks, (z, p, t), strict=False):
+                block[:, 0] = values
+        weights, errors = np.ones(k, dtype), np.zeros(k)
+        if not together and not isinstance(loss, HalfSquaredError):
+            weights /= k  # the others are means
+        _call(kernel, dtype, *blocks[:3], weights, blocks[3], errors, k, n, ld, 1.0, settings)
+        return errors
+
+    def _by_layer(self, arrays: list[Array]) -> Iterator[tuple[Array, Array | None]]:
+        rest = iter(arrays)
+        for layer in self.network.layers:
+            yield next(rest), next(rest) if layer.bias else None
+
+
+def _call(doorway: Any, dtype: str, *arguments: Any) -> None:
+    """Call a kernel as the C function that it is; arrays and addresses become pointers."""
+    function = doorway.compiled(dtype).ctypes
+    function(
+        *(
+            _pointer(argument, kind) if hasattr(kind, "contents") else argument
+            for argument, kind in zip(arguments, function.argtypes, strict=True)
+        )
+    )
+
+
+def _pointer(argument: Any, kind: Any) -> Any:
+    address = argument.ctypes.data if isinstance(argument, np.ndarray) else argument
+    return ctypes.cast(address, kind)
+
+
+def _frozen(array: Array | None) -> Any:
+    if array is not None:
+        array.setflags(write=False)
+    return array
+
+
+def _one(values: ArrayLike, n: int, name: str, what: str) -> Array:
+    """One sample as a row; a copy, so that it can't change between updates."""
+    array = np.array(values)
+    if array.size != n:
+        raise ValueError(f"{name} must be one sample of {n} {what}, got shape {array.shape}")
+    return array.reshape(1, -1)
+
+
+def _target(t: ArrayLike, k: int, *, classes: bool) -> Array:
+    array = np.array(t)
+    if classes and array.size == 1 and (k > 1 or array.ndim == 0):
+        return array.reshape(1)
+    return _one(array, k, "t", "targets" + (", or a class id" if classes else ""))
