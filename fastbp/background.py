@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
@@ -77,6 +76,8 @@ class BackgroundFit:
 
     def __await__(self) -> Generator[Any, None, History]:
         """In asyncio; when the task that waits is cancelled, so is the fit."""
+        import asyncio  # takes its time
+
         try:
             return (yield from asyncio.wrap_future(self._future).__await__())
         except asyncio.CancelledError:

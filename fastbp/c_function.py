@@ -35,7 +35,7 @@ class CFunction:
         self._dtype = tag.dtype.name
         kind = {"float32": "float", "float64": "double"}[self._dtype]
         kernel = kernels.train if training else kernels.predict
-        self.address: int = kernel.compiled(self._dtype).address
+        self.address: int = kernel.c_address(self._dtype)
         self.state_address = int(self._cells.ctypes.data)
         self.cffi_signature = f"int64_t (*)(void *, const {kind} *, {kind} *, int64_t)"
         arguments = [ctypes.c_void_p] * 3
@@ -64,4 +64,4 @@ class CFunction:
 
         # numpy's pointer holds on to the cells, and they to all else.
         data = self._cells.ctypes.data_as(ctypes.c_void_p)
-        return LowLevelCallable(kernel.compiled(self._dtype).ctypes, data)
+        return LowLevelCallable(kernel.ctypes(self._dtype), data)

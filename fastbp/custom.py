@@ -155,7 +155,7 @@ def _check(given: Any, taken: Mapping[str, object], kind: str) -> None:
 def _call(doorway: Any, *arguments: Any) -> None:
     """Call a kernel's float64 form as the C function that it is."""
     try:
-        function = doorway.compiled("float64").ctypes
+        function = doorway.ctypes("float64")
     except Exception as error:  # numba has many kinds, and an internal one now and then
         raise TypeError(f"numba can't compile f or derivative: {error}") from error
     function(

@@ -85,7 +85,7 @@ def vjp(network: Network, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Arra
     flat, dx = np.empty(network.n_parameters, network.dtype), np.empty_like(x)
     cells, _ = of_network(network)
     function = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64)
-    address = e.vjp.compiled(network.dtype).address
+    address = e.vjp.c_address(network.dtype)
     reader = object()
     try:
         parameters = network._begin_reading(reader)

@@ -1,14 +1,30 @@
-"""Compiling ahead of time."""
+"""Compiling ahead of time, in as many processes as there are processors."""
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from fastbp.checks import choice
-from fastbp.kernels import jit
+from fastbp.kernels import cache, jit
 
 Report = Callable[[int, int, str], object]
+Part = tuple["jit.Entry | jit.Doorway", str]
+
+# numba compiles in one thread of a process at a time, so that more hands are other processes.
+_HELPER = """
+import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from fastbp import warm
+warm.help()
+"""
+_MOST_HELPERS = 7
+_WORTH_HELPING = 16  # parts that are missing; a process takes as long to start as some of them
 
 
 def warmup(
@@ -17,7 +33,8 @@ def warmup(
     """Compile everything that a network can use, or load it from the cache on disk.
 
     What is compiled stays in this process, and in the cache for later ones; without a call of this
-    function, each part is compiled when it is first used.
+    function, each part is compiled when it is first used. Other processes of the same Python help,
+    one a processor, where there is a cache to share and more than a little to do.
 
     Parameters
     ----------
@@ -39,10 +56,58 @@ def warmup(
     if isinstance(dtypes, str):
         dtypes = (dtypes,)
     wanted = [choice("dtypes", dtype, jit.DTYPES) for dtype in dtypes]
-    parts = [(part, dtype) for dtype in wanted for part in jit.PARTS]
+    parts = _parts(wanted)
     started = time.perf_counter()
-    for done, (part, dtype) in enumerate(parts):
-        if report is not None:
-            report(done, len(parts), f"{part.name} ({dtype})")
-        part.compile(dtype)
+    with _helpers(wanted, sum(map(_missing, parts))):
+        for done, (part, dtype) in enumerate(parts):
+            if report is not None:
+                report(done, len(parts), f"{part.name} ({dtype})")
+            part.compile(dtype)
     return time.perf_counter() - started
+
+
+def _parts(dtypes: Iterable[str]) -> list[Part]:
+    return [(part, dtype) for dtype in dtypes for part in jit.PARTS]
+
+
+def _missing(wanted: Part) -> bool:
+    """Whether a part is in the cache of no process yet."""
+    part, dtype = wanted
+    path = part.kept_at(dtype)
+    return path is not None and dtype not in part.dtypes and not path.exists()
+
+
+@contextlib.contextmanager
+def _helpers(dtypes: list[str], missing: int) -> Iterator[None]:
+    """Processes that fill the cache as well, each beginning elsewhere; ended with the block."""
+    count = min((os.cpu_count() or 1) - 1, _MOST_HELPERS, missing // _WORTH_HELPING)
+    if cache.folder() is None or not sys.executable:
+        count = 0
+    running = []
+    try:
+        for which in range(count):
+            told = [json.dumps(sys.path), json.dumps([dtypes, which + 1, count + 1])]
+            with contextlib.suppress(OSError):  # then there is one less
+                running.append(
+                    subprocess.Popen(
+                        [sys.executable, "-c", _HELPER, *told],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL,
+                    )
+                )
+        yield
+    finally:
+        for process in running:
+            process.kill()  # what it would still do has been done; files are there whole or not
+            process.wait()
+
+
+def help() -> None:
+    """What a helper does: its share of the parts, then what is missing of the others'."""
+    dtypes, which, of = json.loads(sys.argv[2])
+    parts = _parts(dtypes)
+    begin = len(parts) * which // of
+    for part, dtype in parts[begin:] + parts[:begin]:
+        if _missing((part, dtype)):
+            part.compile(dtype)

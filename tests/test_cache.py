@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import shutil
 import stat
@@ -15,7 +17,7 @@ import child
 import numpy as np
 import pytest
 
-from fastbp.kernels import cache, jit, vmath
+from fastbp.kernels import cache, jit, objects, vmath
 
 PACKAGE = Path(cache.__file__).parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
@@ -36,6 +38,9 @@ def train() -> dict[str, Any]:
         predicted = net.predict(X)
     return {
         "compiled": sorted(compiled),
+        "compiler": sum(
+            name.startswith(("numba.np.linalg", "numba.typed.")) for name in sys.modules
+        ),
         "bits": [float(x) for x in (*loss, *predicted.ravel())],
         "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
     }
@@ -66,7 +71,7 @@ def warm(cold: tuple[Path, list[dict[str, Any]]], tmp_path: Path) -> Path:
 
 def files(folder: Path) -> list[Path]:
     """The files of machine code."""
-    return sorted(path for path in folder.glob("*/*") if path.name != "lock")
+    return sorted(path for path in folder.glob("*/*") if not path.name.startswith("lock-"))
 
 
 def test_three_cold_processes_share_the_work(
@@ -83,9 +88,38 @@ def test_three_cold_processes_share_the_work(
 
 
 def test_a_second_process_compiles_nothing(cold: tuple[Path, list[dict[str, Any]]]) -> None:
+    """And has no need of numba's compiler, which would take most of its time to import."""
     second = call(cold[0])
     assert second["compiled"] == []
     assert second["bits"] == cold[1][0]["bits"]
+    assert max(found["compiler"] for found in cold[1]) > 0
+    assert second["compiler"] == 0
+
+
+def warm_up() -> list[Any]:
+    """What this process compiles of all there is, and how much that is."""
+    import fastbp
+    from fastbp.kernels import jit
+
+    with child.Compiling() as compiled:
+        fastbp.warmup("float32")
+    dtypes = [part.dtypes for part in jit.PARTS]
+    return [sorted(compiled), [part.name for part in jit.PARTS], dtypes]
+
+
+def test_warmup_compiles_all_with_help(tmp_path: Path) -> None:
+    """All is there, in this process and in the cache; another process has compiled some of it."""
+    compiled, parts, dtypes = child.call(warm_up, settings=quick(tmp_path))
+    assert dtypes == [["float32"]] * len(parts)
+    assert sorted(path.name.rpartition("-")[0].partition(".")[2] for path in files(tmp_path)) == (
+        sorted(parts)
+    )
+    mine = {name.rpartition(".")[2] for name in compiled}
+    if (os.cpu_count() or 1) > 1:
+        assert not set(parts) <= mine
+    compiled, _, dtypes = child.call(warm_up, settings=quick(tmp_path))
+    assert compiled == []
+    assert dtypes == [["float32"]] * len(parts)
 
 
 def damage(path: Path, how: int) -> None:
@@ -238,13 +272,29 @@ def test_switched_off(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not folder.parent.exists()
 
 
+def test_code_that_calls_what_is_not_there_is_compiled_anew(folder: Path) -> None:
+    """LLVM's loader would call address 0."""
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        assert objects.read(path) is not None
+        head, _, code = path.read_bytes()[32:].partition(b"\n")
+        about = json.loads(head)
+        about["needed"].append("fastbp_no_such_function")
+        payload = json.dumps(about).encode() + b"\n" + code
+        path.write_bytes(hashlib.sha256(payload).digest() + payload)
+        assert objects.read(path) is None
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        assert objects.read(path) is not None
+
+
 def test_a_disk_that_fills_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code is used all the same, and no part of a file is left behind."""
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.os, "replace", full)
+    monkeypatch.setattr(objects.os, "replace", full)
     assert compile_some() == 5
     assert files(folder.parent) == []
 

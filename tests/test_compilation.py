@@ -58,10 +58,7 @@ def top_level() -> dict[str, int]:
 
     found = {}
     for part in jit.PARTS:
-        entry = isinstance(part, jit.Entry)
-        function = part.dispatcher.py_func if entry else part.function
-        n = len(part.dispatcher.signatures if entry else part._compiled)
-        found[f"{function.__module__}.{function.__qualname__}"] = n
+        found[f"{part.function.__module__}.{part.function.__qualname__}"] = len(part.dtypes)
     return found
 
 
@@ -71,10 +68,7 @@ def uncacheable() -> list[str]:
 
     found = []
     for part in jit.PARTS:
-        if isinstance(part, jit.Entry):
-            libraries = [o.library for o in part.dispatcher.overloads.values()]
-        else:
-            libraries = [compiled._library for compiled in part._compiled.values()]
+        libraries = part.libraries.values()
         found += [part.name for library in libraries if library.has_dynamic_globals]
     return found
 
@@ -90,8 +84,8 @@ def train_them_all() -> list[Any]:
         for n_inputs, layers, loss, optimizer in ARCHITECTURES:
             deeper = [(units + 3, *rest) for units, *rest in layers]
             train(n_inputs + 1, deeper[:1] + deeper, loss, optimizer, "float32")
-    for function in (epoch.run, losses.mse):
-        function.compiled("float64")
+    for part in (epoch.run, losses.mse):
+        part.compile("float64")
     return [dict(first), signatures, dict(again), top_level(), uncacheable()]
 
 

@@ -26,7 +26,7 @@ def function(doorway: jit.Doorway, dtype: str) -> Any:
     signature = doorway._signature(jit.DTYPES[dtype])
     kinds = [_C.get(t, ctypes.c_void_p) for t in signature.args]
     result = _C.get(signature.return_type)
-    raw = ctypes.CFUNCTYPE(result, *kinds)(doorway.compiled(dtype).address)
+    raw = ctypes.CFUNCTYPE(result, *kinds)(doorway.c_address(dtype))
 
     def call(*arguments: Any) -> Any:
         return raw(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments])
@@ -160,8 +160,9 @@ def sources(kind: str, n: int, rng: Any) -> list[Any]:
 @pytest.mark.parametrize("kind", gather.READERS)
 def test_values_of_every_dtype_and_stride(kind: str, dtype: str) -> None:
     """As NumPy's astype rounds; zero in the padding. Each reader's code can be kept on disk."""
-    assert not gather.READERS[kind].compiled(dtype)._library.has_dynamic_globals
     call, rng = function(gather.READERS[kind], dtype), np.random.default_rng(0)
+    kept = gather.READERS[kind].kept_at(dtype)
+    assert kept is None or kept.exists()
     for n in [*SIZES, 300]:
         for a in sources(kind, n, rng):
             index, vector = rng.integers(6, size=5), lanes(np.dtype(dtype).itemsize)

@@ -120,7 +120,8 @@ def assembly(dtype: str) -> list[Any]:
     from fastbp.kernels import matmul
     from fastbp.kernels.target import FEATURES, TILE_ROWS, VECTOR_BYTES
 
-    text = matmul.tiles.compiled(dtype)._library.get_asm_str()
+    matmul.tiles.compile(dtype)
+    text = matmul.tiles.libraries[dtype].get_asm_str()
     return [text, TILE_ROWS, VECTOR_BYTES, sorted(FEATURES)]
 
 

@@ -1,9 +1,9 @@
-"""numba's on-disk cache, keyed on everything that machine code depends on.
+"""The folder of machine code on disk, keyed on everything that machine code depends on.
 
 numba's own key leaves out functions imported from other files, fastmath flags and several
 settings, so that an edited helper would leave a stale caller. Here the folder's name is a digest
-of every kernel source, of numba's and llvmlite's versions and of the settings; numba adds the
-signature, the CPU and its features.
+of every kernel source, of numba's and llvmlite's versions and of the settings; a file's name adds
+the function, the signature, the CPU and its features.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import pickle
 import stat
 import sys
 import tempfile
@@ -24,11 +23,12 @@ from typing import Any
 
 import llvmlite
 import numba
-from numba.core import caching, compiler, config, serialize
+from numba.core import config
+
+from fastbp.kernels import target
 
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT")
 _thread_lock = threading.RLock()
-_depth = 0  # of compile_lock, guarded by _thread_lock
 
 
 @functools.cache
@@ -80,20 +80,25 @@ def folder() -> Path | None:
     return path
 
 
+def path_of(function: Callable[..., Any], signature: object) -> Path | None:
+    """Where the machine code of a function is kept; None if none is."""
+    path, code = folder(), function.__code__
+    parts = (str(signature), target.cpu(), code.co_code, repr(code.co_consts))
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    return path and path / f"{name}-{key}"
+
+
 @contextlib.contextmanager
-def compile_lock() -> Iterator[None]:
-    """Held while one thread of one process loads or compiles; others wait and then load."""
-    global _depth
+def lock(path: Path | None) -> Iterator[None]:
+    """Held while a thread of a process loads or compiles what goes to `path`; others wait."""
     with _thread_lock:
-        _depth += 1
-        try:
-            if _depth > 1 or (path := folder()) is None:
-                yield
-                return
-            with _file_lock(path / "lock"):
-                yield
-        finally:
-            _depth -= 1
+        if path is None:
+            yield
+            return
+        # A few files for all paths: two that share one wait a little longer.
+        with _file_lock(path.with_name(f"lock-{path.name[-1]}")):
+            yield
 
 
 @contextlib.contextmanager
@@ -117,55 +122,3 @@ def _file_lock(path: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
         yield
-
-
-def for_function(function: Callable[..., Any]) -> caching.NullCache:
-    """The cache that a dispatcher or C callback of `function` is to use."""
-    return _Cache(function)
-
-
-class _Cache(caching.NullCache):  # type: ignore[misc]
-    """One file a function, signature and CPU: the SHA-256 of what follows, then numba's pickle.
-
-    numba's own store has an index beside its data files, which processes can cross-wire, and runs
-    whatever it unpickles. Touches no disk before the first compile.
-    """
-
-    def __init__(self, function: Callable[..., Any]) -> None:
-        self._function = function
-
-    def _path(self, sig: Any, codegen: Any) -> Path | None:
-        path = folder()
-        code = self._function.__code__
-        parts = (str(sig), codegen.magic_tuple(), code.co_code, repr(code.co_consts))
-        key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-        name = f"{self._function.__module__.rpartition('.')[2]}.{self._function.__name__}"
-        return path and path / f"{name}-{key}"
-
-    def load_overload(self, sig: Any, target_context: Any) -> Any:
-        target_context.refresh()
-        path = self._path(sig, target_context.codegen())
-        try:
-            data = b"" if path is None else path.read_bytes()
-        except OSError:
-            return None
-        if len(data) < 32 or hashlib.sha256(data[32:]).digest() != data[:32]:
-            return None  # nothing there, or damaged: compile anew and write over it
-        return compiler.CompileResult._rebuild(target_context, *pickle.loads(data[32:]))
-
-    def save_overload(self, sig: Any, data: Any) -> None:
-        path = self._path(sig, data.codegen)
-        if path is None or data.library.has_dynamic_globals:
-            return
-        payload = serialize.dumps(data._reduce())
-        # A full disk costs the next process time, no more.
-        with (
-            contextlib.suppress(OSError),
-            tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as handle,
-        ):
-            try:
-                handle.write(hashlib.sha256(payload).digest() + payload)
-                handle.close()
-                os.replace(handle.name, path)
-            except OSError:
-                os.unlink(handle.name)

@@ -9,13 +9,13 @@ that stands here and is never inferred.
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numba
 from numba import types
-from numba.core.ccallback import CFunc
 
-from fastbp.kernels import cache
+from fastbp.kernels import cache, objects
 
 # `error_model="numpy"`: Python's own raises on a division by zero, which is control flow, which
 # stops vectorisation. `contract` lets LLVM form FMAs and nothing more; `reassoc` would fold the
@@ -63,12 +63,19 @@ class Entry:
     """
 
     def __init__(self, function: Callable[..., int]) -> None:
-        self.dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(function)
-        self.dispatcher._cache = cache.for_function(function)
+        self.function, self.name = function, function.__name__
+        self.libraries: dict[str, Any] = {}  # what this process has compiled itself
         self._entry_points: dict[str, Callable[..., int]] = {}
-        self._n_arguments = function.__code__.co_argcount - 1
-        self.name = function.__name__
         PARTS.append(self)
+
+    @property
+    def dtypes(self) -> list[str]:
+        """Those that there is machine code for in this process."""
+        return list(self._entry_points)
+
+    def kept_at(self, dtype: str) -> Path | None:
+        """The file of the machine code."""
+        return cache.path_of(self.function, self._signature(dtype))
 
     def compile(self, dtype: str) -> None:
         """Compile for `dtype`, or load from the cache, if that has not been done."""
@@ -76,14 +83,27 @@ class Entry:
 
     def compiled(self, dtype: str) -> Callable[..., int]:
         """The machine code for `dtype`, ``f(0.0, *int64s) -> int64``; compiles at first use."""
-        entry_point = self._entry_points.get(dtype)
-        if entry_point is None:
-            signature = (DTYPES[dtype],) + (types.int64,) * self._n_arguments
-            with cache.compile_lock():
-                self.dispatcher.compile(signature)
-            entry_point = self.dispatcher.overloads[signature].entry_point
-            self._entry_points[dtype] = entry_point
-        return entry_point
+        if dtype not in self._entry_points:
+            path = self.kept_at(dtype)
+            with cache.lock(path):
+                loaded = objects.read(path)
+                self._entry_points[dtype] = (
+                    self._made(dtype, path) if loaded is None else loaded.callable(self.function)
+                )
+        return self._entry_points[dtype]
+
+    def _signature(self, dtype: str) -> tuple[Any, ...]:
+        return DTYPES[dtype], *[types.int64] * (self.function.__code__.co_argcount - 1)
+
+    def _made(self, dtype: str, path: Path | None) -> Callable[..., int]:
+        dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(self.function)
+        dispatcher.compile(self._signature(dtype))
+        (result,) = dispatcher.overloads.values()
+        self.libraries[dtype], names = result.library, result.fndesc
+        symbols = {"wrapper": names.llvm_cpython_wrapper_name, "environment": names.env_name}
+        objects.write(path, result.library, symbols)
+        made: Callable[..., int] = result.entry_point
+        return made
 
 
 entry = Entry
@@ -104,44 +124,70 @@ class Doorway:
         apart: bool,
         own: bool = False,
     ) -> None:
-        self.function = function
-        self._apart = apart
-        self._signature = signature
-        self._options = {**_FLAGS, "fastmath": ELEMENTWISE}
-        self._compiled: dict[str, Any] = {}
-        self._addresses: dict[str, int] = {}
-        self.name = function.__name__
-        self._own = own
+        self.function, self.name = function, function.__name__
+        self.libraries: dict[str, Any] = {}  # what this process has compiled itself
+        self._signature, self._apart, self._own = signature, apart, own
+        self._addresses: dict[str, tuple[int, int]] = {}
         if not own:
             PARTS.append(self)
 
+    @property
+    def dtypes(self) -> list[str]:
+        """Those that there is machine code for in this process."""
+        return list(self._addresses)
+
+    def kept_at(self, dtype: str) -> Path | None:
+        """The file of the machine code."""
+        return None if self._own else cache.path_of(self.function, self._signature(DTYPES[dtype]))
+
     def compile(self, dtype: str) -> None:
         """Compile for `dtype`, or load from the cache, if that has not been done."""
-        self.address(dtype)
+        self._ready(dtype)
 
     def address(self, dtype: str) -> int:
         """The address of the machine code for `dtype`, for simd.call_*; compiles at first use."""
-        self.compiled(dtype)
+        return self._ready(dtype)[0]
+
+    def c_address(self, dtype: str) -> int:
+        """The address of a C function of that signature."""
+        return self._ready(dtype)[1]
+
+    def ctypes(self, dtype: str) -> Any:
+        """That function for Python, which takes C's numbers and pointers."""
+        import ctypes
+
+        from numba.core.typing.ctypes_utils import to_ctypes
+
+        signature = self._signature(DTYPES[dtype])
+        kinds = map(to_ctypes, (signature.return_type, *signature.args))
+        return ctypes.CFUNCTYPE(*kinds)(self.c_address(dtype))
+
+    def _ready(self, dtype: str) -> tuple[int, int]:
+        if dtype not in self._addresses:
+            path = self.kept_at(dtype)
+            with cache.lock(path):
+                loaded = objects.read(path)
+                self._addresses[dtype] = (
+                    self._made(dtype, path)
+                    if loaded is None
+                    else (loaded.address("kernel"), loaded.address("c"))
+                )
         return self._addresses[dtype]
 
-    def compiled(self, dtype: str) -> Any:
-        """numba's own object: its address is that of a C function, for tests."""
-        compiled: Any = self._compiled.get(dtype)
-        if compiled is None:
-            with cache.compile_lock():
-                signature = self._signature(DTYPES[dtype])
-                typed = (signature.args, signature.return_type)
-                compiled = CFunc(self.function, typed, {}, {"nopython": True, **self._options})
-                if self._apart:
-                    _keep_apart(compiled)
-                if not self._own:
-                    compiled._cache = cache.for_function(self.function)
-                compiled.compile()
-            # Past the C wrapper, which looks for exceptions: that takes as long as a small kernel.
-            library, wrapper = compiled._library, compiled.native_name
-            self._addresses[dtype] = library.get_pointer_to_function(wrapper.removeprefix("cfunc."))
-            self._compiled[dtype] = compiled
-        return compiled
+    def _made(self, dtype: str, path: Path | None) -> tuple[int, int]:
+        from numba.core.ccallback import CFunc  # takes its time to import
+
+        signature = self._signature(DTYPES[dtype])
+        options = {"nopython": True, "fastmath": ELEMENTWISE, **_FLAGS}
+        compiled: Any = CFunc(self.function, (signature.args, signature.return_type), {}, options)
+        if self._apart:
+            _keep_apart(compiled)
+        compiled.compile()
+        self.libraries[dtype] = library = compiled._library
+        # Past the C wrapper, which looks for exceptions: that takes as long as a small kernel.
+        symbols = {"kernel": compiled.native_name.removeprefix("cfunc."), "c": compiled.native_name}
+        objects.write(path, library, symbols)
+        return library.get_pointer_to_function(symbols["kernel"]), compiled.address
 
 
 def _keep_apart(compiled: Any) -> None:

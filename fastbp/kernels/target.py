@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Final
 
 import llvmlite.binding as llvm
@@ -26,6 +27,17 @@ HAS_FMA: Final = bool({"fma", "avx512f"} & FEATURES) or "neon" in FEATURES
 #: vectors of B and a broadcast of A; 6 x 2 on 16. Timed with 32: 12 x 2 and 8 x 3 are 2 % slower.
 TILE_ROWS: Final = 14 if {"avx512f", "neon"} & FEATURES else 6
 TILE_VECTORS: Final = 2
+
+
+@functools.cache
+def cpu() -> tuple[str, str, str]:
+    """Triple, name and features of the CPU that numba compiles for."""
+    features = config.CPU_FEATURES
+    return (
+        llvm.get_process_triple(),
+        config.CPU_NAME or llvm.get_host_cpu_name(),
+        llvm.get_host_cpu_features().flatten() if features is None else features,
+    )
 
 
 def lanes(itemsize: int) -> int:

@@ -265,7 +265,7 @@ class Tracer:
 
 def _call(doorway: Any, dtype: str, *arguments: Any) -> None:
     """Call a kernel as the C function that it is; arrays and addresses become pointers."""
-    function = doorway.compiled(dtype).ctypes
+    function = doorway.ctypes(dtype)
     function(
         *(
             _pointer(argument, kind) if hasattr(kind, "contents") else argument
