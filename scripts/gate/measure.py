@@ -1,6 +1,6 @@
 """Pairs of fresh processes, one of each revision and one more of the base as control.
 
-The processes of a pair are alive at the same time and take turns of some 10 ms, one at work and the
+The processes of a pair are alive at the same time and take turns of some 5 ms, one at work and the
 others asleep, in orders that are balanced and shuffled. What counts of each is its shortest call:
 other processes' turns, interrupts and throttling only ever make one longer. A process keeps its
 layout of memory, which alone can make some per cent, so that pairs are the unit of the statistics.

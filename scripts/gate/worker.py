@@ -18,7 +18,7 @@ from typing import Any
 from asv_runner.discovery import disc_benchmarks, get_benchmark_from_name
 
 #: attributes that win over a benchmark's own, as those of `asv run --attribute` do
-SLICE = {"repeat": (1, 50, 0.01), "number": 1, "warmup_time": 0.0, "min_run_count": 1, "rounds": 1}
+SLICE = {"repeat": (1, 50, 0.005), "number": 1, "warmup_time": 0.0, "min_run_count": 1, "rounds": 1}
 
 
 class Session:
