@@ -37,6 +37,11 @@ class Case:
         products = [i * o for i, o in pairwise(self.widths)]
         return 2 * (3 * sum(products) - products[0])
 
+    @property
+    def forward_flops(self) -> int:
+        """The same of predicting a sample."""
+        return 2 * sum(i * o for i, o in pairwise(self.widths))
+
     def __str__(self) -> str:
         widths = "-".join(map(str, self.widths))
         return (
@@ -116,26 +121,45 @@ def glorot(case: Case) -> list[Array]:
     return arrays
 
 
-def loss_of(case: Case, weights: list[Array], X: Array, y: npt.NDArray[np.generic]) -> float:
-    """The mean loss of the whole set in float64, by none of the peers."""
+def outputs_of(case: Case, weights: list[Array], X: Array) -> npt.NDArray[np.float64]:
+    """The outputs in float64, by none of the peers; of a softmax the logits."""
     f = {
         "linear": lambda z: z,
-        "softmax": lambda z: z,  # the loss takes the logits
+        "softmax": lambda z: z,
         "relu": lambda z: np.maximum(z, 0),
         "tanh": np.tanh,
         "sigmoid": lambda z: 1 / (1 + np.exp(-z)),
     }
+    a = X.astype(np.float64)
+    for layer in range(len(case.widths) - 1):
+        z = a @ weights[2 * layer].astype(np.float64) + weights[2 * layer + 1]
+        a = f[case.hidden if layer < len(case.widths) - 2 else case.output](z)
+    return a
+
+
+def log_softmax(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """log p of a row of logits."""
+    z = z - z.max(axis=1, keepdims=True)
+    return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))
+
+
+def loss_of(case: Case, weights: list[Array], X: Array, y: npt.NDArray[np.generic]) -> float:
+    """The mean loss of the whole set, likewise."""
     total = 0.0
     for start in range(0, case.n, 8192):
-        a = X[start : start + 8192].astype(np.float64)
+        a = outputs_of(case, weights, X[start : start + 8192])
         t = y[start : start + 8192]
-        for layer in range(len(case.widths) - 1):
-            z = a @ weights[2 * layer].astype(np.float64) + weights[2 * layer + 1]
-            a = f[case.hidden if layer < len(case.widths) - 2 else case.output](z)
         if case.loss == "ce":
-            a = a - a.max(axis=1, keepdims=True)
-            log_p = a - np.log(np.exp(a).sum(axis=1, keepdims=True))
-            total -= log_p[np.arange(len(t)), t].sum()
+            total -= log_softmax(a)[np.arange(len(t)), t].sum()
         else:
             total += ((a - t) ** 2).mean(axis=1).sum()
     return float(total / case.n)
+
+
+def distance(case: Case, outputs: Array) -> float:
+    """The largest difference of outputs, of the first samples by the first weights, to NumPy's."""
+    X, weights = data(case)[0][: len(outputs)], glorot(case)
+    expected = outputs_of(case, weights, X)
+    if case.output == "softmax":
+        expected = np.exp(log_softmax(expected))
+    return float(np.max(np.abs(outputs.reshape(expected.shape) - expected)))

@@ -28,7 +28,7 @@ class Peer:
             case.widths[0], [fastbp.Dense(*layer) for layer in units], dtype=case.dtype, seed=0
         )
         self.network.set_weights(weights)
-        self.X, self.y = X, y
+        self.X, self.y, self.threads = X, y, threads
         self.trainer = fastbp.Trainer(
             self.network,
             LOSSES[case.loss],
@@ -42,6 +42,11 @@ class Peer:
     def fit(self, epochs: int) -> float:
         """Train; the last epoch's mean loss."""
         return self.trainer.fit(self.X, self.y, epochs=epochs).loss[-1]
+
+    def predict(self) -> Array:
+        """The outputs of all samples."""
+        outputs: Array = self.network.predict(self.X, n_threads=self.threads)
+        return outputs
 
     def weights(self) -> list[Array]:
         """``[W0, b0, W1, b1, …]``."""

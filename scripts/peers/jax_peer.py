@@ -25,12 +25,25 @@ def footnote(case: Case) -> str | None:
     return None
 
 
-def mean_loss(case: Case, params: list[Any], x: Any, y: Any) -> Any:
-    """The batch's loss."""
+def forward(case: Case, params: list[Any], x: Any) -> Any:
+    """The batch's outputs, of a softmax the logits."""
     last = len(case.widths) - 2
     for layer in range(last + 1):
         z = x @ params[2 * layer] + params[2 * layer + 1]
         x = ACTIVATIONS[case.hidden if layer < last else case.output](z)
+    return x
+
+
+@partial(jax.jit, static_argnums=0)
+def predicted(case: Case, params: list[Any], x: Any) -> Any:
+    """The batch's outputs."""
+    a = forward(case, params, x)
+    return jax.nn.softmax(a) if case.output == "softmax" else a
+
+
+def mean_loss(case: Case, params: list[Any], x: Any, y: Any) -> Any:
+    """The batch's loss."""
+    x = forward(case, params, x)
     if case.loss == "ce":
         log_p = jax.nn.log_softmax(x)
         return -jnp.mean(jnp.take_along_axis(log_p, y[:, None], axis=1))
@@ -103,6 +116,10 @@ class Peer:
         for _ in range(epochs):
             self.state, loss = epoch(self.case, self.state, self.X, self.y, self.next_order())
         return float(loss)
+
+    def predict(self) -> Array:
+        """The outputs of all samples."""
+        return np.asarray(predicted(self.case, self.state[0], self.X))
 
     def weights(self) -> list[Array]:
         """``[W0, b0, W1, b1, …]``."""

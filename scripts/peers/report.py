@@ -70,6 +70,13 @@ def disagreements(measured: dict[str, Any]) -> list[str]:
     checks = {
         f"{r['peer']} on {r['threads']}": r["check"] for r in measured["results"] if "check" in r
     }
+    if measured["predicting"]:
+        # float32's rounding of outputs about 1 after some layers of up to a thousand inputs
+        return [
+            f"{who}: outputs are {c['distance']:.1e} from NumPy's"
+            for who, c in checks.items()
+            if not c["distance"] <= TOLERANCE / 10
+        ]
     wrong = [f"{who}: the weights did not move" for who, c in checks.items() if not c["moved"] > 0]
     for what in ("mean", "after", "moved"):
         values = {who: c[what] for who, c in checks.items()}
@@ -98,7 +105,10 @@ def table(measured: dict[str, Any]) -> str:
             f"{r['gflops']:9.2f} {100 * r['roof_share']:8.1f}% {ratio}"
         )
     checks = [r["check"] for r in measured["results"] if "check" in r]
-    if checks:
+    if checks and measured["predicting"]:
+        worst = max(c["distance"] for c in checks)
+        lines.append(f"   check: the outputs are within {worst:.1e} of NumPy's in float64")
+    elif checks:
         worst = max(spread(c[what] for c in checks) for what in WHAT)
         lines.append(
             f"   check, one epoch: loss {checks[0]['before']:.6g} to {checks[0]['after']:.6g}, "

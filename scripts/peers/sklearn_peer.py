@@ -64,6 +64,12 @@ class Peer:
             self.model.fit(self.X, self.y)
         return self.model.loss_ * self.loss_scale
 
+    def predict(self) -> Array:
+        """The outputs of all samples."""
+        predict = self.model.predict_proba if self.case.loss == "ce" else self.model.predict
+        outputs: Array = predict(self.X)
+        return outputs
+
     def weights(self) -> list[Array]:
         """``[W0, b0, W1, b1, …]``."""
         pairs = zip(self.model.coefs_, self.model.intercepts_, strict=True)

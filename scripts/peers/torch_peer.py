@@ -58,6 +58,17 @@ class Peer:
                 total += loss.detach() * len(rows)
         return float(total) / n
 
+    def predict(self) -> Array:
+        """The outputs of all samples."""
+        pairs = list(zip(self.params[::2], self.params[1::2], self.activations, strict=True))
+        with torch.no_grad():
+            a = self.X
+            for weight, bias, activation in pairs:
+                a = activation(F.linear(a, weight, bias))
+            if self.case.output == "softmax":
+                a = F.softmax(a, dim=1)
+        return a.numpy()
+
     def weights(self) -> list[Array]:
         """``[W0, b0, W1, b1, …]``."""
         return [p.detach().numpy().T for p in self.params]

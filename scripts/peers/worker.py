@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from peers.cases import Case, data, glorot, loss_of
+from peers.cases import Case, data, distance, glorot, loss_of
 
 MODULES = {
     "fastbp": "fastbp_peer",
@@ -53,9 +53,9 @@ class Worker:
             text=True,
         )
 
-    def setup(self, case: Case, seconds: float) -> dict[str, Any]:
+    def setup(self, case: Case, seconds: float, predicting: bool) -> dict[str, Any]:
         """Get a case ready; a round will last at least `seconds`."""
-        return self.ask("setup", case=asdict(case), seconds=seconds)
+        return self.ask("setup", case=asdict(case), seconds=seconds, predicting=predicting)
 
     def ask(self, command: str, **arguments: Any) -> dict[str, Any]:
         """Send a command and wait for its answer.
@@ -89,10 +89,15 @@ class Session:
         self.module = importlib.import_module(f"peers.{MODULES[peer]}")
         self.threads = threads
 
-    def setup(self, case: Case, seconds: float) -> dict[str, Any]:
+    def setup(self, case: Case, seconds: float, predicting: bool) -> dict[str, Any]:
         """Check the case against the others' results, then get it ready for `run`."""
         answer: dict[str, Any] = {"footnote": self.module.footnote(case)}
-        if answer["footnote"] is None:
+        self.predicting = predicting
+        if answer["footnote"] is None and predicting:
+            few = replace(case, n=min(case.n, 1024), batch=min(case.batch, 1024))
+            peer = self.module.Peer(few, self.threads, False, glorot(few), *data(few))
+            answer["check"] = {"distance": distance(few, peer.predict())}
+        elif answer["footnote"] is None:
             # Adam's first steps are little more than the gradient's signs, which multiply float32's
             # rounding: PyTorch and JAX are 3e-3 apart after 64 batches of 784-512-512-10
             most = max(16 * case.batch, 1024 // case.batch * case.batch)
@@ -128,6 +133,10 @@ class Session:
 
     def _time(self, epochs: int) -> float:
         start = time.perf_counter()
+        if self.predicting:
+            for _ in range(epochs):
+                self.peer.predict()
+            return time.perf_counter() - start
         loss = self.peer.fit(epochs)
         took = time.perf_counter() - start
         if not math.isfinite(loss):
