@@ -29,6 +29,7 @@ class Bundle:
     places: list[tuple[int, int]]  # of W: source and unit
     names: list[str]
     segments: list[tuple[Point, Point]]
+    whole: bool  # every weight of the layer is there
     bias: list[tuple[Point, Point]] | None  # of one that the layer shares, to each unit
     unit_biases: list[tuple[str, int, float, float]] = field(default_factory=list)
 
@@ -84,7 +85,8 @@ class Columns:
         layer, bias = level - 1, network.layers[level - 1].bias
         sources = [(index, spot) for (at, index), spot in spots.items() if at == level - 1]
         units = [(index, spot) for (at, index), spot in spots.items() if at == level]
-        bundle = Bundle(layer, [], [], [], None)
+        whole = len(sources) * len(units) == names.widths[layer] * names.widths[level]
+        bundle = Bundle(layer, [], [], [], whole, None)
         for unit, end in units:
             for source, begin in sources:
                 bundle.places.append((source, unit))

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from fastbp.history import History
@@ -92,8 +93,22 @@ def learning_curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set(xlabel="epochs finished", ylabel=quantity.replace("_", " "))
     axes.grid(alpha=0.25)
-    axes.legend()
+    _legend(axes, list(curves))
     return axes
+
+
+def _legend(axes: Any, labels: list[str]) -> None:
+    """Of several histories, one entry each, and one that tells what dashed lines are."""
+    if labels == [""]:
+        axes.legend()
+        return
+    lines = {line.get_label(): line for line in axes.lines}
+    handles = [lines[f"{label}, training"] for label in labels]
+    if any(f"{label}, validation" in lines for label in labels):
+        fore = canvas.foreground(axes)
+        handles.append(Line2D([], [], color=fore, linestyle="--", label="validation"))
+        labels = [*labels, "validation"]
+    axes.legend(handles, labels)
 
 
 def _curves(history: History, quantity: str) -> list[tuple[list[int], list[float]]]:

@@ -22,6 +22,7 @@ _DASHES = (0, (4.0, 2.0))
 # Along a line, where its label may stand: near the source lines part, near the middle they cross.
 _PLACES = (0.3, 0.36, 0.24, 0.42, 0.64, 0.7, 0.58, 0.76, 0.5)
 _SMALLEST = 5.0  # points of a letter that can be read
+_ROW = 26.0  # points from one unit to the next, of layers that are not drawn whole
 
 
 def network(
@@ -41,8 +42,8 @@ def network(
     ----------
     network : Network
     values : bool
-        Whether weights and biases stand beside their names. Names are left out of layers with more
-        than 12 weights to draw, and where there is no room.
+        Whether weights and biases stand beside their names. Layers of more than 12 weights have
+        no names, and there are none where there is no room.
     most_units : int
         Units of a layer that are drawn at most, 3 or more.
     ax : matplotlib.axes.Axes or None
@@ -72,15 +73,15 @@ def network(
         raise TypeError(f"values must be True or False, got {values!r}")
     most_units = integer("most_units", most_units, minimum=3, maximum=1000)
     axes = canvas.axes(ax)
-    _Drawing(network, values, Columns(network, most_units), axes).draw()
+    _Drawing(network, values, most_units, axes).draw()
     return axes
 
 
 class _Drawing:
-    """What is drawn so far, and the room that it takes."""
+    """What is drawn so far, and the room that it takes. Sizes are in points."""
 
-    def __init__(self, network: Network, values: bool, columns: Columns, ax: Any) -> None:
-        self.values, self.columns, self.ax = values, columns, ax
+    def __init__(self, network: Network, values: bool, most_units: int, ax: Any) -> None:
+        self.values, self.ax = values, ax
         arrays = iter(network.get_weights())
         self.weights: list[Any] = []
         self.biases: list[Any] = []
@@ -88,22 +89,25 @@ class _Drawing:
             self.weights.append(next(arrays))
             self.biases.append(next(arrays) if layer.bias else None)
         self.taken: list[Bbox] = []
-        top, bottom, width = columns.top, columns.bottom, columns.width
+
         ax.set_axis_off()
-        ax.set(xlim=(-0.5, width - 0.5), ylim=(bottom - 1.3, top + 1.4))
         root = ax.get_figure().canvas.figure
         if root.get_layout_engine() is not None:
             root.draw_without_rendering()  # axes get their place only then
-        box = ax.get_window_extent()
-        points = 72 / root.dpi
-        row = box.height * points / (top - bottom + 2.7)
-        column = box.width * points / width
-        self.dpi = root.dpi
-        self.diameter = min(36.0, 0.66 * row, 0.45 * column)
+        self.dpi, box = root.dpi, ax.get_window_extent()
+        width, height = box.width * 72 / self.dpi, box.height * 72 / self.dpi
         base = float(rcParams["font.size"])
-        longest = max(len(name) for name, _, _ in columns.units)
-        self.font = min(base, 1.3 * self.diameter / max(2, longest))
-        self.small = min(0.85 * base, max(6.0, 0.36 * row))
+        self.small = 0.85 * base if height > 200 else 0.7 * base
+        head, foot = 3.2 * self.small + 4, 2.2 * self.small
+        room = max(1.0, height - head - foot)
+        self.columns = Columns(network, min(most_units, max(3, int(room / _ROW))))
+        top, bottom, number = self.columns.top, self.columns.bottom, self.columns.width
+        row = room / (top - bottom + 1)
+        ax.set(xlim=(-0.5, number - 0.5))
+        ax.set(ylim=(bottom - 0.5 - foot / row, top + 0.5 + head / row))
+        self.diameter = min(36.0, 0.66 * row, 0.45 * width / number)
+        longest = max(len(name) for name, _, _ in self.columns.units)
+        self.font = min(base, 1.4 * self.diameter / max(2, longest))
 
     def draw(self) -> None:
         self.nodes()
@@ -125,8 +129,8 @@ class _Drawing:
             if self.font >= _SMALLEST:
                 self._text(x, y, name, self.font, zorder=5)
         for lines, x, y in columns.gaps:
-            size = min(self.small, 0.45 * self.diameter / 0.66)
-            text = self._text(x, y, lines, max(_SMALLEST, size), zorder=5, linespacing=0.95)
+            size = max(_SMALLEST, min(self.small, 0.6 * self.diameter))
+            text = self._text(x, y, lines, size, zorder=5, linespacing=0.9, bbox=self._ground())
             self.taken.append(text.get_window_extent())
         if self.values and self.font >= _SMALLEST:
             for (_, x, y), layer in zip(columns.biases, columns.shared, strict=True):
@@ -137,8 +141,15 @@ class _Drawing:
                 self.taken.append(text.get_window_extent())
 
     def headers(self) -> None:
-        for title, x in self.columns.titles:
-            text = self._text(x, self.columns.top + 0.75, title, self.small, va="bottom")
+        place = self.columns.top + 0.5
+        texts = [
+            self._text(x, place, title, self.small, va="bottom", offset=2)
+            for title, x in self.columns.titles
+        ]
+        widest = max(text.get_window_extent().width for text in texts)
+        room = 0.95 * self.ax.get_window_extent().width / self.columns.width
+        for text in texts:
+            text.set_fontsize(self.small * min(1.0, room / widest))
             self.taken.append(text.get_window_extent())
 
     def edges(self) -> None:
@@ -168,7 +179,7 @@ class _Drawing:
                     alpha=0.9,
                 )
             )
-            if plain <= _LABELLED and self.small >= _SMALLEST:
+            if bundle.whole and plain <= _LABELLED and self.font >= _SMALLEST:
                 for name, segment, w in zip(bundle.names, segments, weights, strict=False):
                     labels.append((name, segment, w))
                 if bundle.unit_biases:
@@ -184,7 +195,7 @@ class _Drawing:
         for name, unit, x, y in bundle.unit_biases:
             value = f" = {_short(self.biases[bundle.layer][unit])}" if self.values else ""
             text = self._text(x, y, name + value, self.small, va="top",
-                              offset=-self.diameter / 2 - 2)  # fmt: skip
+                              offset=-self.diameter / 2 - 2, bbox=self._ground())  # fmt: skip
             self._keep_if_free(text)
 
     def legend(self) -> None:
@@ -214,16 +225,19 @@ class _Drawing:
         )  # fmt: skip
         return made
 
+    def _ground(self) -> dict[str, Any]:
+        """What keeps lines from running through a text."""
+        return {"facecolor": canvas.background(self.ax), "edgecolor": "none", "pad": 0.8}
+
     def _take(self, x: float, y: float, width: float, height: float) -> None:
         cx, cy = self.ax.transData.transform((x, y))
         w, h = width * self.dpi / 144, height * self.dpi / 144
         self.taken.append(Bbox([[cx - w, cy - h], [cx + w, cy + h]]))
 
     def _place(self, text: str, x1: float, y1: float, x2: float, y2: float) -> bool:
-        ground = {"facecolor": canvas.background(self.ax), "edgecolor": "none", "pad": 0.8}
         for part in _PLACES:
             made = self._text(
-                x1 + part * (x2 - x1), y1 + part * (y2 - y1), text, self.small, bbox=ground
+                x1 + part * (x2 - x1), y1 + part * (y2 - y1), text, self.small, bbox=self._ground()
             )
             if self._keep_if_free(made):
                 return True

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
@@ -49,7 +50,7 @@ def weight_histograms(network: Network, *, bins: int = 50, ax: Axes | None = Non
     canvas.check_axes(ax)
     bins = integer("bins", bins, minimum=1, maximum=10_000)
     values = [w.ravel() for w in network.get_weights() if w.ndim == 2]
-    notes = [f"mean {_short(w.mean())}\nsd {_short(w.std())}" for w in values]
+    notes = [_note(w) for w in values]
     return _rows(network, values, notes, bins, "weight", ax)
 
 
@@ -92,18 +93,14 @@ def activation_histograms(
     canvas.check_axes(ax)
     bins = integer("bins", bins, minimum=1, maximum=10_000)
     values = [a.ravel() for a in network.activations(X)[:-1]]
-    notes = []
-    for a in values:
-        note = f"mean {_short(a.mean())}\nsd {_short(a.std())}"
-        zeros = float(np.mean(a == 0))
-        notes.append(note + (f"\n{zeros:.0%} are 0" if zeros > 0.01 else ""))
+    notes = [_note(a, zeros=True) for a in values]
     return _rows(network, values, notes, bins, "unit's output", ax)
 
 
 def _rows(
     network: Network,
     values: list[NDArray[Any]],
-    notes: list[str],
+    notes: list[list[str]],
     bins: int,
     label: str,
     ax: Axes | None,
@@ -112,21 +109,33 @@ def _rows(
     counts = [np.histogram(row, edges)[0] for row in values]
     depth = len(values)
     axes = canvas.axes(ax)
+    row_height = axes.get_window_extent().height * 72 / axes.get_figure().dpi / depth  # points
+    base_size = float(rcParams["font.size"])
+    size = min(base_size, 0.7 * row_height)
+    join = "\n" if row_height > 3.6 * base_size else ", "  # where three lines have room
     for index, row in enumerate(counts):
         base = depth - 1 - index
         heights = base + _TALLEST * row / max(1, row.max())
         shade = canvas.colour(axes, index)
         axes.stairs(heights, edges, baseline=base, fill=True, color=shade, alpha=0.75)
-        axes.text(1.01, base + 0.4, notes[index], va="center", fontsize="small",
-                transform=axes.get_yaxis_transform())  # fmt: skip
+        axes.text(
+            1.01, base + 0.4, join.join(notes[index]), va="center", fontsize=0.83 * size,
+            transform=axes.get_yaxis_transform(),
+        )  # fmt: skip
     kinds = [f"hidden {i + 1}" for i in range(depth - 1)] + ["output"]
     names = [name_of(layer.activation) for layer in network.layers]
-    labels = [f"{kind}\n{name}" for kind, name in zip(kinds, names, strict=True)]
-    axes.set_yticks([depth - 1 - i + 0.4 for i in range(depth)], labels)
+    labels = [f"{kind}{join}{name}" for kind, name in zip(kinds, names, strict=True)]
+    axes.set_yticks([depth - 1 - i + 0.4 for i in range(depth)], labels, fontsize=size)
     axes.tick_params(axis="y", length=0)
     axes.set(xlabel=label, ylim=(0, depth))
     axes.grid(axis="x", alpha=0.25)
     return axes
+
+
+def _note(values: NDArray[Any], zeros: bool = False) -> list[str]:
+    share = float(np.mean(values == 0))
+    found = [f"mean {_short(values.mean())}", f"sd {_short(values.std())}"]
+    return [*found, f"{share:.0%} are 0"] if zeros and share > 0.01 else found
 
 
 def _short(value: float) -> str:

@@ -137,6 +137,11 @@ def loss_surface(
     log = _logarithmic(landscape, drawn, log)
 
     axes = canvas.axes(ax, "3d")
+    if ax is None:
+        axes.set_box_aspect(None, zoom=0.82)  # layouts leave labels out of account
+        pane = (*to_rgb(canvas.foreground(axes)), 0.07)
+        for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
+            axis.set_pane_color(pane)
     axes.computed_zorder = False  # by its own order, a path would vanish in the surface
     values = np.ma.masked_invalid(landscape.loss)
     low, high = _range(values, log)
@@ -167,7 +172,9 @@ def loss_surface(
                 color=canvas.foreground(axes), label="_start", zorder=5)  # fmt: skip
         axes.plot(x[-1:], y[-1:], z[-1:], "x", label="_end", markeredgewidth=2.2,
                 **style | {"zorder": 6})  # fmt: skip
-    axes.set(xlabel=landscape.labels[0], ylabel=landscape.labels[1], zlabel=_title(landscape))
+    axes.set_xlabel(landscape.labels[0], labelpad=8)
+    axes.set_ylabel(landscape.labels[1], labelpad=8)
+    axes.set_zlabel(_title(landscape), labelpad=6)
     for axis in (axes.xaxis, axes.yaxis, axes.zaxis):
         axis.set_major_locator(MaxNLocator(5, integer=bool(log and axis is axes.zaxis)))
     if log:
