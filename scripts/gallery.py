@@ -17,6 +17,7 @@ try:
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+    from PIL import Image
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is not installed here; ./scripts/gallery installs it")
 
@@ -38,6 +39,13 @@ def steps(readme: str) -> list[tuple[str, str]]:
     return found
 
 
+def smaller(path: Path) -> None:
+    """Keep 128 colours, and no date or versions: the same picture is the same file."""
+    with Image.open(path) as picture:
+        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    few.save(path, optimize=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the README's pictures.")
     parser.add_argument("--out", type=Path, help="another folder")
@@ -54,8 +62,8 @@ def main() -> None:
             exec(compile(code, "README.md", "exec"), names)
             path = ROOT / picture if args.out is None else args.out / Path(picture).name
             path.parent.mkdir(parents=True, exist_ok=True)
-            # without the date and versions, the same picture is the same file
-            plt.gcf().savefig(path, dpi=args.dpi, metadata={"Software": None})
+            plt.gcf().savefig(path, dpi=args.dpi)
+            smaller(path)
             plt.close("all")
             print(f"{path}   {path.stat().st_size / 1000:.0f} kB", flush=True)
 

@@ -54,7 +54,7 @@ def activation_functions(
     --------
     >>> from fastbp import plot
     >>> ax = plot.activation_functions("relu", z_range=(-1, 1))
-    >>> [line.get_label() for line in ax.lines]
+    >>> [line.get_label() for line in ax.lines[:2]]
     ['relu', 'relu, derivative']
     """
     canvas.check_axes(ax)

@@ -26,6 +26,7 @@ from fastbp.plot.descent import (
 
 Vector = NDArray[np.float64]
 _MARGIN = 0.15  # beyond the paths, of their range
+_HIGHEST = 10.0  # times the loss at the start: what goes higher diverges, and is not shown
 _LEAST = 0.25  # of the wider range: the other is at least so wide
 
 
@@ -193,7 +194,8 @@ def loss_landscape(
     }
     if found is None:
         middle = plane.project(origin[None])
-        found = _extent([middle, *(p.points for p in paths.values())], 4.0 if chosen else 1.0)
+        shown = [p.points[p.loss <= _HIGHEST * p.loss[0]] for p in paths.values()]
+        found = _extent([middle, *shown], 4.0 if chosen else 1.0)
     xs, ys = (np.linspace(low, high, resolution) for low, high in found)
     values = np.array([[probe(plane.at(float(a), float(b))) for a in xs] for b in ys])
     if not np.isfinite(values).any():
