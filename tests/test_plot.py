@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import inspect
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import pytest
 
 matplotlib.use("agg")
 
+import gallery
 import matplotlib.pyplot as plt
 from matplotlib.collections import LineCollection, PathCollection, QuadMesh
 from matplotlib.patches import StepPatch
@@ -118,6 +120,19 @@ def test_colours_stand_out(style: str) -> None:
     for colour in shades:
         light, dark = sorted([canvas.luminance(colour), behind], reverse=True)
         assert (light + 0.05) / (dark + 0.05) >= (4.5 if colour == shades[-1] else 3.0), colour
+
+
+def test_the_gallery_is_that_of_the_readme() -> None:
+    steps = gallery.steps((gallery.ROOT / "README.md").read_text(encoding="utf-8"))
+    folder = gallery.ROOT / "scripts" / "gallery_pictures"
+    assert {gallery.ROOT / picture for picture, _ in steps} == set(folder.iterdir())
+    functions = {name for name in plot.__all__ if name[0].islower()}
+    assert functions <= {name for _, code in steps for name in re.findall(r"plot\.(\w+)", code)}
+    for picture, code in steps:
+        assert "plot." in code
+        data = (gallery.ROOT / picture).read_bytes()
+        assert data.startswith(b"\x89PNG")
+        assert len(data) < 120_000
 
 
 # -- learning curves -----------------------------------------------------------------------------
