@@ -17,6 +17,7 @@ try:
 
     matplotlib.use("agg")
     import matplotlib.pyplot as plt
+    import numpy as np
     from PIL import Image
 except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is not installed here; ./scripts/gallery installs it")
@@ -40,9 +41,20 @@ def steps(readme: str) -> list[tuple[str, str]]:
 
 
 def smaller(path: Path) -> None:
-    """Keep 128 colours, and no date or versions: the same picture is the same file."""
-    with Image.open(path) as picture:
-        few = picture.convert("RGB").quantize(128, dither=Image.Dither.NONE)
+    """Keep 256 colours, and no date or versions: the same picture is the same file.
+
+    The most frequent colours stay as they are: by median cut, thin blue and green lines become one.
+    """
+    with Image.open(path) as opened:
+        picture = opened.convert("RGB")
+    spread = picture.quantize(96, method=Image.Quantize.MAXCOVERAGE).getpalette()
+    pixels = np.asarray(picture).reshape(-1, 3)
+    found, places, counts = np.unique(pixels, axis=0, return_inverse=True, return_counts=True)
+    palette = np.concatenate([found[np.argsort(-counts)[:160]], np.reshape(spread, (-1, 3))[:96]])
+    away = [np.square(found.astype(int) - colour).sum(axis=1) for colour in palette]
+    nearest = np.argmin(away, axis=0).astype(np.uint8)
+    few = Image.fromarray(nearest[places.reshape(picture.height, picture.width)])
+    few.putpalette(palette.astype(np.uint8).tobytes())
     few.save(path, optimize=True)
 
 

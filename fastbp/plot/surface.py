@@ -167,7 +167,7 @@ def loss_surface(
             "path_effects": halo,
             "zorder": 4,
         }
-        axes.plot(x, y, z, canvas.STYLES[index % 4], label=label, **style)
+        axes.plot(x, y, z, canvas.STYLES[index % 4], label=label, linewidth=2, **style)
         axes.plot(x[:1], y[:1], z[:1], "o", markerfacecolor=canvas.background(axes),
                 color=canvas.foreground(axes), label="_start", zorder=5)  # fmt: skip
         axes.plot(x[-1:], y[-1:], z[-1:], "x", label="_end", markeredgewidth=2.2,
