@@ -135,6 +135,50 @@ def test_the_gallery_is_that_of_the_readme() -> None:
         assert len(data) < 120_000
 
 
+# Linear RGB as it is seen by those who lack one kind of cone (Machado et al. 2009, severity 1)
+VISION = {
+    "all cones": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def lab(colour: str, vision: Any) -> Any:
+    """CIELAB, under daylight."""
+    rgb = np.array(matplotlib.colors.to_rgb(colour))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(vision) @ linear, 0, 1)
+    xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]] @ seen
+    t = xyz / [0.9505, 1, 1.089]
+    f = np.where(t > 0.008856, np.cbrt(t), 7.787 * t + 16 / 116)
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
+
+
+@pytest.mark.parametrize("vision", VISION)
+@pytest.mark.parametrize("style", ["default", "dark_background"])
+def test_everybody_can_tell_the_colours_apart(style: str, vision: str) -> None:
+    with plt.style.context(style):
+        seen = [
+            lab(colour, VISION[vision]) for colour in canvas.palette(plt.figure().add_subplot())
+        ]
+    for i, here in enumerate(seen):
+        for there in seen[:i]:
+            assert np.linalg.norm(here - there) > 18
+
+
 # -- learning curves -----------------------------------------------------------------------------
 
 

@@ -248,6 +248,8 @@ def test_contours_and_paths_are_drawn_where_they_are() -> None:
     np.testing.assert_allclose(ax.collections[0].levels, levels)
     lines = {line.get_label(): line for line in ax.lines if line.get_label()[0] != "_"}
     assert list(lines) == ["SGD", "Adam"]
+    assert lines["SGD"].get_color() != lines["Adam"].get_color()
+    assert lines["SGD"].get_linestyle() != lines["Adam"].get_linestyle()
     for label, line in lines.items():
         np.testing.assert_array_equal(line.get_xydata(), seen.paths[label].points)
     assert ax.get_figure().axes[1].get_ylabel() == "binary cross entropy"
@@ -288,14 +290,15 @@ def test_the_surface_and_its_paths(log: bool) -> None:
     assert plt.get_fignums() == [figure.number]
     assert (ax.get_xlabel(), ax.get_zlabel()) == ("w1", "binary cross entropy")
     scale = np.log10 if log else np.asarray
+    shown = [line for line in ax.lines if line.get_label() in seen.paths]
+    assert len({(line.get_color(), line.get_linestyle()) for line in shown}) == 2
     low, high = ax.get_zlim()
     assert low <= scale(seen.loss).min() < scale(seen.loss).max() <= high
-    for line in ax.lines:
-        if line.get_label() in seen.paths:
-            path = seen.paths[line.get_label()]
-            a, b, z = line.get_data_3d()
-            np.testing.assert_array_equal(np.stack([a, b], 1), path.points)
-            np.testing.assert_array_equal(z, scale(path.loss))
+    for line in shown:
+        path = seen.paths[line.get_label()]
+        a, b, z = line.get_data_3d()
+        np.testing.assert_array_equal(np.stack([a, b], 1), path.points)
+        np.testing.assert_array_equal(z, scale(path.loss))
     figure.canvas.draw()
     with pytest.raises(ValueError, match='ax must have the projection "3d", got "rectilinear"'):
         plot.loss_surface(seen, ax=plt.figure().add_subplot())
