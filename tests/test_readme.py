@@ -38,12 +38,14 @@ def test_python_and_console_blocks_in_order(
 ) -> None:
     """One session of Python and one folder, as a person who copies the blocks one by one has."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")  # pictures need no screen
     namespace: dict[str, Any] = {}
     for kind, text in BLOCKS:
         if kind == "python":
             exec(compile(text, "README.md", "exec"), namespace)
         elif kind == "console":
             check_console(text, tmp_path)
+    namespace["plt"].close("all")
     assert namespace["accuracy"] > 0.9
     assert (tmp_path / "predictions.csv").is_file()
 

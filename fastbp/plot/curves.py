@@ -1,0 +1,134 @@
+"""Learning curves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from fastbp.history import History
+from fastbp.plot import canvas
+
+# Where the largest value is so many times the least, its logarithm is drawn.
+_LOG_RATIO = 30.0
+
+
+def learning_curves(
+    history: History | Mapping[str, History],
+    quantity: str = "loss",
+    *,
+    log: bool | None = None,
+    ax: Axes | None = None,
+) -> Any:
+    """Draw a figure of training and validation over the epochs.
+
+    Parameters
+    ----------
+    history : History or mapping of str to History
+        What `Trainer.fit` returns, or several to compare, by their labels.
+    quantity : str
+        "loss", a metric such as "accuracy", "learning_rate" ...: a list of the history. Its
+        validation figures (``val_...``) are drawn with it where there are any.
+    log : bool or None
+        Whether the y axis is logarithmic; None decides by the values.
+    ax : matplotlib.axes.Axes or None
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+        x is the number of finished epochs, from 1. Training figures are means over the epoch,
+        validation figures are taken after it.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind, or a history has no such figures.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from fastbp import plot
+    >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+    >>> history = fastbp.Trainer(net, "mse").fit(np.ones((8, 2)), np.ones(8), epochs=3)
+    >>> ax = plot.learning_curves(history)
+    >>> ax.lines[0].get_ydata().tolist() == history.loss
+    True
+    """
+    canvas.check_axes(ax)
+    if log is not None and not isinstance(log, bool):
+        raise TypeError(f"log must be True, False or None, got {log!r}")
+    if isinstance(history, History):
+        histories = {"": history}
+    elif isinstance(history, Mapping) and all(isinstance(h, History) for h in history.values()):
+        histories = dict(history)
+    else:
+        raise TypeError(
+            "history must be a fastbp.History or a mapping of labels to them, "
+            f"got {type(history).__name__}"
+        )
+    curves = {label: _curves(one, quantity) for label, one in histories.items()}
+    if not curves:
+        raise ValueError("history must hold at least one fastbp.History, got an empty mapping")
+    if log is None:
+        log = _spread([values for pair in curves.values() for _, values in pair])
+
+    axes = canvas.axes(ax)
+    kinds = ("training", "validation")
+    for index, (label, pair) in enumerate(curves.items()):
+        for which, (epochs, values) in enumerate(pair):
+            if not values:
+                continue
+            shade = canvas.colour(axes, index if label else which)
+            name = f"{label}, {kinds[which]}" if label else kinds[which]
+            # a dot where there are so few epochs that a line would hide them
+            marker = "o" if len(values) <= 15 else None
+            style = canvas.STYLES[which]
+            axes.plot(epochs, values, style, color=shade, label=name, marker=marker, markersize=4)
+    if log:
+        axes.set_yscale("log")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    axes.set(xlabel="epochs finished", ylabel=quantity.replace("_", " "))
+    axes.grid(alpha=0.25)
+    _legend(axes, list(curves))
+    return axes
+
+
+def _legend(axes: Any, labels: list[str]) -> None:
+    """Of several histories, one entry each, and one that tells what dashed lines are."""
+    if labels == [""]:
+        axes.legend()
+        return
+    lines = {line.get_label(): line for line in axes.lines}
+    handles = [lines[f"{label}, training"] for label in labels]
+    if any(f"{label}, validation" in lines for label in labels):
+        fore = canvas.foreground(axes)
+        handles.append(Line2D([], [], color=fore, linestyle="--", label="validation"))
+        labels = [*labels, "validation"]
+    axes.legend(handles, labels)
+
+
+def _curves(history: History, quantity: str) -> list[tuple[list[int], list[float]]]:
+    """Epochs and values of training and validation."""
+    lists = {name: values for name, values in vars(history).items() if isinstance(values, list)}
+    known = [name for name, values in lists.items() if name != "epoch" and values]
+    if not isinstance(quantity, str):
+        raise TypeError(f"quantity must be a str, got {type(quantity).__name__}")
+    if quantity not in known:
+        has = ", ".join(map(repr, known)) or "no epochs"
+        raise ValueError(f"quantity must be one that history has ({has}), got {quantity!r}")
+    finished = [epoch + 1 for epoch in history.epoch]
+    # a figure that only later epochs have belongs to the last of them
+    return [
+        (finished[len(finished) - len(values) :], list(values))
+        for values in (lists[quantity], lists.get(f"val_{quantity}", []))
+    ]
+
+
+def _spread(curves: list[list[float]]) -> bool:
+    values = np.array([value for curve in curves for value in curve], float)
+    values = values[np.isfinite(values)]
+    return bool(values.size and values.min() > 0 and values.max() > _LOG_RATIO * values.min())
