@@ -132,17 +132,19 @@ class Program:
         t[lay.N_LAYERS], t[lay.N_INPUTS], t[lay.N_OUTPUTS] = n_layers, first.n_in, last.n_out
         t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
         t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
-        for field, doorway in (
-            (lay.TILES, matmul.tiles),
-            (lay.DOTS, matmul.dots),
-            (lay.TRANSPOSE, matmul.transpose),
-            (lay.READ_ROWS, samples.read_rows),
-            (lay.PASSES, passes.passes),
-            (lay.GRADIENTS, units.gradients),
-            (lay.TRAIN_UNITS, units.train_units),
-            (lay.USE, units.use),
+        whole, slabs = training and not plan.slabs, training and plan.slabs > 0
+        for field, doorway, wanted in (
+            (lay.TILES, matmul.tiles, True),
+            (lay.DOTS, matmul.dots, any(layer.narrow for layer in layout.layers)),
+            (lay.TRANSPOSE, matmul.transpose, training),
+            (lay.READ_ROWS, samples.read_rows, True),
+            (lay.PASSES, passes.passes, True),
+            (lay.GRADIENTS, units.gradients, slabs),
+            (lay.TRAIN_UNITS, units.train_units, whole),
+            (lay.USE, units.use, slabs),
         ):
-            t[field] = doorway.address(network.dtype)
+            if wanted:  # each takes its time to compile
+                t[field] = doorway.address(network.dtype)
         self.set_parameters(network._parameters)
 
         self._offset = 0
