@@ -5,6 +5,8 @@
 >>> trainer = fastbp.Trainer(net, "cross_entropy", "adam")
 """
 
+import logging
+
 from fastbp.activations import ELU, Activation, LeakyReLU
 from fastbp.background import BackgroundFit
 from fastbp.c_function import CFunction
@@ -74,6 +76,8 @@ from fastbp.trainer import Trainer
 from fastbp.warm import warmup
 
 __version__ = "0.1.0"
+
+logging.getLogger("fastbp").addHandler(logging.NullHandler())  # a program asks for them, or not
 
 __all__ = [
     "AUC",
