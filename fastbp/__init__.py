@@ -71,6 +71,7 @@ from fastbp.schedules import (
     Schedule,
     StepDecay,
 )
+from fastbp.tensorboard import TensorBoard
 from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
 from fastbp.warm import warmup
@@ -145,6 +146,7 @@ __all__ = [
     "Rprop",
     "Schedule",
     "StepDecay",
+    "TensorBoard",
     "TimeBudget",
     "TopK",
     "Trace",
