@@ -40,6 +40,10 @@ class _Kept(Watcher):
     def __init__(self, handle: BackgroundFit, watcher: Watcher | None) -> None:
         self.handle, self.watcher = handle, watcher
 
+    def begin(self) -> None:
+        if self.watcher is not None:
+            self.watcher.begin()
+
     def __call__(self, progress: Progress) -> None:
         self.handle.progress = progress
         if self.watcher is not None and time.perf_counter() >= self.watcher.due:

@@ -22,6 +22,7 @@ from fastbp.kernels import layout as lay
 from fastbp.program import Program
 from fastbp.progress import Watcher
 from fastbp.rates import SCALE, STEPS
+from fastbp.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
@@ -72,12 +73,26 @@ class Fit:
         self.n_batches = -(-self.n // self.size)
         self.solver = trainer._solver
         self.program: Program | solvers.Driver
-        engine = trainer._engine
-        self.snapshot = None
+        self.snapshot: Snapshot | None = None
+        self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
+        if report is not None:
+            report.begin()
+        try:
+            self._make_program()
+        except BaseException:  # Ctrl-C, while kernels are compiled, for one
+            self._leave()
+            raise
+        self.results: NDArray[Any] = self.program.results
+        self.chunk, self.since, self.reductions = 1, 0.0, 0
+        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
+        self.val_loss: float | None = None
+
+    def _make_program(self) -> None:
+        trainer, engine = self.trainer, self.trainer._engine
         if self.solver is None:
             self.program = engine.training(self.size)
             self.program.set_samples(
-                *samples,
+                *self.samples,
                 batch=self.size,
                 shuffle_seed=trainer.seed if trainer.shuffle else None,
                 dropout_seed=trainer.seed,
@@ -87,11 +102,6 @@ class Fit:
                 self.snapshot = engine.snapshot(self.size)
         else:
             self.program = self.solver
-        self.results: NDArray[Any] = self.program.results
-        self.chunk, self.since, self.reductions = 1, 0.0, 0
-        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
-        self.val_loss: float | None = None
-        self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ Choice = bool | Literal["lines"] | Report | None
 
 _DELAY = 0.3  # a `fit` shorter than this shows no bar that nobody asked for
 _INTERVAL = 0.2  # seconds between two drawings, each of which takes about 0.3 ms
+_PATIENCE = 1.0  # seconds until a first `fit` that hasn't begun says that it will
 _LEAST_BAR = 8  # columns; figures that leave less are left out
 _WIDE = 100  # columns from which words are written out
 
@@ -29,6 +31,9 @@ class Watcher:
 
     def __init__(self, report: Report) -> None:
         self.report = report
+
+    def begin(self) -> None:
+        """A `fit` is about to begin; it may have to compile first."""
 
     def __call__(self, progress: Progress) -> None:
         self.report(progress)
@@ -43,16 +48,31 @@ class Watcher:
 class Bar(Watcher):
     """A bar by tqdm, imported only when there is something to show."""
 
+    warm = False  #: whether a bar of this process has been told of progress: kernels are compiled
+
     def __init__(self, delay: float) -> None:
         self.started = time.perf_counter()
         self.due = self.started + delay
         self.first: tuple[float, float] | None = None
         self.bar: Any = None
         self.notebook = in_notebook()
+        self.waiting: threading.Timer | None = None
+        self.lock = threading.RLock()
+
+    def begin(self) -> None:
+        if not Bar.warm and not self.notebook:
+            self.waiting = threading.Timer(_PATIENCE, self._tell_to_wait)
+            self.waiting.daemon = True
+            self.waiting.start()
+
+    def _tell_to_wait(self) -> None:
+        with self.lock:
+            if self.first is None and self.due < math.inf:
+                self._draw("starting: what is not in the cache is compiled |{bar}|", 0.0, 1)
 
     def __call__(self, progress: Progress) -> None:
         now = time.perf_counter()
-        self.due = now + _INTERVAL
+        self.due, Bar.warm = now + _INTERVAL, True
         place = progress.epoch + progress.samples / progress.n_samples
         if self.first is None:
             self.first = now, place
@@ -60,7 +80,7 @@ class Bar(Watcher):
         since, before = self.first
         if place > before:  # the pace on the clock has validation and callbacks in it
             left = (now - since) / (place - before) * (progress.epochs - place)
-        self._draw(progress, place, "" if left is None else f"{clock(left)} left")
+        self._show(progress, place, "" if left is None else f"{clock(left)} left")
 
     def clear(self) -> None:
         if self.bar is not None and not self.notebook:
@@ -69,34 +89,41 @@ class Bar(Watcher):
             self.due = 0.0
 
     def close(self, last: Progress | None) -> None:
-        if last is not None and (self.bar is not None or time.perf_counter() >= self.due):
-            place = last.epoch + last.samples / last.n_samples
-            took = time.perf_counter() - self.started
-            self._draw(last, place, f"took {took:.1f} s" if took < 10 else f"took {clock(took)}")
-        if self.bar is not None:
-            below = not self.notebook and self.bar.pos != 0
-            self.bar.close()
-            if below:  # another bar, which was wiped: tqdm leaves the cursor at the line's end
-                self.bar.fp.write("\r")
-        self.bar, self.due = None, math.inf
+        if self.waiting is not None:
+            self.waiting.cancel()
+        with self.lock:
+            if last is not None and (self.bar is not None or time.perf_counter() >= self.due):
+                took = time.perf_counter() - self.started
+                place = last.epoch + last.samples / last.n_samples
+                when = f"{took:.1f} s" if took < 10 else clock(took)
+                self._show(last, place, f"took {when}")
+            if self.bar is not None:
+                below = not (self.notebook or self.bar.disable) and self.bar.pos != 0
+                self.bar.close()
+                if below:  # another bar, which was wiped: tqdm leaves the cursor at the line's end
+                    self.bar.fp.write("\r")
+            self.bar, self.due = None, math.inf
 
-    def _draw(self, progress: Progress, place: float, when: str) -> None:
+    def _show(self, progress: Progress, place: float, when: str) -> None:
+        width = 200 if self.notebook else columns(sys.stderr)
+        self._draw(bar_format(progress, when, width), place, progress.epochs)
+
+    def _draw(self, form: str, place: float, total: int) -> None:
         width = None if self.notebook else columns(sys.stderr)
-        form = bar_format(progress, when, width or 200)
-        if self.bar is None:
-            tqdm = bars(self.notebook)
-            if tqdm is None:
+        with self.lock:
+            if self.bar is not None:
+                self.bar.n, self.bar.total, self.bar.bar_format = place, total, form
+                self.bar.ncols = width
+                # refresh() would keep the lock for ever where an interrupt comes into it
+                with self.bar.get_lock():
+                    self.bar.refresh(nolock=True)
+            elif (tqdm := bars(self.notebook)) is not None:
+                self.bar = tqdm(
+                    total=total, initial=place, bar_format=form, ncols=width, file=sys.stderr,
+                    leave=None,
+                )  # fmt: skip
+            else:
                 self.due = math.inf
-                return
-            self.bar = tqdm(
-                total=progress.epochs, initial=place, bar_format=form, ncols=width,
-                file=sys.stderr, leave=None,
-            )  # fmt: skip
-            return
-        self.bar.n, self.bar.bar_format, self.bar.ncols = place, form, width
-        # refresh() would keep the lock for ever where an interrupt comes into it
-        with self.bar.get_lock():
-            self.bar.refresh(nolock=True)
 
 
 def lines(progress: Progress) -> None:

@@ -106,7 +106,9 @@ def test_a_bar(terminal: Terminal) -> None:
         assert moment[0].startswith(f"epoch {epoch + 1}/4 |")
         assert re.search(r"\| loss .*, [\d.]+[kMG]?/s, \d+:\d\d left$", moment[0])
     last = f"loss {history.loss[3]:#.3g}, val_loss {history.val_loss[3]:#.3g}"
-    assert re.search(rf"^epoch 4/4 \|█+\| {last}, [\d.]+[kMG]?/s, took \d\.\d s$", drawn[-1])
+    assert re.search(
+        rf"^epoch 4/4 \|█+\| {last}, [\d.]+[kMG]?/s, took (\d\.\d s|\d+:\d\d)$", drawn[-1]
+    )
     assert no_bar_is_open()
 
 
@@ -261,6 +263,33 @@ def test_in_the_background(terminal: Terminal) -> None:
         assert handle.progress.epoch == 49
     assert no_bar_is_open()
     assert terminal.close()[-1] in "\r\n"  # the cursor is where a line begins
+
+
+def test_a_first_fit_says_that_it_compiles(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress.Bar, "warm", False)
+    monkeypatch.setattr(progress, "_PATIENCE", 0.0)
+    compile_ = fastbp.fitting.Fit._make_program
+    made = []
+
+    def slowly(fit: Any) -> None:
+        fit.report.waiting.join()
+        made.append(fit)
+        if len(made) == 1:
+            raise KeyboardInterrupt
+        compile_(fit)
+
+    monkeypatch.setattr(fastbp.fitting.Fit, "_make_program", slowly)
+    trainer = build()
+    with pytest.raises(KeyboardInterrupt):
+        trainer.fit(X, Y, 3)
+    assert no_bar_is_open()
+    trainer.fit(X, Y, 3)
+    drawn = terminal.lines()
+    assert [line[:9] for line in drawn if line.startswith("starting")] == 3 * ["starting:"]
+    assert drawn[-1].startswith("epoch 3/3 |█")
+    assert terminal.close().count("\n") == 2
 
 
 def test_below_another_bar_nothing_is_left(terminal: Terminal) -> None:
