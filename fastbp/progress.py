@@ -76,11 +76,12 @@ class Bar(Watcher):
         place = progress.epoch + progress.samples / progress.n_samples
         if self.first is None:
             self.first = now, place
-        left = progress.seconds_left
         since, before = self.first
-        if place > before:  # the pace on the clock has validation and callbacks in it
+        when = ""
+        if place > before:  # by the clock, not `seconds_left`: validation and callbacks take time
             left = (now - since) / (place - before) * (progress.epochs - place)
-        self._show(progress, place, "" if left is None else f"{clock(left)} left")
+            when = f"{clock(left)} left"
+        self._show(progress, place, when)
 
     def clear(self) -> None:
         if self.bar is not None and not self.notebook:
@@ -99,6 +100,8 @@ class Bar(Watcher):
                 self._show(last, place, f"took {when}")
             if self.bar is not None:
                 below = not (self.notebook or self.bar.disable) and self.bar.pos != 0
+                if self.notebook and sys.exc_info()[0] is None:
+                    self.bar.total = self.bar.n  # an early stop is no failure, to be painted red
                 self.bar.close()
                 if below:  # another bar, which was wiped: tqdm leaves the cursor at the line's end
                     self.bar.fp.write("\r")
