@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import re
+import struct
 import subprocess
 import sys
 import threading
@@ -34,10 +35,11 @@ class Terminal:
     """A terminal in place of stderr; what was written to it."""
 
     def __init__(self, width: int) -> None:
+        import fcntl
         import termios
 
         self.ours, self.theirs = os.openpty()
-        termios.tcsetwinsize(self.theirs, (24, width)) if sys.version_info >= (3, 11) else None
+        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
         self.stream = os.fdopen(self.theirs, "w", encoding="utf-8")
         self.written = b""
         self.reader = threading.Thread(target=self._read, daemon=True)
@@ -68,9 +70,7 @@ def terminal(request: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Terminal
     """Where every moment is drawn."""
     if os.name != "posix":
         pytest.skip("needs a pseudo-terminal")
-    made = Terminal(80)
-    width = getattr(request, "param", 80)
-    monkeypatch.setattr(progress, "columns", lambda stream: width)
+    made = Terminal(getattr(request, "param", 80))
     seen = types.SimpleNamespace(stderr=made.stream, modules=sys.modules)
     monkeypatch.setattr(progress, "sys", seen)  # pytest sets sys.stderr before each test
     monkeypatch.setattr(progress, "_DELAY", 0.0)
