@@ -5,6 +5,8 @@
 >>> trainer = fastbp.Trainer(net, "cross_entropy", "adam")
 """
 
+import logging
+
 from fastbp.activations import ELU, Activation, LeakyReLU
 from fastbp.background import BackgroundFit
 from fastbp.c_function import CFunction
@@ -69,11 +71,14 @@ from fastbp.schedules import (
     Schedule,
     StepDecay,
 )
+from fastbp.tensorboard import TensorBoard
 from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
 from fastbp.warm import warmup
 
 __version__ = "0.1.0"
+
+logging.getLogger("fastbp").addHandler(logging.NullHandler())  # a program asks for them, or not
 
 __all__ = [
     "AUC",
@@ -141,6 +146,7 @@ __all__ = [
     "Rprop",
     "Schedule",
     "StepDecay",
+    "TensorBoard",
     "TimeBudget",
     "TopK",
     "Trace",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from fastbp.callbacks import Callback
 from fastbp.history import History, Progress
+from fastbp.progress import Watcher
 
 if TYPE_CHECKING:
     from fastbp.fitting import Fit
@@ -31,6 +33,30 @@ class _Cancel(Callback):
             trainer.stop(CANCELLED)
 
 
+class _Kept(Watcher):
+    """Keeps the progress where a program can look at it, and tells the one who watches."""
+
+    def __init__(self, handle: BackgroundFit, watcher: Watcher | None) -> None:
+        self.handle, self.watcher = handle, watcher
+
+    def begin(self) -> None:
+        if self.watcher is not None:
+            self.watcher.begin()
+
+    def __call__(self, progress: Progress) -> None:
+        self.handle.progress = progress
+        if self.watcher is not None and time.perf_counter() >= self.watcher.due:
+            self.watcher(progress)
+
+    def clear(self) -> None:
+        if self.watcher is not None:
+            self.watcher.clear()
+
+    def close(self, last: Progress | None) -> None:
+        if self.watcher is not None:
+            self.watcher.close(last)
+
+
 class BackgroundFit:
     """A fit under way (`Trainer.fit_async`); ``await`` it, or ask for its `result`.
 
@@ -40,9 +66,9 @@ class BackgroundFit:
         Where it was about 100 ms ago at most; None before the first such moment.
     """
 
-    def __init__(self, report: Callable[[Progress], object] | None) -> None:
+    def __init__(self, watcher: Watcher | None) -> None:
         self.progress: Progress | None = None
-        self._report, self._cancel = report, _Cancel()
+        self._watcher, self._cancel = _Kept(self, watcher), _Cancel()
         self._future: Future[History] = Future()
         self._future.set_running_or_notify_cancel()
 
@@ -84,12 +110,9 @@ class BackgroundFit:
             self.cancel()
             raise
 
-    def _progressed(self, progress: Progress) -> None:
-        self.progress = progress
-        if self._report is not None:
-            self._report(progress)
-
-    def _start(self, trainer: Trainer, begin: Callable[[Callback, Any], Fit], epochs: int) -> None:
+    def _start(
+        self, trainer: Trainer, begin: Callable[[Callback, Watcher], Fit], epochs: int
+    ) -> None:
         """Returns when the trainer is taken; raises where another has taken it."""
         begun = threading.Event()
 
@@ -101,7 +124,7 @@ class BackgroundFit:
                 return
             begun.set()
             try:
-                trainer._fit = begin(self._cancel, self._progressed)
+                trainer._fit = begin(self._cancel, self._watcher)
                 history = trainer._fit.run(epochs)
             except BaseException as error:
                 trainer._busy.release()

@@ -83,12 +83,12 @@ def bench(
         net, loss, optimizer, batch_size=batch_size, n_threads=n_threads, seed=0,
         on_divergence="ignore",
     )  # fmt: skip
-    trainer.fit(X, y)
+    trainer.fit(X, y, progress=False)
     rates: list[float] = []
     roofs = [roof.measure(net.dtype)]
     started = time.perf_counter()
     while time.perf_counter() - started < seconds or len(rates) < 3:
-        rates += trainer.fit(X, y, epochs=1).samples_per_second
+        rates += trainer.fit(X, y, epochs=1, progress=False).samples_per_second
         if len(roofs) < 5 and time.perf_counter() - started > len(roofs) * seconds / 5:
             roofs.append(roof.measure(net.dtype))
     per_sample = flops_per_sample(net)

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 import math
-import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import solvers
 from fastbp import state as states
 from fastbp.callbacks import Callback
-from fastbp.history import History, Progress
+from fastbp.history import History, Progress, last_figures
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.program import Program
+from fastbp.progress import Watcher
 from fastbp.rates import SCALE, STEPS
+from fastbp.snapshot import Snapshot
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
 
-Report = Callable[[Progress], object]
-
+_LOG = logging.getLogger("fastbp")
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
 _MOST_REDUCTIONS = 5
 
@@ -58,7 +58,7 @@ class Fit:
         samples: Samples,
         validation: Samples | None,
         callbacks: Sequence[Callback],
-        report: Report | None,
+        report: Watcher | None,
         resumed: states.State | None = None,
     ) -> None:
         self.trainer, self.samples, self.validation = trainer, samples, validation
@@ -73,12 +73,26 @@ class Fit:
         self.n_batches = -(-self.n // self.size)
         self.solver = trainer._solver
         self.program: Program | solvers.Driver
-        engine = trainer._engine
-        self.snapshot = None
+        self.snapshot: Snapshot | None = None
+        self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
+        if report is not None:
+            report.begin()
+        try:
+            self._make_program()
+        except BaseException:  # Ctrl-C, while kernels are compiled, for one
+            self._leave()
+            raise
+        self.results: NDArray[Any] = self.program.results
+        self.chunk, self.since, self.reductions = 1, 0.0, 0
+        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
+        self.val_loss: float | None = None
+
+    def _make_program(self) -> None:
+        trainer, engine = self.trainer, self.trainer._engine
         if self.solver is None:
             self.program = engine.training(self.size)
             self.program.set_samples(
-                *samples,
+                *self.samples,
                 batch=self.size,
                 shuffle_seed=trainer.seed if trainer.shuffle else None,
                 dropout_seed=trainer.seed,
@@ -88,10 +102,6 @@ class Fit:
                 self.snapshot = engine.snapshot(self.size)
         else:
             self.program = self.solver
-        self.results: NDArray[Any] = self.program.results
-        self.chunk, self.since, self.reductions = 1, 0.0, 0
-        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
-        self.val_loss: float | None = None
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""
@@ -100,7 +110,7 @@ class Fit:
         try:
             network._begin_training(trainer)
             if self.resumed is not None:
-                self._go_back(self.resumed)
+                states.given_fit(self, self.resumed)
                 trainer._resuming = trainer._epochs_done
             first = trainer._resuming or 0
             if self.solver is not None:
@@ -110,7 +120,7 @@ class Fit:
             for callback in self.callbacks:
                 callback.on_train_begin(trainer)
             if self.resumed is not None:
-                self._restore_callbacks(self.resumed)
+                states.given_callbacks(self, self.resumed)
             for epoch in range(first, epochs):
                 if trainer._stopping is not None or not self._epoch(epoch, epochs):
                     break
@@ -124,6 +134,7 @@ class Fit:
             network._end_training(trainer)
             self.thread = trainer._resuming = None
             history.stopped = trainer._stopping
+            self._leave()
         return history
 
     def _epoch(self, epoch: int, epochs: int) -> bool:
@@ -160,7 +171,7 @@ class Fit:
             self.chunk = max(1, min(self.n_batches, int(fitting)))
             done = last
             if done < self.n_batches:
-                self._show(epoch, epochs, min(self.n, done * self.size), self.spent)
+                self._show(epoch, epochs, min(self.n, done * self.size))
             for callback in self.callbacks:
                 callback.on_chunk_end(trainer)
             if done < self.n_batches:
@@ -184,7 +195,7 @@ class Fit:
             callback.on_epoch_end(trainer, number, logs)
         self._record()
         self._settled()
-        self._show(epoch, epochs, self.n, self.spent, True)
+        self._show(epoch, epochs, self.n, True)
         return trainer._stopping is None
 
     def _record(self) -> None:
@@ -229,48 +240,6 @@ class Fit:
         snapshot = self.snapshot or self.trainer._engine.snapshot(self.size)
         return snapshot.take()
 
-    def state(self) -> states.State:
-        """What a checkpoint keeps of this."""
-        figures = {k: v for k, v in vars(self.history).items() if k != "stopped"}
-        return {
-            **states.position(self),
-            "spent": self.spent,
-            "reductions": self.reductions,
-            "val_loss": self.val_loss,
-            "data": states.fingerprint(self.samples),
-            "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
-            "callbacks": [{"kind": type(c).__name__, "state": c.state()} for c in self.callbacks],
-        }
-
-    def _go_back(self, kept: states.State) -> None:
-        """Stand where the saved run stood."""
-        states.given(self.trainer, kept)
-        fit = kept["fit"]
-        if fit is None:
-            return
-        self.reductions, self.val_loss, self.spent = (
-            fit["reductions"], fit["val_loss"], fit["spent"],
-        )  # fmt: skip
-        for name, values in fit["history"].items():
-            kind = int if name == "epoch" else float
-            vars(self.history)[name] = [kind(value) for value in values]
-        if fit["inside"] and states.fingerprint(self.samples) == fit["data"]:
-            self.measuring.begin(self.samples)
-            self.measuring.sums[:] = fit["sums"]
-            # The rest are places of threads, of which there may be another number.
-            self.results[: lay.R_STATUS] = fit["results"][: lay.R_STATUS]
-            self.inside = True
-
-    def _restore_callbacks(self, kept: states.State) -> None:
-        """Each from the first saved one of its kind that no other has been restored from."""
-        saved = list(kept["fit"]["callbacks"]) if kept["fit"] is not None else []
-        for callback in self.callbacks:
-            for entry in saved:
-                if entry["kind"] == type(callback).__name__:
-                    callback.restore(self.trainer, entry["state"])
-                    saved.remove(entry)
-                    break
-
     def _kept(self) -> bool:
         """Take a snapshot where one is due; whether all weights are finite, if that was asked."""
         if self.snapshot is None or self.since < self.snapshot.interval:
@@ -299,9 +268,14 @@ class Fit:
         ):
             self.reductions += 1
             trainer._engine.rates.scale /= 2.0
+            self._warn(
+                "%s %s: the learning rate is halved, %d of %d times",
+                what, where, self.reductions, _MOST_REDUCTIONS,
+            )  # fmt: skip
             return True
         if trainer.on_divergence == "stop":
             trainer.stop(f"{what} {where}")
+            self._warn("%s %s: the fit ends", what, where)
             return False
         halved = f" after {self.reductions} halvings of the rate" if self.reductions else ""
         error = DivergenceError(
@@ -315,38 +289,31 @@ class Fit:
     def _interval(self) -> int:
         return 0 if self.snapshot is None else self.snapshot.interval
 
-    def _show(
-        self, epoch: int, epochs: int, samples: int, spent: float, done: bool = False
-    ) -> None:
-        if self.report is None:
-            return
-        n, rate = self.n, samples / max(spent, 1e-9)
+    def _show(self, epoch: int, epochs: int, samples: int, done: bool = False) -> None:
+        self.place = epoch, epochs, samples, done
+        report = self.report
+        if report is not None and time.perf_counter() >= report.due:
+            report(self._progress(*self.place))
+
+    def _progress(self, epoch: int, epochs: int, samples: int, done: bool) -> Progress:
+        n, rate = self.n, samples / max(self.spent, 1e-9)
         left = ((epochs - epoch) * n - samples) / rate if rate else None
-        loss = _mean(self.results)
-        self.report(Progress(epoch, epochs, samples, n, loss, self.val_loss, rate, left, done))
+        loss, figures = _mean(self.results), last_figures(self.history)
+        return Progress(epoch, epochs, samples, n, loss, self.val_loss, rate, left, done, figures)
+
+    def _leave(self) -> None:
+        """Tell who watches, and the log, where it has ended."""
+        if self.report is not None:
+            self.report.close(None if self.place is None else self._progress(*self.place))
+        if self.history.stopped is not None:
+            _LOG.info("the fit has ended early: %s", self.history.stopped)
+
+    def _warn(self, what: str, *values: object) -> None:
+        if self.report is not None:
+            self.report.clear()
+        _LOG.warning(what, *values)
 
 
 def _mean(results: NDArray[Any]) -> float:
     weight = float(results[lay.R_WEIGHT])
     return float(results[lay.R_ERROR]) / weight if weight > 0.0 else math.nan
-
-
-def reporter(progress: object) -> Report | None:
-    """What is handed a `Progress`, from `fit`'s argument."""
-    if progress is None or progress is False:
-        return None
-    if progress is True:
-        return _print_epoch
-    if callable(progress):
-        return progress
-    raise TypeError(f"progress must be True, False, None or a callable, got {progress!r}")
-
-
-def _print_epoch(p: Progress) -> None:
-    if p.done_epoch:
-        validation = "" if p.val_loss is None else f"  val_loss {p.val_loss:.6g}"
-        print(
-            f"epoch {p.epoch + 1}/{p.epochs}  loss {p.loss:.6g}{validation}"
-            f"  {p.samples_per_second:,.0f} samples/s",
-            file=sys.stderr,
-        )

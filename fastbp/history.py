@@ -45,6 +45,13 @@ class History:
         def __getattr__(self, name: str) -> list[float]: ...
 
 
+def last_figures(history: History) -> dict[str, float]:
+    """Those of the last epoch, but for its number and speed."""
+    others = ("epoch", "samples_per_second", "stopped")
+    lists = {name: values for name, values in vars(history).items() if name not in others}
+    return {name: values[-1] for name, values in lists.items() if values}
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where a `fit` stands: what its `progress` callable is handed.
@@ -65,6 +72,9 @@ class Progress:
         Until the last epoch's end, at this pace; None before the first figures.
     done_epoch : bool
         Whether this is an epoch's end.
+    figures : dict of str to float
+        Of the last finished epoch, by their names in `History`: losses, metrics, what callbacks
+        add; empty before.
     """
 
     epoch: int
@@ -76,3 +86,4 @@ class Progress:
     samples_per_second: float
     seconds_left: float | None
     done_epoch: bool
+    figures: dict[str, float] = field(default_factory=dict, hash=False)

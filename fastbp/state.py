@@ -48,7 +48,7 @@ def taken(trainer: Trainer) -> State:
         "counters": {"epochs": trainer._epochs_done},
         "rates": engine.rates.state(),
         "solver": None if trainer._solver is None else trainer._solver.state(),
-        "fit": None if fit is None else fit.state(),
+        "fit": None if fit is None else taken_fit(fit),
     }
 
 
@@ -167,11 +167,47 @@ def changes(state: State, samples: Samples) -> list[str]:
     ]
 
 
-def position(fit: Fit) -> State:
-    """Where a fit is inside its epoch."""
+def taken_fit(fit: Fit) -> State:
+    """What a checkpoint keeps of a fit, with where it is inside its epoch."""
     inside = fit.inside and fit.solver is None
+    figures = {k: v for k, v in vars(fit.history).items() if k != "stopped"}
     return {
         "inside": inside,
         "results": fit.results.copy() if inside else None,
         "sums": fit.measuring.sums.copy() if inside else None,
+        "spent": fit.spent,
+        "reductions": fit.reductions,
+        "val_loss": fit.val_loss,
+        "data": fingerprint(fit.samples),
+        "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
+        "callbacks": [{"kind": type(c).__name__, "state": c.state()} for c in fit.callbacks],
     }
+
+
+def given_fit(fit: Fit, state: State) -> None:
+    """Have a fit, and its trainer, stand where the saved one stood."""
+    given(fit.trainer, state)
+    kept = state["fit"]
+    if kept is None:
+        return
+    fit.reductions, fit.val_loss, fit.spent = kept["reductions"], kept["val_loss"], kept["spent"]
+    for name, values in kept["history"].items():
+        kind = int if name == "epoch" else float
+        vars(fit.history)[name] = [kind(value) for value in values]
+    if kept["inside"] and fingerprint(fit.samples) == kept["data"]:
+        fit.measuring.begin(fit.samples)
+        fit.measuring.sums[:] = kept["sums"]
+        # The rest are places of threads, of which there may be another number.
+        fit.results[: lay.R_STATUS] = kept["results"][: lay.R_STATUS]
+        fit.inside = True
+
+
+def given_callbacks(fit: Fit, state: State) -> None:
+    """Restore each callback from the first saved one of its kind that no other has taken."""
+    saved = list(state["fit"]["callbacks"]) if state["fit"] is not None else []
+    for callback in fit.callbacks:
+        for entry in saved:
+            if entry["kind"] == type(callback).__name__:
+                callback.restore(fit.trainer, entry["state"])
+                saved.remove(entry)
+                break

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -33,14 +33,15 @@ from fastbp.checks import choice, integer, real
 from fastbp.class_weight import class_weights
 from fastbp.dense import OPTIONAL
 from fastbp.engine import Engine
-from fastbp.fitting import DivergenceError, Fit, reporter
-from fastbp.history import History, Progress
+from fastbp.fitting import DivergenceError, Fit
+from fastbp.history import History
 from fastbp.kernels import layout as lay
 from fastbp.metrics import Metric
 from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.prediction import Threads
 from fastbp.program import Program
+from fastbp.progress import Choice, Watcher, watcher
 from fastbp.rates import STEPS
 from fastbp.refining import Refining
 from fastbp.split import validation_split as split_off
@@ -195,7 +196,7 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         callbacks: Sequence[Callback] = (),
-        progress: bool | Callable[[Progress], object] | None = None,
+        progress: Choice = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> History:
         """Train for `epochs` more epochs.
@@ -222,9 +223,12 @@ class Trainer:
             "balanced" is n / (k count), for the k classes that occur. Validation has none of it.
         callbacks : sequence of Callback
             What is called as training goes, in this order.
-        progress : bool, callable or None
-            True prints a line an epoch to stderr. A callable is handed a `Progress` about every
-            100 ms and at each epoch's end.
+        progress : None, bool, "lines" or callable
+            None shows a bar where stderr is a terminal or a notebook's and tqdm is there (extra
+            ``progress``), once training has taken 0.3 s, and nothing elsewhere or in the worker
+            processes of a pool. True shows the bar at once, and where there can be none writes a
+            line an epoch to stderr, as "lines" does everywhere. A callable is handed a `Progress`
+            about every 100 ms and at each epoch's end. False shows nothing.
         resume : path-like or None
             A checkpoint, or a folder of them (`Checkpoint`), to go on from: bit for bit as if there
             had been no break, with the same settings, data, versions and CPU. `epochs` is the
@@ -249,7 +253,7 @@ class Trainer:
         epochs = integer("epochs", epochs, minimum=0)
         arguments = self._fit_arguments(
             X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
-            reporter(progress), resume,
+            watcher(progress), resume,
         )  # fmt: skip
         self._refuse_others()
         with self._busy:
@@ -267,7 +271,7 @@ class Trainer:
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
         callbacks: Sequence[Callback] = (),
-        progress: bool | Callable[[Progress], object] | None = None,
+        progress: Choice = None,
         resume: str | os.PathLike[str] | None = None,
     ) -> BackgroundFit:
         """`fit` in a thread of its own, which ends with the process at the latest.
@@ -280,7 +284,8 @@ class Trainer:
         X, y, epochs, validation_data, validation_split, sample_weight, class_weight, resume
             As for `fit`. Don't write to the arrays meanwhile.
         callbacks, progress
-            As for `fit`; called in that thread.
+            As for `fit`; called in that thread. A bar has to be asked for, by True: the terminal is
+            the program's own meanwhile.
 
         Returns
         -------
@@ -302,14 +307,14 @@ class Trainer:
         [0, 1, 2]
         """
         epochs = integer("epochs", epochs, minimum=0)
-        handle = BackgroundFit(reporter(progress))
+        handle = BackgroundFit(watcher(progress, background=True))
         samples, validation, given, _, kept = self._fit_arguments(
             X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
             None, resume,
         )  # fmt: skip
         self._refuse_others()
 
-        def begin(cancel: Callback, report: Callable[[Progress], object]) -> Fit:
+        def begin(cancel: Callback, report: Watcher) -> Fit:
             return Fit(self, samples, validation, [*given, cancel], report, kept)
 
         handle._start(self, begin, epochs)
@@ -542,7 +547,7 @@ class Trainer:
         sample_weight: ArrayLike | None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None,
         callbacks: Sequence[Callback],
-        report: Callable[[Progress], object] | None,
+        report: Watcher | None,
         resume: str | os.PathLike[str] | None,
     ) -> tuple[Any, ...]:
         """Every check of `fit`'s arguments; what a `Fit` is made of."""

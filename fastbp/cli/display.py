@@ -12,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fastbp.history import Progress as State
+from fastbp.progress import clock, short
 
 
 def say(line: str = "") -> None:
@@ -74,20 +75,7 @@ def _figures(state: State) -> str:
     figures = [f"loss {state.loss:.3g}"]
     if state.val_loss is not None:
         figures.append(f"val {state.val_loss:.3g}")
-    figures.append(f"{_short(state.samples_per_second)} samples/s")
+    figures.append(f"{short(state.samples_per_second)} samples/s")
     if state.seconds_left is not None:
-        figures.append(f"{_clock(state.seconds_left)} left")
+        figures.append(f"{clock(state.seconds_left)} left")
     return "  ".join(figures)
-
-
-def _short(number: float) -> str:
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if number >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

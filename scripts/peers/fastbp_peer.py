@@ -41,7 +41,7 @@ class Peer:
 
     def fit(self, epochs: int) -> float:
         """Train; the last epoch's mean loss."""
-        return self.trainer.fit(self.X, self.y, epochs=epochs).loss[-1]
+        return self.trainer.fit(self.X, self.y, epochs=epochs, progress=False).loss[-1]
 
     def predict(self) -> Array:
         """The outputs of all samples."""
