@@ -50,6 +50,7 @@ def many_threads() -> None:
 
 def wait_for_ctrl_c(threads: int) -> list[Any]:
     """Trains until SIGINT comes; then a little more."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs have none
     many_threads()
     trainer, X, y = level(threads)
     trainer.fit(X, y)

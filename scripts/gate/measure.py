@@ -32,7 +32,6 @@ _BALANCED = (
     [ROLES[i:] + ROLES[:i] for i in range(3)],
     [ROLES[::-1][i:] + ROLES[::-1][:i] for i in range(3)],
 )
-_PEAK_PROCESSES = 3
 _LONG = 1.0  # seconds that a benchmark may take in a pair before one set is enough
 Report = Callable[[str], None]
 
@@ -109,16 +108,11 @@ def figures(
     """Each figure of base and head, in processes of their own; None where one skips it."""
     found: dict[str, Figure | None] = {}
     for b in benchmarks:
-        # a first process may have to compile, which takes memory of its own
-        processes = _PEAK_PROCESSES if b["type"] == "peakmemory" else 1
-        base, head = (
-            [value(revisions[role], b["id"], folder) for _ in range(processes)]
-            for role in ("base", "head")
-        )
+        base, head = (value(revisions[role], b["id"], folder) for role in ("base", "head"))
         found[b["name"]] = (
             None
-            if None in base + head
-            else Figure(min(base), min(head), b["tolerance"], b["both_ways"], b["unit"])
+            if base is None or head is None
+            else Figure(base, head, b["tolerance"], b["both_ways"], b["unit"])
         )
     return found
 

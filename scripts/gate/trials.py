@@ -20,7 +20,7 @@ SLOWDOWNS = {
     "scalar_tanh": "kernels.Activations.time_activation('tanh', 'forward')",
     "allocation": "memory.Held.track_allocations('C')",
     "second_compile": "startup.Compiled.track_compiled_signatures",
-    "memory": "memory.Peak.peakmem_process('C')",
+    "memory": "memory.Private.track_private_peak('C')",
     "learning_rate": "quality.Learned.track_loss('digits, SGD')",
 }
 #: those and no others: the gate has to tell which one it is
