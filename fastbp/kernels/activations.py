@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.kernels import jit, rectifiers, roles, smooth, vmath
-from fastbp.kernels.rows import row_dot, row_max, row_sum, scale_row, shift_row
+from fastbp.kernels.rows import (
+    packed,
+    row_dot,
+    row_max,
+    row_sum,
+    scale_row,
+    shift_row,
+    side_by_side,
+)
 from fastbp.kernels.simd import at, value
 
 
@@ -70,14 +78,17 @@ def relu_backward(d, a, z, rows, n, ld, parameters):
 @jit.elementwise(roles.forward)
 def softmax(a, rows, n, ld, parameters):
     """exp(z - max) / sum, stable for any finite z (Goodfellow et al., Deep Learning, 4.1)."""
+    step = side_by_side(a, n, ld)
     for r in range(rows):
         row = at(a, r * ld)
-        shift_row(row, row, row_max(row, n), n, ld)  # a NaN is found again in the difference
-    for i in range(rows * ld):
+        # a NaN is found again in the difference
+        shift_row(at(a, r * step), row, row_max(row, n), n, ld)
+    for i in range(packed(a, rows, step)):
         a[i] = vmath.exp(a[i])
-    for r in range(rows):
-        row = at(a, r * ld)
-        scale_row(row, value(a, 1) / row_sum(row, n), n, ld)
+    for s in range(rows):
+        r = rows - 1 - s
+        row = at(a, r * step)
+        scale_row(at(a, r * ld), row, value(a, 1) / row_sum(row, n), n, ld)
 
 
 @jit.elementwise(roles.backward)

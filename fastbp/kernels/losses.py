@@ -10,15 +10,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.kernels import jit, robust, roles, vmath
-from fastbp.kernels.robust import scaled, summed
 from fastbp.kernels.rows import (
     combine_row,
+    copy_row,
+    packed,
     row_dot,
     row_max,
     row_sum,
     scale_row,
     scaled_difference,
     shift_row,
+    side_by_side,
 )
 from fastbp.kernels.simd import at, value
 
@@ -69,12 +71,19 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     d = (p - t) / k with p = sigmoid(z). softplus(z) - t z is taken as
     max(z, 0) - t z + log(1 + exp(-|z|)) (PyTorch's binary_cross_entropy_with_logits).
     """
-    for i in range(rows * ld):
-        d[i] = vmath.softplus(z[i]) - t[i] * z[i]
-    summed(d, e, w, rows, k, ld)
-    for i in range(rows * ld):
-        d[i] = vmath.sigmoid(z[i]) - t[i]
-    scaled(d, w, rows, k, ld, scale)
+    step = side_by_side(p, k, ld)
+    for r in range(rows):
+        copy_row(at(p, r * step), at(z, r * ld), k, ld)
+        copy_row(at(d, r * step), at(t, r * ld), k, ld)
+    for i in range(packed(p, rows, step)):
+        x, target = p[i], d[i]
+        p[i] = vmath.sigmoid(x) - target
+        d[i] = vmath.softplus(x) - target * x
+    mean = value(d, 1) / value(d, k)
+    for s in range(rows):
+        r = rows - 1 - s
+        e[r] = np.float64(w[r] * (mean * row_sum(at(d, r * step), k)))
+        scale_row(at(d, r * ld), at(p, r * step), w[r] * mean * scale, k, ld)
 
 
 @jit.inlined
@@ -86,16 +95,20 @@ def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
     From the logits: top is the largest, sum that of exp(z - top). Both terms of the error are
     positive, so nothing cancels for logits of any size.
     """
+    step = side_by_side(p, k, ld)
     for r in range(rows):
         row = at(z, r * ld)
-        shift_row(at(d, r * ld), row, row_max(row, k), k, ld)
-    for i in range(rows * ld):
-        p[i] = vmath.exp(d[i])
-    for r in range(rows):
-        row = at(p, r * ld)
+        top = row_max(row, k)
+        shift_row(at(d, r * ld), row, top, k, ld)
+        shift_row(at(p, r * step), row, top, k, ld)
+    for i in range(packed(p, rows, step)):
+        p[i] = vmath.exp(p[i])
+    for s in range(rows):
+        r = rows - 1 - s
+        row = at(p, r * step)
         total = row_sum(row, k)
         e[r] = np.float64(total)
-        scale_row(row, value(p, 1) / total, k, ld)
+        scale_row(at(p, r * ld), row, value(p, 1) / total, k, ld)
     for r in range(rows):
         e[r] = vmath.log(e[r])
     for r in range(rows):

@@ -26,7 +26,7 @@ def scaled(d, w, rows, k, ld, scale):
     """d = a row's derivatives, times w scale / k; zero in the padding."""
     mean = value(d, 1) / value(d, k)
     for r in range(rows):
-        scale_row(at(d, r * ld), w[r] * mean * scale, k, ld)
+        scale_row(at(d, r * ld), at(d, r * ld), w[r] * mean * scale, k, ld)
 
 
 @jit.elementwise(roles.loss)

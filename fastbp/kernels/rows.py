@@ -14,6 +14,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from fastbp.kernels import jit
+from fastbp.kernels.simd import lanes_of
 from fastbp.kernels.vectors import Vectors, ir_type, loop, loop_if
 
 _I64 = ir.IntType(64)
@@ -144,17 +146,17 @@ def combine_row(typingctx, out, p, a, q, b, n, ld):
 
 
 @intrinsic
-def scale_row(typingctx, p, factor, n, ld):
-    """``p = factor p``, zero in the padding."""
+def scale_row(typingctx, out, p, factor, n, ld):
+    """``out = factor p``, zero in the padding; `out` may be `p`."""
 
     def codegen(context, builder, sig, args):
-        p, factor, n, ld = args
+        out, p, factor, n, ld = args
         row = _Row(builder, Vectors(builder, ir_type(sig.args[0].dtype)), n)
         by = row.v.splat(factor)
-        row.fill(ld, p, lambda at: builder.fmul(by, row.v.load(p, at)))
+        row.fill(ld, out, lambda at: builder.fmul(by, row.v.load(p, at)))
         return context.get_dummy_value()
 
-    return types.void(p, p.dtype, types.int64, types.int64), codegen
+    return types.void(out, p, p.dtype, types.int64, types.int64), codegen
 
 
 @intrinsic
@@ -247,3 +249,21 @@ def widened(typingctx, out, p, factor, n):
         return context.get_dummy_value()
 
     return types.void(out, p, types.float64, types.int64), codegen
+
+
+# Where a row's values take much less than its vector, functions of single values are taken of rows
+# that stand side by side, row r at r * step: a row is written there with its padding, then the next
+# over that, and spread out again from the last to the first.
+
+
+@jit.inlined
+def side_by_side(p, n, ld):
+    """The step from row to row: `n` where rows are of one vector, else they stay as they are."""
+    return n if ld == lanes_of(p) else ld
+
+
+@jit.inlined
+def packed(p, rows, step):
+    """Values in the whole vectors that hold the rows."""
+    vector = lanes_of(p)
+    return (rows * step + vector - 1) // vector * vector
