@@ -144,7 +144,10 @@ class Engine:
             return program
         network, dtype = self.network, self.network.dtype
         training = mode == lay.MODE_TRAIN
-        program = Program(network, plan, threads, training=True, dropout=training, sums=sums)
+        program = Program(
+            network, plan, threads, training=True, dropout=training,
+            gradients=mode != lay.MODE_EVALUATE, sums=sums,
+        )  # fmt: skip
         t = program.table
         t[lay.MODE] = mode
         t[lay.LOSS] = self._loss.kernel.address(dtype)

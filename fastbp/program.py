@@ -104,6 +104,8 @@ class Program:
         Whether deltas, targets and gradients need room.
     dropout : bool
         Whether layers drop outputs as their `dropout` says.
+    gradients : bool
+        Whether gradients are formed; in training programs only.
     sums : bool
         Whether every layer's weighted sums are kept beside its outputs, for those who look at them.
     """
@@ -116,6 +118,7 @@ class Program:
         *,
         training: bool,
         dropout: bool = False,
+        gradients: bool = True,
         sums: bool = False,
     ) -> None:
         layout = network._layout
@@ -132,11 +135,12 @@ class Program:
         t[lay.N_LAYERS], t[lay.N_INPUTS], t[lay.N_OUTPUTS] = n_layers, first.n_in, last.n_out
         t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
         t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
-        whole, slabs = training and not plan.slabs, training and plan.slabs > 0
+        learns = training and gradients
+        whole, slabs = learns and not plan.slabs, learns and plan.slabs > 0
         for field, doorway, wanted in (
             (lay.TILES, matmul.tiles, True),
             (lay.DOTS, matmul.dots, any(layer.narrow for layer in layout.layers)),
-            (lay.TRANSPOSE, matmul.transpose, training),
+            (lay.TRANSPOSE, matmul.transpose, learns),
             (lay.READ_ROWS, samples.read_rows, True),
             (lay.PASSES, passes.passes, True),
             (lay.GRADIENTS, units.gradients, slabs),
@@ -192,10 +196,10 @@ class Program:
                 t[lay.ONLINE] = online.online.address(network.dtype)
             t[lay.SCRATCH_SIZE] = max(widest, tile)
             t[lay.SCRATCH] = self._take(threads * max(widest, tile))
-        gradients = plan.slabs * layout.n_updated if training else 0
+        slab_values = plan.slabs * layout.n_updated if training else 0
         require_memory(
             f"a workspace for {plan.rows} rows of these layers takes",
-            (self._offset + gradients) * layout.itemsize,
+            (self._offset + slab_values) * layout.itemsize,
         )
         self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)
         if training:

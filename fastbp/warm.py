@@ -1,4 +1,4 @@
-"""Compiling ahead of time, in as many processes as there are processors."""
+"""Compiling ahead of time, with the help of other processes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ from collections.abc import Callable, Iterable, Iterator
 
 from fastbp.checks import choice
 from fastbp.kernels import cache, jit
+from fastbp.team import cores
 
 Report = Callable[[int, int, str], object]
 Part = tuple["jit.Entry | jit.Doorway", str]
 
 # numba compiles in one thread of a process at a time, so that more hands are other processes.
 _HELPER = """
-import json, sys
+import sys, json
 sys.path[:] = json.loads(sys.argv[1])
 from fastbp import warm
 warm.help()
 """
+_MARK = "_FASTBP_HELPER"  # in a helper's environment: it starts none itself
 _MOST_HELPERS = 7
 _WORTH_HELPING = 16  # parts that are missing; a process takes as long to start as some of them
 
@@ -80,17 +82,20 @@ def _missing(wanted: Part) -> bool:
 @contextlib.contextmanager
 def _helpers(dtypes: list[str], missing: int) -> Iterator[None]:
     """Processes that fill the cache as well, each beginning elsewhere; ended with the block."""
-    count = min((os.cpu_count() or 1) - 1, _MOST_HELPERS, missing // _WORTH_HELPING)
-    if cache.folder() is None or not sys.executable:
+    count = min(cores() - 1, _MOST_HELPERS, missing // _WORTH_HELPING)
+    if cache.folder() is None or not _python():
         count = 0
+    paths = json.dumps([path for path in sys.path if isinstance(path, str)])
     running = []
     try:
         for which in range(count):
-            told = [json.dumps(sys.path), json.dumps([dtypes, which + 1, count + 1])]
+            # isolated: what lies in the working folder is none of its business
+            command = [sys.executable, "-I", "-c", _HELPER, paths]
             with contextlib.suppress(OSError):  # then there is one less
                 running.append(
                     subprocess.Popen(
-                        [sys.executable, "-c", _HELPER, *told],
+                        [*command, json.dumps([dtypes, which + 1, count + 1])],
+                        env={**os.environ, _MARK: "1"},
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,
@@ -100,7 +105,14 @@ def _helpers(dtypes: list[str], missing: int) -> Iterator[None]:
     finally:
         for process in running:
             process.kill()  # what it would still do has been done; files are there whole or not
+        for process in running:
             process.wait()
+
+
+def _python() -> bool:
+    """Whether a helper can be started: not where Python is part of another program."""
+    name = os.path.basename(sys.executable or "").lower()
+    return "python" in name and not getattr(sys, "frozen", False) and _MARK not in os.environ
 
 
 def help() -> None:

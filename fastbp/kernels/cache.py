@@ -29,6 +29,7 @@ from fastbp.kernels import target
 
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT")
 _thread_lock = threading.RLock()
+_depth = 0  # of `lock`, guarded by _thread_lock
 
 
 @functools.cache
@@ -92,13 +93,19 @@ def path_of(function: Callable[..., Any], signature: object) -> Path | None:
 @contextlib.contextmanager
 def lock(path: Path | None) -> Iterator[None]:
     """Held while a thread of a process loads or compiles what goes to `path`; others wait."""
+    global _depth
     with _thread_lock:
-        if path is None:
-            yield
-            return
-        # A few files for all paths: two that share one wait a little longer.
-        with _file_lock(path.with_name(f"lock-{path.name[-1]}")):
-            yield
+        _depth += 1
+        try:
+            # A second file could be the first again, or one whose holder waits for the first.
+            if path is None or _depth > 1:
+                yield
+                return
+            # A few files for all paths: two that share one wait a little longer.
+            with _file_lock(path.with_name(f"lock-{path.name[-1]}")):
+                yield
+        finally:
+            _depth -= 1
 
 
 @contextlib.contextmanager
@@ -116,9 +123,24 @@ def _file_lock(path: Path) -> Iterator[None]:
             handle.seek(0)
             with contextlib.suppress(OSError):
                 msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+            yield
         else:
             import fcntl
 
             with contextlib.suppress(OSError):  # some network file systems have no locks
                 fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            try:
+                yield
+            finally:  # closing would leave it to a child that was forked meanwhile
+                with contextlib.suppress(OSError):
+                    fcntl.flock(handle, fcntl.LOCK_UN)
+
+
+def _forked() -> None:
+    """A child has none of its parent's threads, so nobody is at work."""
+    global _thread_lock, _depth
+    _thread_lock, _depth = threading.RLock(), 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)

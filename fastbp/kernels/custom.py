@@ -1,6 +1,6 @@
 """Kernels made from a person's own scalar functions, which are inlined into the loops.
 
-They are not kept on disk: numba's cache can't tell one such function from another.
+They are not kept on disk: a file's name can't tell one such function from another.
 """
 
 from __future__ import annotations

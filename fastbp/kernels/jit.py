@@ -86,6 +86,8 @@ class Entry:
         if dtype not in self._entry_points:
             path = self.kept_at(dtype)
             with cache.lock(path):
+                if dtype in self._entry_points:  # made by another thread meanwhile
+                    return self._entry_points[dtype]
                 loaded = objects.read(path)
                 self._entry_points[dtype] = (
                     self._made(dtype, path) if loaded is None else loaded.callable(self.function)
@@ -101,7 +103,8 @@ class Entry:
         (result,) = dispatcher.overloads.values()
         self.libraries[dtype], names = result.library, result.fndesc
         symbols = {"wrapper": names.llvm_cpython_wrapper_name, "environment": names.env_name}
-        objects.write(path, result.library, symbols)
+        if not result.environment.consts:  # which a process that loads this would not have
+            objects.write(path, result.library, symbols)
         made: Callable[..., int] = result.entry_point
         return made
 
@@ -166,6 +169,8 @@ class Doorway:
         if dtype not in self._addresses:
             path = self.kept_at(dtype)
             with cache.lock(path):
+                if dtype in self._addresses:  # made by another thread meanwhile
+                    return self._addresses[dtype]
                 loaded = objects.read(path)
                 self._addresses[dtype] = (
                     self._made(dtype, path)

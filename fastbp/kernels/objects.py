@@ -20,8 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
+from numba.core import config
 
-_kept: list[Any] = []  # engines, whose code is in use until the process ends
+#: engines, whose code is in use until the process ends, also when this module is loaded again
+_kept: list[Any] = globals().get("_kept", [])
 
 
 class Loaded:
@@ -71,13 +73,17 @@ def read(path: Path | None) -> Loaded | None:
 
 def write(path: Path | None, library: Any, symbols: dict[str, str]) -> None:
     """Keep what numba has compiled, if it can be kept; it is in use already."""
-    if path is None or library.has_dynamic_globals:
+    if path is None or not _symbols():
         return
-    module = library._final_module
+    try:
+        if library.has_dynamic_globals:
+            return
+        module, code = library._final_module, library._get_compiled_object()
+    except (AttributeError, RuntimeError, ValueError):  # another numba's business, as in _symbols
+        return
     declared = (*module.functions, *module.global_variables)
     needed = [v.name for v in declared if v.is_declaration and not v.name.startswith("llvm.")]
-    head = json.dumps({"symbols": symbols, "needed": needed}).encode()
-    payload = head + b"\n" + library._get_compiled_object()
+    payload = json.dumps({"symbols": symbols, "needed": needed}).encode() + b"\n" + code
     # A full disk costs the next process time, no more.
     with (
         contextlib.suppress(OSError),
@@ -96,7 +102,10 @@ def _engine() -> Any:
     if not _symbols():
         return None
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    if config.ENABLE_PROFILING:
+        engine.enable_jit_events()
+    return engine
 
 
 @functools.cache
@@ -106,17 +115,19 @@ def _symbols() -> bool:
     The parts of numba that do this are its own business: where they have changed, code is compiled
     anew in each process, as if there were no cache.
     """
+    if sys.maxsize < 2**32:  # there numba compiles helpers of its own
+        return False
     try:
+        from numba import _dynfunc  # noqa: F401  `Loaded` needs it
         from numba.core import base, externals
         from numba.core.runtime import _nrt_python
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         base._load_global_helpers()
-        if sys.maxsize > 2**32:  # what it needs a context for is for others
-            externals.c_math_functions.install(None)
+        externals.c_math_functions.install(None)  # a context is for 32 bits
         for name, address in _nrt_python.c_helpers.items():
             llvm.add_symbol(name if name.startswith("_") else f"NRT_{name}", address)
-    except (ImportError, AttributeError, TypeError):
+    except (ImportError, AttributeError, KeyError, TypeError):
         return False
     return True
