@@ -162,7 +162,9 @@ class Tracer:
         self._back()
         deltas = [self._row(index, lay.L_D) for index in range(len(network.layers))]
         output_slopes = [self._output_slopes(index) for index in range(len(network.layers))]
-        slopes = [self._slopes(index) for index in range(len(network.layers))]
+        slopes = [
+            self._slopes(i, z, a) for i, (z, a) in enumerate(zip(net_inputs, outputs, strict=True))
+        ]
         before = network.get_weights()
         error, gradients = trainer.gradients(self._x, self._t)
         self.advance(1)
@@ -219,7 +221,7 @@ class Tracer:
         record[lay.L_BACKWARD] = kept
         return self._row(index, lay.L_D)
 
-    def _slopes(self, index: int) -> Array | None:
+    def _slopes(self, index: int, z: Array, a: Array) -> Array | None:
         """∂a/∂z: what the activation's kernel makes of ones."""
         record, dense = self._record(index), self.network.layers[index]
         if name_of(dense.activation) == "softmax":
@@ -229,9 +231,11 @@ class Tracer:
         slopes[:] = 1.0
         backward = kernel_of(dense.activation).backward
         if backward is not None:
-            a, z = (self._program.workspace[record[f] :][:ld] for f in (lay.L_A, lay.L_Z))
-            settings = int(record[lay.L_PARAMETERS]) or a.ctypes.data
-            _call(backward, self.network.dtype, slopes, a, z, 1, dense.units, ld, settings)
+            # as they were: a loss may have used the workspace's for scratch
+            rows = aligned_zeros(2 * ld, self.network.dtype).reshape(2, ld)
+            rows[:, : dense.units] = a, z
+            settings = int(record[lay.L_PARAMETERS]) or rows.ctypes.data
+            _call(backward, self.network.dtype, slopes, *rows, 1, dense.units, ld, settings)
         return slopes[: dense.units].copy()
 
     def _errors(self, z: Array, p: Array, t: Array) -> Array:
