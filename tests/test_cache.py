@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import sys
+import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,6 +288,27 @@ def test_code_that_calls_what_is_not_there_is_compiled_anew(folder: Path) -> Non
     assert compile_some() == 5
     for path in files(folder.parent):
         assert objects.read(path) is not None
+
+
+def test_threads_that_come_together_compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def twice(tag: float, x: int) -> int:
+        return 2 * x
+
+    made, calls = jit.entry(twice), []
+    monkeypatch.setattr(cache, "folder", lambda: None)  # no file tells the others
+    monkeypatch.setattr(made, "_made", lambda *a, f=made._made: calls.append(a) or f(*a))
+    start, found = threading.Barrier(4), []
+
+    def work() -> None:
+        start.wait()
+        found.append(made.compiled("float32")(0.0, 3))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (found, len(calls)) == ([6] * 4, 1)
 
 
 def test_a_disk_that_fills_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -370,3 +370,18 @@ def test_mistakes_of_pictures_are_told_before_anything_is_drawn() -> None:
         with pytest.raises(TypeError, match="log must be"):
             draw(seen, log="yes")
     assert plt.get_fignums() == []
+
+
+def test_a_surface_ends_paths_at_its_border() -> None:
+    """Nothing clips lines in three dimensions: what is outside the grid is not drawn."""
+    net = fastbp.Network(1, [fastbp.Dense(1)], dtype="float64", seed=0)
+    X = np.linspace(-1, 1, 9)
+    seen = plot.loss_landscape(
+        net, "mse", X, 2 * X + 1, ("w1", "b1.1"), fastbp.SGD(0.3),
+        start={"w1": 0.0, "b1.1": 0.0}, extent=((-0.5, 1.0), (-0.5, 2.0)), resolution=5,
+    )  # fmt: skip
+    inside = seen.paths["SGD"].points[:, 0] <= 1.0
+    assert inside[0]
+    assert not inside.all()
+    drawn = plot.loss_surface(seen).lines[0].get_data_3d()[2]
+    np.testing.assert_array_equal(np.isfinite(drawn), inside)

@@ -19,6 +19,9 @@ _ON_DARK = ("#56B4E9", "#F0A030", "#20F090", "#F25F92", "#FFF54F", "#C8E8D8", "#
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 STYLES = ("-", "--", "-.", ":")
 
+#: where the largest value is so many times the least, its logarithm is drawn
+LOG_RATIO = 30.0
+
 
 def check_axes(ax: object, projection: str = "rectilinear") -> None:
     """Raise for what can't be drawn on; None is fine."""

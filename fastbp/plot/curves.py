@@ -13,9 +13,6 @@ from matplotlib.ticker import MaxNLocator
 from fastbp.history import History
 from fastbp.plot import canvas
 
-# Where the largest value is so many times the least, its logarithm is drawn.
-_LOG_RATIO = 30.0
-
 
 def learning_curves(
     history: History | Mapping[str, History],
@@ -131,4 +128,4 @@ def _curves(history: History, quantity: str) -> list[tuple[list[int], list[float
 def _spread(curves: list[list[float]]) -> bool:
     values = np.array([value for curve in curves for value in curve], float)
     values = values[np.isfinite(values)]
-    return bool(values.size and values.min() > 0 and values.max() > _LOG_RATIO * values.min())
+    return bool(values.size and values.min() > 0 and values.max() > canvas.LOG_RATIO * values.min())

@@ -18,9 +18,6 @@ from fastbp.plot import canvas
 from fastbp.plot.descent import Descent
 from fastbp.plot.landscape import LossLandscape
 
-# Where the largest loss is so many times the least, its logarithm is drawn.
-_LOG_RATIO = 30.0
-
 
 def loss_contours(
     landscape: LossLandscape,
@@ -74,20 +71,8 @@ def loss_contours(
         landscape.x, landscape.y, values, steps, colors=[canvas.foreground(axes)],
         linewidths=0.5, alpha=0.35,
     )  # fmt: skip
-    halo = [effects.withStroke(linewidth=3.5, foreground=canvas.background(axes))]
-    order = list(landscape.paths)
     for label, path in drawn.items():
-        index = order.index(label)  # the same colour on every picture of the landscape
-        x, y = path.points.T
-        style: dict[str, Any] = {
-            "color": canvas.colour(axes, index),
-            "path_effects": halo,
-            "zorder": 4,
-        }
-        axes.plot(x, y, canvas.STYLES[index % 4], label=label, **style)
-        axes.plot(x[:1], y[:1], "o", markerfacecolor=canvas.background(axes), label="_start",
-                color=canvas.foreground(axes), zorder=5)  # fmt: skip
-        axes.plot(x[-1:], y[-1:], "x", markeredgewidth=2.2, label="_end", **style | {"zorder": 6})
+        _draw(axes, landscape, label, path.points.T)
     axes.set(xlabel=landscape.labels[0], ylabel=landscape.labels[1])
     axes.set(xlim=landscape.x[[0, -1]], ylim=landscape.y[[0, -1]])
     if drawn:
@@ -153,25 +138,13 @@ def loss_surface(
         rcount=most, ccount=most, linewidth=0.2, antialiased=True,
         edgecolor=(*to_rgb(canvas.foreground(axes)), 0.25), zorder=1,
     )  # fmt: skip
-    halo = [effects.withStroke(linewidth=3.5, foreground=canvas.background(axes))]
-    order = list(landscape.paths)
     for label, path in drawn.items():
-        index = order.index(label)
         x, y = path.points.T
         z = _height(path.loss, log)
         outside = (x < landscape.x[0]) | (x > landscape.x[-1])
         outside |= (y < landscape.y[0]) | (y > landscape.y[-1])
         z = np.where(outside, np.nan, z)  # nothing clips lines in three dimensions
-        style: dict[str, Any] = {
-            "color": canvas.colour(axes, index),
-            "path_effects": halo,
-            "zorder": 4,
-        }
-        axes.plot(x, y, z, canvas.STYLES[index % 4], label=label, linewidth=2, **style)
-        axes.plot(x[:1], y[:1], z[:1], "o", markerfacecolor=canvas.background(axes),
-                color=canvas.foreground(axes), label="_start", zorder=5)  # fmt: skip
-        axes.plot(x[-1:], y[-1:], z[-1:], "x", label="_end", markeredgewidth=2.2,
-                **style | {"zorder": 6})  # fmt: skip
+        _draw(axes, landscape, label, (x, y, z), linewidth=2)
     axes.set_xlabel(landscape.labels[0], labelpad=8)
     axes.set_ylabel(landscape.labels[1], labelpad=8)
     axes.set_zlabel(_title(landscape), labelpad=6)
@@ -182,6 +155,20 @@ def loss_surface(
     if drawn:
         axes.legend(loc="upper left", fontsize="small")
     return axes
+
+
+def _draw(axes: Any, landscape: LossLandscape, label: str, at: Any, **line: Any) -> None:
+    """A path with its start and end, at places in two or three dimensions."""
+    index = list(landscape.paths).index(label)  # the same colour on every picture of the landscape
+    behind = canvas.background(axes)
+    style: dict[str, Any] = {
+        "color": canvas.colour(axes, index),
+        "path_effects": [effects.withStroke(linewidth=3.5, foreground=behind)],
+    }
+    axes.plot(*at, canvas.STYLES[index % 4], label=label, zorder=4, **line, **style)
+    axes.plot(*(x[:1] for x in at), "o", markerfacecolor=behind, label="_start",
+              color=canvas.foreground(axes), zorder=5)  # fmt: skip
+    axes.plot(*(x[-1:] for x in at), "x", markeredgewidth=2.2, label="_end", zorder=6, **style)
 
 
 def _checked(landscape: object, paths: Sequence[str] | None) -> dict[str, Descent]:
@@ -207,7 +194,7 @@ def _logarithmic(landscape: LossLandscape, drawn: dict[str, Descent], log: bool 
     if log and not every.min() > 0:
         raise ValueError(f"log must be False where a loss is not above 0, got {every.min():g}")
     if log is None:
-        return bool(every.min() > 0 and every.max() > _LOG_RATIO * np.percentile(every, 1))
+        return bool(every.min() > 0 and every.max() > canvas.LOG_RATIO * np.percentile(every, 1))
     return log
 
 
