@@ -1,0 +1,5 @@
+"""The assertions of helpers say what they compared, as those of tests do."""
+
+import pytest
+
+pytest.register_assert_rewrite("command_line")
