@@ -2,4 +2,4 @@
 
 import pytest
 
-pytest.register_assert_rewrite("command_line", "model_files")
+pytest.register_assert_rewrite("command_line", "model_files", "sources")
