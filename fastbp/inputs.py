@@ -3,10 +3,8 @@
 `features`, `targets` and `sample_weights` take whatever a person has at hand and return a `Source`:
 an address and the steps from it. Every error is raised here, before a kernel sees the memory.
 
-Values are checked in bounded chunks: the least and the greatest of a chunk tell all that a range
-can ask (NaN passes through both), and only a chunk that fails is looked at value by value. Memory
-maps of plain numbers are the exception: their values are left to the kernels, which check them as
-they read.
+Values are checked by values.py; those of memory maps of plain numbers are left to the kernels,
+which check them as they read.
 
 Only what the kernels cannot read is copied, once, into the network's dtype: long doubles, foreign
 byte orders (of a memory map too) and misaligned values.
@@ -15,29 +13,13 @@ byte orders (of a memory map too) and misaligned values.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-KINDS: dict[np.dtype[Any], str] = {
-    np.dtype(kind): kind
-    for kind in (
-        *("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"),
-        *("float16", "float32", "float64"),
-    )
-}
-SUM_TOLERANCE = 1e-3  # of a row of class probabilities
-
-CHUNK = 1 << 16  # values looked at in one go: they stay in the L2 cache for the second look
-SMALL = 1 << 12  # below this one dot product is quicker than two reductions
-# The greatest float64 that rounds to a finite one: for float32, just under half a step over its own
-GREATEST = {
-    "float32": float(np.nextafter(2.0**128 - 2.0**103, 0.0)),
-    "float64": float(np.finfo(np.float64).max),
-}
+from fastbp.values import GREATEST, KINDS, check, check_finite, check_range, check_sums
 
 
 class Source(NamedTuple):
@@ -97,7 +79,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
         )
     lazy = _is_map(a) and _readable(a)
     if not lazy:
-        _check_finite(a, dtype, name, "feature")
+        check_finite(a, dtype, name, "feature")
     return _source(a, dtype, lazy)
 
 
@@ -153,9 +135,9 @@ def targets(
     _check_length(a, n, name)
     if classes and a.ndim == 1:
         span = f"class ids from 0 to {n_outputs - 1}"
-        _check_range(a, 0, n_outputs - 1, name, span)
+        check_range(a, 0, n_outputs - 1, name, span)
         if a.dtype.kind == "f":
-            _check(a, lambda block: block == np.floor(block), name, span)
+            check(a, lambda block: block == np.floor(block), name, span)
         return _source(a, "int64", lazy=False, class_ids=True)
     flat = n_outputs == 1
     if a.shape[1:] != (n_outputs,) and not (flat and a.ndim == 1):
@@ -165,19 +147,19 @@ def targets(
             f"{name} must have {other}{kind}shape ({n}, {n_outputs}), got shape {a.shape}"
         )
     if classes:
-        _check_range(a, 0.0, GREATEST[dtype], name, "class probabilities >= 0", "class")
-        _check_sums(a, name)
+        check_range(a, 0.0, GREATEST[dtype], name, "class probabilities >= 0", "class")
+        check_sums(a, name)
     elif low is not None or high is not None:
         least, greatest = -inf if low is None else low, inf if high is None else high
         bound = GREATEST[dtype]
         takes = f"{'whole' if whole else 'finite'} numbers from {least:g} to {greatest:g}"
-        _check_range(a, max(least, -bound), min(greatest, bound), name, takes, "output")
+        check_range(a, max(least, -bound), min(greatest, bound), name, takes, "output")
         if whole and a.dtype.kind == "f":
-            _check(a, lambda block: block == np.floor(block), name, takes, "output")
+            check(a, lambda block: block == np.floor(block), name, takes, "output")
     elif _is_map(a) and _readable(a):
         return _source(a, dtype, lazy=True)
     else:
-        _check_finite(a, dtype, name, "output")
+        check_finite(a, dtype, name, "output")
     return _source(a, dtype, lazy=False)
 
 
@@ -207,7 +189,7 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
     if a.ndim != 1:
         raise ValueError(f"{name} must have shape ({n},), got shape {a.shape}")
     span = f"finite numbers >= 0 that fit {dtype}"
-    greatest = _check_range(a, 0.0, GREATEST[dtype], name, span)
+    greatest = check_range(a, 0.0, GREATEST[dtype], name, span)
     if np.dtype(dtype).type(greatest) == 0:
         raise ValueError(f"{name} must hold a weight above 0 in {dtype}, got none above {greatest}")
     return _source(a, dtype, lazy=False)
@@ -270,79 +252,3 @@ def _source(a: NDArray[Any], dtype: str, lazy: bool, class_ids: bool = False) ->
 def _check_length(a: NDArray[Any], n: int, name: str) -> None:
     if len(a) != n:
         raise ValueError(f"{name} must have one row for each of the {n} samples, got {len(a)} rows")
-
-
-def _check_finite(a: NDArray[Any], dtype: str, name: str, column: str) -> None:
-    """Raise for the first value that is not finite in the network's dtype."""
-    if a.dtype.kind != "f":
-        return
-    bound, kind = GREATEST[dtype], KINDS.get(a.dtype)
-    # |x| <= sqrt(Σ x²), so a small enough sum clears all values at once; NaN never compares
-    if a.size <= SMALL and kind and float(np.vdot(a, a)) < bound * bound:
-        return
-    # a half's bits without the sign are in order: 50 times as fast as numpy's least and greatest
-    halves = _chunks(a) if kind == "float16" else None
-    if halves and all((half.view(np.uint16) << 1).max() < 0xF800 for half in halves):
-        return
-    _check_range(a, -bound, bound, name, f"finite numbers that fit {dtype}", column)
-
-
-def _check_range(
-    a: NDArray[Any], low: float, high: float, name: str, takes: str, column: str = ""
-) -> float:
-    """Return the greatest value, or raise for the first that is not in ``[low, high]``."""
-    greatest = -inf
-    for chunk in _chunks(a):
-        if chunk.flags.c_contiguous:  # numpy 1.24 takes a buffer for more than one dimension
-            chunk = chunk.reshape(-1)
-        least, most = np.minimum.reduce(chunk, axis=None), np.maximum.reduce(chunk, axis=None)
-        if not (low <= least.item() and most.item() <= high):
-            _check(a, lambda block: (block >= low) & (block <= high), name, takes, column)
-        greatest = max(greatest, most.item())
-    return greatest
-
-
-def _check_sums(a: NDArray[Any], name: str) -> None:
-    """Raise for the first row of class probabilities that does not sum to 1."""
-    for start, block in _blocks(a):
-        sums = block.sum(axis=1)
-        wrong = np.abs(sums - 1.0) > SUM_TOLERANCE
-        if wrong.any():
-            i = int(wrong.argmax())
-            raise ValueError(
-                f"{name} must have class probabilities that sum to 1 within {SUM_TOLERANCE:g}, "
-                f"got a sum of {sums[i]:.6g} at row {start + i}"
-            )
-
-
-def _check(
-    a: NDArray[Any],
-    good: Callable[[NDArray[Any]], NDArray[np.bool_]],
-    name: str,
-    takes: str,
-    column: str = "",
-) -> None:
-    """Raise for the first value, in the order of the samples, that is not `good`."""
-    for start, block in _blocks(a):
-        wrong = ~good(block)
-        if wrong.any():
-            i, j = divmod(int(wrong.argmax()), block.shape[1])
-            value = a[start + i].reshape(-1)[j].item()
-            place = f"row {start + i}" + (f", {column} {j}" if a.ndim > 1 else "")
-            raise ValueError(f"{name} must hold {takes}, got {value} at {place}")
-
-
-def _chunks(a: NDArray[Any]) -> Iterable[NDArray[Any]]:
-    """All values of `a`, a bounded number at a time, in the order of its memory."""
-    if a.size <= CHUNK:
-        return (a,)
-    flags = ["external_loop", "buffered"]
-    return np.nditer(a, flags, buffersize=CHUNK)  # type: ignore[return-value, arg-type]
-
-
-def _blocks(a: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Row numbers and blocks of rows (rows, values a sample), at least as wide as float64."""
-    width, wide = a.size // len(a), np.result_type(a.dtype, np.float64)
-    rows = max(1, CHUNK // width)
-    for start in range(0, len(a), rows):
-        yield start, a[start : start + rows].reshape(-1, width).astype(wide)

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from sources import ramp
 
-from fastbp.inputs import CHUNK, features, sample_weights, targets
+from fastbp.inputs import features, sample_weights, targets
+from fastbp.values import CHUNK
 
 NOT_NUMBERS = {
     "complex64": np.zeros((3, 2), np.complex64),
