@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import inputs, panels
 from fastbp.kernels import embedded as e
 from fastbp.kernels import layout as lay
-from fastbp.program import Plan, Program
+from fastbp.plan import Plan
+from fastbp.program import Program
 
 if TYPE_CHECKING:
     from fastbp.network import Network

@@ -17,8 +17,9 @@ from fastbp.measuring import Measuring
 from fastbp.metrics import Metric
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
+from fastbp.plan import Plan
 from fastbp.prediction import Threads
-from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.program import Program, aligned_zeros
 from fastbp.rates import Rates
 from fastbp.refining import Refining
 from fastbp.snapshot import Snapshot

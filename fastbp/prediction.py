@@ -14,7 +14,8 @@ from fastbp.dense import Dense
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.limits import require_memory
-from fastbp.program import Plan, Program
+from fastbp.plan import Plan
+from fastbp.program import Program
 from fastbp.sharing import SharedParameters
 from fastbp.team import Team, check_threads, resolve_threads
 

@@ -6,7 +6,6 @@ one greatest number of rows at a time, and allocates all that it needs then.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,28 +17,16 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels import matmul, online, passes, samples, units
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.rng import split_bits
-from fastbp.kernels.target import TILE_ROWS, lanes
+from fastbp.kernels.target import lanes
 from fastbp.kernels.threads import BARRIER_SIZE, yield_address
 from fastbp.limits import require_memory
+from fastbp.plan import Plan
 
 if TYPE_CHECKING:
     from fastbp.inputs import Source
     from fastbp.prediction import Prediction
 
 Int64s = NDArray[np.int64]
-
-# A block of rows with its activations and deltas of all layers should stay in L2 ...
-_BLOCK_BYTES = 384 * 1024
-# ... but not be so low that reading the weights for it costs more than the products.
-_LEAST_BLOCK, _GREATEST_BLOCK = 9 * TILE_ROWS, 40 * TILE_ROWS
-# A batch whose rows take no more than this is kept whole: its gradients are formed from cache.
-_WHOLE_BYTES = 1 << 20
-# Larger ones are cut into slabs where a slab's gradient stays in cache beside a block ...
-_SLAB_PARAMETER_BYTES = 256 * 1024
-# ... and beyond this size always, so that the workspace has a bound.
-_GREATEST_WHOLE_BYTES = 256 << 20
-# Small batches are read so many bytes at a time: they stay in L1 until they are used.
-_AHEAD_BYTES = 16 * 1024
 
 
 def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
@@ -48,45 +35,6 @@ def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
     raw = np.zeros(n * itemsize + lay.ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % lay.ALIGNMENT
     return raw[start : start + n * itemsize].view(dtype)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a batch is worked on: whole (`slabs` 0), or in slabs, `block` rows at a time."""
-
-    slabs: int
-    block: int
-    rows: int  # that the workspace holds
-    ahead: int = 1  # batches that are read at a time
-
-    @staticmethod
-    def bytes_per_row(layout: lay.NetworkLayout) -> int:
-        """Workspace of one row: its input and every layer's activations and deltas."""
-        values = layout.layers[0].ld_in + sum(2 * layer.ld_out for layer in layout.layers)
-        return values * layout.itemsize
-
-    @classmethod
-    def block_of(cls, layout: lay.NetworkLayout, rows: int) -> int:
-        """Rows of a block."""
-        fitting = _BLOCK_BYTES // cls.bytes_per_row(layout) // TILE_ROWS * TILE_ROWS
-        return min(rows, max(_LEAST_BLOCK, min(_GREATEST_BLOCK, fitting)))
-
-    @classmethod
-    def for_training(cls, layout: lay.NetworkLayout, rows: int, threads: int) -> Plan:
-        """By sizes alone, never by the number of threads: the same bits at any number."""
-        block, size = cls.block_of(layout, rows), rows * cls.bytes_per_row(layout)
-        small = layout.n_updated * layout.itemsize <= _SLAB_PARAMETER_BYTES
-        if size <= (_WHOLE_BYTES if small else _GREATEST_WHOLE_BYTES):
-            sample = (layout.layers[0].ld_in + layout.layers[-1].ld_out) * layout.itemsize
-            ahead = min(_AHEAD_BYTES // sample, lay.LEAST_WINDOW) // rows
-            return cls(0, block, rows, max(1, ahead) if threads == 1 else 1)
-        return cls.in_slabs(layout, rows, threads, lay.TRAINING_SLABS)
-
-    @classmethod
-    def in_slabs(cls, layout: lay.NetworkLayout, rows: int, threads: int, most: int) -> Plan:
-        """At most `most` slabs, none of less than a block."""
-        block = cls.block_of(layout, rows)
-        return cls(max(1, min(most, rows // block)), block, block * threads)
 
 
 class Program:

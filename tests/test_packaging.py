@@ -17,7 +17,9 @@ import fastbp
 PACKAGE = Path(fastbp.__file__).parent
 ROOT = Path(__file__).resolve().parent.parent
 #: rooms below the trainer
-BELOW = [f"{name}.py" for name in ("network", "dense", "panels", "program", "inputs", "values")]
+BELOW = [
+    f"{name}.py" for name in ("network", "dense", "panels", "plan", "program", "inputs", "values")
+]
 
 installed = pytest.mark.skipif(
     next(importlib.metadata.distributions(name="fastbp"), None) is None,

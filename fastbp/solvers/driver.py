@@ -13,7 +13,8 @@ from fastbp.engine import Engine
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.kernels import points
-from fastbp.program import Plan, Program, aligned_zeros
+from fastbp.plan import Plan
+from fastbp.program import Program, aligned_zeros
 from fastbp.team import resolve_threads
 
 Array = NDArray[Any]

@@ -14,7 +14,8 @@ from fastbp.kernels.matmul import tiles
 from fastbp.kernels.target import TILE_VECTORS, lanes
 from fastbp.losses import MSE, HalfSquaredError, Loss
 from fastbp.optimizers import LevenbergMarquardt
-from fastbp.program import Plan, Program
+from fastbp.plan import Plan
+from fastbp.program import Program
 from fastbp.solvers.driver import STOPPED, BadSamplesError, Driver
 from fastbp.team import Team, resolve_threads
 

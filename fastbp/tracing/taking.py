@@ -19,7 +19,8 @@ from fastbp.kernels.losses import LOSSES
 from fastbp.losses import HalfSquaredError, Loss
 from fastbp.network import Network
 from fastbp.optimizers import SGD, Optimizer
-from fastbp.program import Plan, aligned_zeros
+from fastbp.plan import Plan
+from fastbp.program import aligned_zeros
 from fastbp.tracing.record import LayerTrace, Trace
 from fastbp.trainer import Trainer
 
