@@ -6,7 +6,6 @@ import math
 import os
 import secrets
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import (
+    arguments,
     checkpoint,
     container,
     embedding,
@@ -28,10 +28,8 @@ from fastbp import state as states
 from fastbp.activations import name_of
 from fastbp.background import BackgroundFit
 from fastbp.c_function import CFunction
-from fastbp.callbacks import Callback, check_monitor
-from fastbp.checks import choice, integer, real
-from fastbp.class_weight import class_weights
-from fastbp.dense import OPTIONAL
+from fastbp.callbacks import Callback
+from fastbp.checks import choice, integer
 from fastbp.engine import Engine
 from fastbp.fitting import DivergenceError, Fit
 from fastbp.history import History
@@ -44,7 +42,6 @@ from fastbp.program import Program
 from fastbp.progress import Choice, Watcher, watcher
 from fastbp.rates import STEPS
 from fastbp.refining import Refining
-from fastbp.split import validation_split as split_off
 from fastbp.team import check_threads
 
 Array = NDArray[Any]
@@ -139,8 +136,8 @@ class Trainer:
             "on_divergence", on_divergence, ["raise", "stop", "reduce", "ignore"]
         )
         self.accumulate = integer("accumulate", accumulate, minimum=1)
-        self.clip_norm = _bound("clip_norm", clip_norm)
-        self.clip_value = _bound("clip_value", clip_value)
+        self.clip_norm = arguments.bound("clip_norm", clip_norm)
+        self.clip_value = arguments.bound("clip_value", clip_value)
         self._epochs_done = 0
         self._stopping: str | None = None
         self._resuming: int | None = None  # finished epochs of the run that is resumed
@@ -162,7 +159,7 @@ class Trainer:
         )
         self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
         if self._solver is not None:
-            self._check_solver()
+            arguments.check_solver(self)
 
     @property
     def learning_rate(self) -> float:
@@ -251,13 +248,13 @@ class Trainer:
             This trainer is at work in another thread.
         """
         epochs = integer("epochs", epochs, minimum=0)
-        arguments = self._fit_arguments(
-            X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
+        checked = arguments.of_fit(
+            self, X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
             watcher(progress), resume,
         )  # fmt: skip
         self._refuse_others()
         with self._busy:
-            self._fit = Fit(self, *arguments)
+            self._fit = Fit(self, *checked)
             return self._fit.run(epochs)
 
     def fit_async(
@@ -308,8 +305,8 @@ class Trainer:
         """
         epochs = integer("epochs", epochs, minimum=0)
         handle = BackgroundFit(watcher(progress, background=True))
-        samples, validation, given, _, kept = self._fit_arguments(
-            X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
+        samples, validation, given, _, kept = arguments.of_fit(
+            self, X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
             None, resume,
         )  # fmt: skip
         self._refuse_others()
@@ -538,55 +535,6 @@ class Trainer:
         """
         self._stopping = str(reason)
 
-    def _fit_arguments(
-        self,
-        X: ArrayLike,
-        y: ArrayLike,
-        validation_data: tuple[Any, ...] | None,
-        validation_split: float,
-        sample_weight: ArrayLike | None,
-        class_weight: Mapping[int, float] | Literal["balanced"] | None,
-        callbacks: Sequence[Callback],
-        report: Watcher | None,
-        resume: str | os.PathLike[str] | None,
-    ) -> tuple[Any, ...]:
-        """Every check of `fit`'s arguments; what a `Fit` is made of."""
-        real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
-        if validation_split and validation_data is not None:
-            raise ValueError("give validation_data or validation_split, not both")
-        samples = self._sources(X, y, sample_weight)
-        validation = None if validation_data is None else self._validation(validation_data)
-        if validation_split:
-            samples, validation = split_off(samples, validation_split)
-        if class_weight is not None:
-            x, targets, weights = samples
-            by_class = class_weights(class_weight, targets, self.network.n_outputs)
-            if weights is not None:
-                by_class *= np.asarray(weights.array[: x.n], np.float64)
-            weights = inputs.sample_weights(by_class, x.n, self.network.dtype, "class_weight")
-            samples = x, targets, weights
-        self._check_callbacks(callbacks, validation is not None)
-        folder = None if resume is None else os.fspath(resume)
-        for callback in callbacks:
-            if isinstance(callback, checkpoint.Checkpoint):
-                callback.check_folder(folder)
-        kept = None if folder is None else self._saved(folder, samples)
-        return samples, validation, callbacks, report, kept
-
-    def _saved(self, path: str, samples: inputs.Samples) -> states.State | None:
-        """The checkpoint to go on from, after every check of it; None without any."""
-        found = checkpoint.newest(path)
-        if found is None:
-            return None
-        file, kept = found
-        with container.naming(file):
-            states.check(kept, self)
-        for change in states.changes(kept, samples):
-            warnings.warn(
-                f"{file}: {change}; the run goes on, but not to the same bits", RuntimeWarning, 4
-            )
-        return kept
-
     def _snap(self) -> bool:
         """Whether all weights are finite; a resumed run will begin with a snapshot here."""
         return self._fit is None or self._fit.snap()
@@ -598,42 +546,9 @@ class Trainer:
         return {**{name: getattr(self, name) for name in parts}, "state": {**kept, "fit": None}}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        arguments = {name: value for name, value in state.items() if name != "state"}
-        self.__init__(**arguments)  # type: ignore[misc]
+        built = {name: value for name, value in state.items() if name != "state"}
+        self.__init__(**built)  # type: ignore[misc]
         states.given(self, {**state["state"], "weights": self.network.get_weights()})
-
-    def _check_callbacks(self, callbacks: Sequence[Callback], validation: bool) -> None:
-        if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
-            raise TypeError(f"callbacks must be a list of fastbp.Callback, got {callbacks!r}")
-        metrics = [metric for metric in self.metrics if self._solver is None and not metric._whole]
-        names = ["loss", *(metric.name for metric in metrics)]
-        if validation:
-            names += ["val_loss", *(f"val_{metric.name}" for metric in self.metrics)]
-        for callback in callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(f"callbacks must hold fastbp.Callback objects, got {callback!r}")
-            callback.check(names)
-        if self._engine.rates.monitor is not None:
-            check_monitor(self._engine.rates.monitor, names)
-
-    def _check_solver(self) -> None:
-        """Refuse what a solver over whole sets can't do."""
-        solver = type(self.optimizer).__name__
-        if self.batch_size is not None:
-            raise ValueError(
-                f"batch_size must be None (the whole set) for {solver}, got {self.batch_size}"
-            )
-        unused: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1}
-        for name, default in unused.items():
-            if getattr(self, name) != default:
-                raise ValueError(f"{name} doesn't go with {solver}, got {getattr(self, name)}")
-        for index, layer in enumerate(self.network.layers):
-            for name, default in OPTIONAL.items():
-                if getattr(layer, name) != default:
-                    raise ValueError(
-                        f"{name} of layers[{index}] doesn't go with {solver}, "
-                        f"got {getattr(layer, name)!r}"
-                    )
 
     def _rows_of(self, n: int) -> int:
         """Samples of an update, of n."""
@@ -661,16 +576,6 @@ class Trainer:
             return x, targets, None
         weights = inputs.sample_weights(sample_weight, x.n, dtype, prefix + "sample_weight")
         return x, targets, weights
-
-    def _validation(self, data: tuple[Any, ...]) -> inputs.Samples:
-        if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
-            got = type(data).__name__ + (
-                f" of {len(data)}" if isinstance(data, (tuple, list)) else ""
-            )
-            raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {got}")
-        return self._sources(
-            data[0], data[1], data[2] if len(data) == 3 else None, "validation_data's "
-        )
 
     def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:
         status, program = self._engine.evaluate(samples)
@@ -701,7 +606,3 @@ class Trainer:
         """
         if self._busy.locked():
             raise RuntimeError("this trainer is at work in another thread; use one for each")
-
-
-def _bound(name: str, value: object) -> float | None:
-    return None if value is None else real(name, value, low=0.0, low_open=True)
