@@ -16,7 +16,7 @@ from fastbp.program import Program
 
 if TYPE_CHECKING:
     from fastbp.network import Network
-    from fastbp.trainer import Trainer
+    from fastbp.stepping import Stepping
 
 Array = NDArray[Any]
 #: the cells of kernels/embedded.py, and an empty array of the network's dtype
@@ -40,7 +40,7 @@ def of_network(network: Network) -> State:
     return _state(network, program, network)
 
 
-def of_trainer(trainer: Trainer, rows: int) -> State:
+def of_trainer(trainer: Stepping, rows: int) -> State:
     """For updates as well, by at most so many rows."""
     engine, network = trainer._engine, trainer.network
     if trainer._solver is not None:

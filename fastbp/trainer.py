@@ -10,44 +10,28 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from fastbp import (
-    arguments,
-    checkpoint,
-    container,
-    embedding,
-    inputs,
-    losses,
-    optimizers,
-    panels,
-    settings,
-    solvers,
-)
+from fastbp import arguments, checkpoint, container, losses, optimizers, settings, solvers
 from fastbp import state as states
 from fastbp.activations import name_of
 from fastbp.background import BackgroundFit
-from fastbp.c_function import CFunction
 from fastbp.callbacks import Callback
 from fastbp.checks import choice, integer
 from fastbp.engine import Engine
-from fastbp.fitting import DivergenceError, Fit
+from fastbp.fitting import Fit
 from fastbp.history import History
-from fastbp.kernels import layout as lay
 from fastbp.metrics import Metric
 from fastbp.metrics import resolve as resolve_metrics
 from fastbp.network import Network
 from fastbp.prediction import Threads
-from fastbp.program import Program
 from fastbp.progress import Choice, Watcher, watcher
-from fastbp.rates import STEPS
 from fastbp.refining import Refining
+from fastbp.stepping import Stepping
 from fastbp.team import check_threads
 
-Array = NDArray[Any]
 
-
-class Trainer:
+class Trainer(Stepping):
     """Trains a network by backpropagation.
 
     Parameters
@@ -380,149 +364,6 @@ class Trainer:
             states.given(trainer, kept)
         return trainer
 
-    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """One update; the whole of X is the batch.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for `fit`.
-
-        Returns
-        -------
-        float
-            The batch's loss before its update.
-
-        Raises
-        ------
-        TypeError, ValueError, DivergenceError, RuntimeError
-            As `fit`.
-        """
-        samples = self._sources(X, y, sample_weight)
-        self._refuse_others()
-        with self._busy:
-            if self._solver is not None:
-                self._solver.begin(samples)
-                status, loss = self._solver.iterate()
-                self._check(status, self._solver)
-                return loss
-            program = self._engine.training(samples[0].n)
-            program.set_samples(*samples, dropout_seed=self.seed)
-            program.table[lay.UPDATES] = self._engine.rates.steps
-            self._engine.rates.give(program, 0, 1)
-            live, results = self._engine.rates.live, program.results
-            before = results[lay.R_BATCHES]
-            try:
-                with self.network._gate, self.network._no_readers:
-                    status = self._engine.run(program, 0, 1)
-                    self.network._publish()
-            finally:
-                live[STEPS] += results[lay.R_BATCHES] - before
-            self._check(status, program)
-            return float(program.results[lay.R_LAST_ERROR])
-
-    def gradients(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> tuple[float, list[Array]]:
-        """The loss and its gradients; nothing is updated.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for `fit`; the whole of X is the batch.
-
-        Returns
-        -------
-        loss : float
-        gradients : list of ndarray
-            ``[dW0, db0, dW1, db1, ...]``, shaped as `Network.get_weights`.
-
-        Raises
-        ------
-        TypeError, ValueError, RuntimeError
-            As `fit`.
-        """
-        samples = self._sources(X, y, sample_weight)
-        self._refuse_others()
-        with self._busy:
-            program = self._engine.gradients(samples[0].n)
-            program.set_samples(*samples)
-            reader = object()
-            try:
-                parameters = self.network._begin_reading(reader)
-                program.set_parameters(parameters)
-                status = self._engine.run(program, 0, 1)
-            finally:
-                self.network._readers.pop(reader, None)
-            self._check(status, program)
-            return float(program.results[lay.R_LAST_ERROR]), panels.read(
-                self.network, program.gradients[0]
-            )
-
-    def compiled(self, *, rows: int | None = None) -> embedding.State:
-        """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
-
-        It shares the parameters, the optimizer's state, the learning rate and the number of updates
-        with this trainer, which it keeps alive: changes are seen both ways. Epochs, metrics,
-        snapshots and `History` are not for it, and nobody is locked out meanwhile: don't use it
-        while another thread uses the trainer or the network.
-
-        Parameters
-        ----------
-        rows : int or None
-            The most samples of an update; None is `batch_size`, or 1 where that is None.
-
-        Returns
-        -------
-        tuple of ndarray
-            For one thread at a time; a copy of it is refused.
-
-        Raises
-        ------
-        TypeError, ValueError
-            `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
-            whole sets, which can't be carried there.
-        """
-        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
-        return embedding.of_trainer(self, most)
-
-    def c_function(self, *, rows: int | None = None) -> CFunction:
-        """Training as a C function: one update by n rows, whose loss before it goes to ``out[0]``.
-
-        `in` holds n rows of inputs and, behind them all, n rows of targets (`fastbp.jit`).
-
-        Parameters
-        ----------
-        rows : int or None
-            As for `compiled`; what that refuses, this does.
-        """
-        return CFunction(self.compiled(rows=rows), training=True)
-
-    def evaluate(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
-    ) -> dict[str, float]:
-        """The loss of the network as it is.
-
-        Parameters
-        ----------
-        X, y, sample_weight
-            As for `fit`.
-
-        Returns
-        -------
-        dict
-            ``{"loss": ..., metric: ...}``
-
-        Raises
-        ------
-        TypeError, ValueError, RuntimeError
-            As `fit`.
-        """
-        samples = self._sources(X, y, sample_weight)
-        self._refuse_others()
-        with self._busy:
-            return self._evaluated(samples)
-
     # -- inside ------------------------------------------------------------------------------------
 
     def stop(self, reason: str) -> None:
@@ -553,56 +394,3 @@ class Trainer:
     def _rows_of(self, n: int) -> int:
         """Samples of an update, of n."""
         return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
-
-    def _sources(
-        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, prefix: str = ""
-    ) -> inputs.Samples:
-        """Every check of samples, targets and weights; nothing has changed yet."""
-        network, loss = self.network, self.loss._kernel
-        dtype = network.dtype
-        x = inputs.features(X, network.n_inputs, dtype, prefix + "X")
-        targets = inputs.targets(
-            y,
-            x.n,
-            network.layers[-1].units,
-            dtype,
-            classes=loss.classes,
-            low=loss.low,
-            whole=loss.whole,
-            high=loss.high,
-            name=prefix + "y",
-        )
-        if sample_weight is None:
-            return x, targets, None
-        weights = inputs.sample_weights(sample_weight, x.n, dtype, prefix + "sample_weight")
-        return x, targets, weights
-
-    def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:
-        status, program = self._engine.evaluate(samples)
-        self._check(status, program)
-        loss = float(program.results[lay.R_LAST_ERROR])
-        return {"loss": loss, **self._engine.measuring["evaluation"].figures()}
-
-    def _check(self, status: int, program: Program | solvers.Driver) -> None:
-        """Raise what a kernel's status means."""
-        if status in (lay.OK, solvers.STOPPED):
-            return
-        if status == lay.NONFINITE_LOSS:
-            raise DivergenceError(
-                f"the loss is {program.results[lay.R_LAST_ERROR]}; a lower learning_rate may help. "
-                "The network is as it was before this update"
-            )
-        what = {lay.BAD_X: "X", lay.BAD_Y: "y", lay.BAD_WEIGHT: "sample_weight"}[status]
-        raise ValueError(
-            f"{what} holds a value that is not finite in {self.network.dtype} or no class id; "
-            "it is a memory map, read as it is trained on, and training has stopped at the last "
-            "finished update"
-        )
-
-    def _refuse_others(self) -> None:
-        """Refuse a second thread, and a callback.
-
-        What follows takes the lock by a plain `with`, which an interrupt can't come into.
-        """
-        if self._busy.locked():
-            raise RuntimeError("this trainer is at work in another thread; use one for each")
