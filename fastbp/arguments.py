@@ -110,7 +110,7 @@ def _check_callbacks(trainer: Trainer, callbacks: Sequence[Callback], validation
 
 def _saved(trainer: Trainer, path: str, samples: inputs.Samples) -> states.State | None:
     """The checkpoint to go on from, after every check of it; None without any."""
-    found = checkpoint.newest(path)
+    found = checkpoint.newest(path, 5)
     if found is None:
         return None
     file, kept = found

@@ -92,8 +92,10 @@ def in_folder(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names]
 
 
-def newest(path: str | os.PathLike[str]) -> tuple[str, state.State] | None:
+def newest(path: str | os.PathLike[str], level: int = 3) -> tuple[str, state.State] | None:
     """The newest checkpoint that can be read, of a folder, or the file itself; None without any.
+
+    A warning is said to come from `level` calls above, where a person's own code is.
 
     Warns
     -----
@@ -123,7 +125,7 @@ def newest(path: str | os.PathLike[str]) -> tuple[str, state.State] | None:
             continue
         if damage is not None:
             warnings.warn(
-                f"{damage}; going on from the checkpoint before, {file}", RuntimeWarning, 3
+                f"{damage}; going on from the checkpoint before, {file}", RuntimeWarning, level
             )
         return file, found
     if damage is not None:

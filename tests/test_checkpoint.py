@@ -230,8 +230,9 @@ def test_a_damaged_one_is_passed_over_loudly(tmp_path: Path) -> None:
     content[-5] ^= 1
     Path(newest).write_bytes(content)
     resumed = classifier()
-    with pytest.warns(RuntimeWarning, match=r"SHA-256; going on from the checkpoint before"):
+    with pytest.warns(RuntimeWarning, match=r"SHA-256; going on from the checkpoint before") as w:
         history = resumed.fit(X, LABELS, 4, resume=tmp_path)
+    assert w[0].filename == __file__  # not a file of fastbp's
     assert outcome(resumed, history) == expected
     Path(older).write_bytes(b"")
     trainer = classifier()
