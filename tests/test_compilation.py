@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import locale
 import os
 import random
@@ -164,3 +166,47 @@ def test_import_compiles_and_changes_nothing(tmp_path: Path) -> None:
     assert not cache.exists()
     assert functions > 30
     assert control > 0  # what is compiled is noticed
+
+
+def test_what_is_linked_has_no_machine_code_of_its_own() -> None:
+    """A kernel is optimised in its callers, and nowhere else; they compute what it says."""
+    from fastbp.kernels import compiler, jit
+
+    @jit.kernel
+    def half(x: Any) -> Any:
+        return x / 2
+
+    @jit.entry
+    def quarter(tag: Any, n: Any) -> Any:
+        return np.int64(half(half(np.float64(n))))
+
+    jit.PARTS.remove(quarter)
+    try:
+        assert quarter.compiled("float32")(0.0, 44) == 11
+    finally:
+        for path in filter(None, [quarter.kept_at("float32")]):
+            path.unlink(missing_ok=True)
+    (inner,) = half.overloads.values()
+    assert isinstance(inner.library, compiler._LinkedLibrary)
+    assert inner.library._compiled_object is None
+    assert quarter.libraries["float32"]._compiled_object is not None
+
+
+def test_garbage_is_collected_again_after_a_compile() -> None:
+    from fastbp.kernels import compiler
+
+    assert gc.isenabled()
+    with contextlib.suppress(ZeroDivisionError), compiler.uncollected():
+        assert not gc.isenabled()
+        with compiler.uncollected():
+            pass
+        assert not gc.isenabled()
+        raise ZeroDivisionError
+    assert gc.isenabled()
+    gc.disable()  # a program that wants none has none
+    try:
+        with compiler.uncollected():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

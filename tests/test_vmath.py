@@ -18,6 +18,7 @@ import numba
 import numpy as np
 import pytest
 from numba.core import config
+from numba.core.compiler import Compiler
 
 from fastbp.kernels import jit, target, vmath
 
@@ -61,8 +62,9 @@ MPMATH: dict[str, Callable[[Any], Any]] = {
 def kernel(name: str) -> Any:
     """The loop whose machine code is looked at: nothing but the function over contiguous values."""
     function = getattr(vmath, name)
+    options = {**jit.INNER_OPTIONS, "pipeline_class": Compiler}  # a kernel's own has none to show
 
-    @jit.kernel
+    @numba.njit(**options)
     def loop(x: Array, y: Array) -> None:
         for i in range(x.size):
             y[i] = function(x[i])

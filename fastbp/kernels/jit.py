@@ -15,7 +15,7 @@ from typing import Any
 import numba
 from numba import types
 
-from fastbp.kernels import cache, objects
+from fastbp.kernels import cache, compiler, objects
 
 # `error_model="numpy"`: Python's own raises on a division by zero, which is control flow, which
 # stops vectorisation. `contract` lets LLVM form FMAs and nothing more; `reassoc` would fold the
@@ -23,6 +23,7 @@ from fastbp.kernels import cache, objects
 _FLAGS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "boundscheck": False}
 # Kernels that only kernels call need no doorway from Python or C; that is half their compile time.
 _INNER = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+_INNER["pipeline_class"] = compiler.Linked
 ELEMENTWISE = {"contract"}
 INNER_OPTIONS = {**_INNER, "fastmath": ELEMENTWISE}
 REDUCTION = {"contract", "reassoc", "nsz"}
@@ -99,7 +100,8 @@ class Entry:
 
     def _made(self, dtype: str, path: Path | None) -> Callable[..., int]:
         dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(self.function)
-        dispatcher.compile(self._signature(dtype))
+        with compiler.uncollected():
+            dispatcher.compile(self._signature(dtype))
         (result,) = dispatcher.overloads.values()
         self.libraries[dtype], names = result.library, result.fndesc
         symbols = {"wrapper": names.llvm_cpython_wrapper_name, "environment": names.env_name}
@@ -187,7 +189,8 @@ class Doorway:
         compiled: Any = CFunc(self.function, (signature.args, signature.return_type), {}, options)
         if self._apart:
             _keep_apart(compiled)
-        compiled.compile()
+        with compiler.uncollected():
+            compiled.compile()
         self.libraries[dtype] = library = compiled._library
         # Past the C wrapper, which looks for exceptions: that takes as long as a small kernel.
         symbols = {"kernel": compiled.native_name.removeprefix("cfunc."), "c": compiled.native_name}
