@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.kernels import epoch
+
 #: dtypes that the kernels read
 KINDS: dict[np.dtype[Any], str] = {
     np.dtype(kind): kind
@@ -39,6 +41,10 @@ def check_finite(a: NDArray[Any], dtype: str, name: str, column: str) -> None:
     bound, kind = GREATEST[dtype], KINDS.get(a.dtype)
     # |x| <= sqrt(Σ x²), so a small enough sum clears all values at once; NaN never compares
     if a.size <= SMALL and kind and float(np.vdot(a, a)) < bound * bound:
+        return
+    # One pass at the memory's speed; the least and the greatest take two.
+    whole = kind == dtype and a.size > SMALL and a.flags.forc and a.flags.aligned
+    if whole and not epoch.count_nonfinite.compiled(dtype)(0.0, a.ctypes.data, a.size):
         return
     # a half's bits without the sign are in order: 50 times as fast as numpy's least and greatest
     halves = _chunks(a) if kind == "float16" else None
