@@ -21,7 +21,8 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.jit import DTYPES
 from fastbp.limits import require_memory
 from fastbp.prediction import Prediction
-from fastbp.program import aligned_zeros, update_units
+from fastbp.program import aligned_zeros
+from fastbp.units import update_units
 
 Array = NDArray[Any]
 

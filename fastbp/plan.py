@@ -8,7 +8,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.target import TILE_ROWS
 
 # A block of rows with its activations and deltas of all layers should stay in L2 ...
-_BLOCK_BYTES = 384 * 1024
+BLOCK_BYTES = 384 * 1024
 # ... but not be so low that reading the weights for it costs more than the products.
 _LEAST_BLOCK, _GREATEST_BLOCK = 9 * TILE_ROWS, 40 * TILE_ROWS
 # A batch whose rows take no more than this is kept whole: its gradients are formed from cache.
@@ -39,7 +39,7 @@ class Plan:
     @classmethod
     def block_of(cls, layout: lay.NetworkLayout, rows: int) -> int:
         """Rows of a block."""
-        fitting = _BLOCK_BYTES // cls.bytes_per_row(layout) // TILE_ROWS * TILE_ROWS
+        fitting = BLOCK_BYTES // cls.bytes_per_row(layout) // TILE_ROWS * TILE_ROWS
         return min(rows, max(_LEAST_BLOCK, min(_GREATEST_BLOCK, fitting)))
 
     @classmethod

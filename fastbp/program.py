@@ -180,7 +180,7 @@ class Program:
         self.table[lay.PARAMS] = parameters.ctypes.data
 
     def set_units(self, units: Int64s) -> None:
-        """Which pieces of the parameters are updated (`update_units`), shared out by size."""
+        """Which pieces of the parameters are updated (units.py), shared out by size."""
         self._keep.append(units)
         sizes = np.cumsum(units[:, lay.U_LENGTH])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
@@ -271,28 +271,3 @@ class Program:
         buffer = aligned_zeros(n, dtype)
         self.keep(field, buffer)
         return buffer
-
-
-def update_units(layout: lay.NetworkLayout) -> Int64s:
-    """The parameters cut into units of update work, one row each (U_KIND ... in layout.py)."""
-    units: list[tuple[int, ...]] = []
-    for index, layer in enumerate(layout.layers):
-        offset = layer.weights
-        for column, width in lay.panels(layer.columns, layout.itemsize):
-            for first in range(0, layer.rows, lay.UNIT_ROWS):
-                last = min(first + lay.UNIT_ROWS, layer.rows)
-                length = (last - first) * width
-                units.append((lay.UNIT_WEIGHTS, index, offset, length, column, width, first, last))
-                offset += length
-        if layer.bias == lay.BIAS_SHARED:
-            units.append(
-                (lay.UNIT_SHARED_BIAS, index, layer.biases, layer.ld_out, 0, layer.ld_out, 0, 1)
-            )
-        elif layer.bias == lay.BIAS_PER_UNIT:
-            for column, width in lay.panels(layer.n_out, layout.itemsize):
-                units.append(
-                    (lay.UNIT_BIAS, index, layer.biases + column, width, column, width, 0, 1)
-                )
-    table: Int64s = aligned_zeros(len(units) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
-    table[:] = units
-    return table

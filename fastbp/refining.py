@@ -15,6 +15,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels import refine
 from fastbp.network import Network
 from fastbp.program import Program, aligned_zeros
+from fastbp.units import in_cache_order
 
 Int64s = NDArray[np.int64]
 
@@ -73,7 +74,12 @@ class Refining:
         """Have a program of the trainer's do it; to be called when its own parts are set."""
         t = program.table
         units = self.units if training else self.network._units
-        program.set_units(units)
+        order = (
+            units
+            if program.plan.slabs
+            else in_cache_order(units, program.layout, program.plan.rows)
+        )
+        program.set_units(order)
         t[lay.LOWEST] = units[0, lay.U_LAYER] if training else 0
         if len(units) < len(self.network._units):
             t[lay.MERGED] = 0  # which takes all parameters for one run

@@ -12,9 +12,9 @@ import pytest
 import fastbp
 
 RNG = np.random.default_rng(5)
-# widths, batch: merged updates; narrow output; batch 1; wide; in slabs
+# widths, batch: merged updates; narrow output; batch 1; wide; in slabs; whole, in runs of units
 SHAPES = [((5, 9, 3), 7), ((20, 40, 7, 3), 10), ((40, 33, 1), 1), ((130, 300, 8), 16)]
-SHAPES += [((64, 48, 40, 2), 4000)]
+SHAPES += [((64, 48, 40, 2), 4000), ((230, 300, 250, 3), 500)]
 TOLERANCE = {"float64": 1e-12, "float32": 1e-4}
 
 

@@ -164,14 +164,9 @@ def constrain(tag, t, thread, threads, rows, scratch):
             continue
         w = at(params, unit[lay.U_OFFSET])
         constrain_columns(w, record[lay.L_ROWS], unit[lay.U_WIDTH], most, scratch)
-        v = u
-        while v < t[lay.N_UNITS]:
+        for v in range(u, t[lay.N_UNITS]):
             piece = at(units, v * lay.UNIT)
-            if (
-                piece[lay.U_LAYER] != layer
-                or piece[lay.U_KIND] != lay.UNIT_WEIGHTS
-                or piece[lay.U_COLUMN] != unit[lay.U_COLUMN]
-            ):
+            if piece[lay.U_LAYER] != layer or piece[lay.U_KIND] != lay.UNIT_WEIGHTS:
                 break
-            transpose(tag, t, piece)
-            v += 1
+            if piece[lay.U_COLUMN] == unit[lay.U_COLUMN]:
+                transpose(tag, t, piece)
