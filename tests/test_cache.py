@@ -296,7 +296,7 @@ def test_threads_that_come_together_compile_once(monkeypatch: pytest.MonkeyPatch
 
     made, calls = jit.entry(twice), []
     monkeypatch.setattr(cache, "folder", lambda: None)  # no file tells the others
-    monkeypatch.setattr(made, "_made", lambda *a, f=made._made: calls.append(a) or f(*a))
+    monkeypatch.setattr(made, "_compiled", lambda *a, f=made._compiled: calls.append(a) or f(*a))
     start, found = threading.Barrier(4), []
 
     def work() -> None:

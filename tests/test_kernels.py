@@ -23,7 +23,7 @@ _C = {types.float32: ctypes.c_float, types.float64: ctypes.c_double, types.int64
 
 def function(doorway: jit.Doorway, dtype: str) -> Any:
     """A doorway as Python calls it: arrays, or addresses, for its pointers."""
-    signature = doorway._signature(jit.DTYPES[dtype])
+    signature = doorway._types(dtype)
     kinds = [_C.get(t, ctypes.c_void_p) for t in signature.args]
     result = _C.get(signature.return_type)
     raw = ctypes.CFUNCTYPE(result, *kinds)(doorway.c_address(dtype))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numba
 from numba import types
@@ -49,6 +49,8 @@ def embedded(function: Callable[..., Any]) -> Any:
     return numba.njit(**_FLAGS)(function)
 
 
+Made = TypeVar("Made")  # what there is of a part once it is compiled
+
 DTYPES = {"float32": types.float32, "float64": types.float64}
 
 
@@ -56,7 +58,51 @@ DTYPES = {"float32": types.float32, "float64": types.float64}
 PARTS: list[Entry | Doorway] = []
 
 
-class Entry:
+class _Part(Generic[Made]):
+    """A kernel that is compiled, or loaded from the cache, at its first use, once per dtype."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.function, self.name = function, function.__name__
+        self.libraries: dict[str, Any] = {}  # what this process has compiled itself
+        self._ready: dict[str, Made] = {}
+
+    @property
+    def dtypes(self) -> list[str]:
+        """Those that there is machine code for in this process."""
+        return list(self._ready)
+
+    def kept_at(self, dtype: str) -> Path | None:
+        """The file of the machine code."""
+        return cache.path_of(self.function, self._types(dtype))
+
+    def compile(self, dtype: str) -> None:
+        """Compile for `dtype`, or load from the cache, if that has not been done."""
+        self._made(dtype)
+
+    def _made(self, dtype: str) -> Made:
+        if dtype not in self._ready:
+            path = self.kept_at(dtype)
+            with cache.lock(path):
+                if dtype not in self._ready:  # else another thread has made it meanwhile
+                    loaded = objects.read(path)
+                    self._ready[dtype] = (
+                        self._compiled(dtype, path) if loaded is None else self._loaded(loaded)
+                    )
+        return self._ready[dtype]
+
+    def _types(self, dtype: str) -> Any:
+        """The signature."""
+        raise NotImplementedError
+
+    def _compiled(self, dtype: str, path: Path | None) -> Made:
+        """By numba; what can be kept is."""
+        raise NotImplementedError
+
+    def _loaded(self, loaded: objects.Loaded) -> Made:
+        raise NotImplementedError
+
+
+class Entry(_Part[Callable[..., int]]):
     """A kernel that Python calls: its first argument is a float that only selects the dtype.
 
     All others are ``int64``: sizes, or addresses of buffers that the caller keeps alive. Called
@@ -64,44 +110,20 @@ class Entry:
     """
 
     def __init__(self, function: Callable[..., int]) -> None:
-        self.function, self.name = function, function.__name__
-        self.libraries: dict[str, Any] = {}  # what this process has compiled itself
-        self._entry_points: dict[str, Callable[..., int]] = {}
+        super().__init__(function)
         PARTS.append(self)
-
-    @property
-    def dtypes(self) -> list[str]:
-        """Those that there is machine code for in this process."""
-        return list(self._entry_points)
-
-    def kept_at(self, dtype: str) -> Path | None:
-        """The file of the machine code."""
-        return cache.path_of(self.function, self._signature(dtype))
-
-    def compile(self, dtype: str) -> None:
-        """Compile for `dtype`, or load from the cache, if that has not been done."""
-        self.compiled(dtype)
 
     def compiled(self, dtype: str) -> Callable[..., int]:
         """The machine code for `dtype`, ``f(0.0, *int64s) -> int64``; compiles at first use."""
-        if dtype not in self._entry_points:
-            path = self.kept_at(dtype)
-            with cache.lock(path):
-                if dtype in self._entry_points:  # made by another thread meanwhile
-                    return self._entry_points[dtype]
-                loaded = objects.read(path)
-                self._entry_points[dtype] = (
-                    self._made(dtype, path) if loaded is None else loaded.callable(self.function)
-                )
-        return self._entry_points[dtype]
+        return self._ready.get(dtype) or self._made(dtype)
 
-    def _signature(self, dtype: str) -> tuple[Any, ...]:
+    def _types(self, dtype: str) -> tuple[Any, ...]:
         return DTYPES[dtype], *[types.int64] * (self.function.__code__.co_argcount - 1)
 
-    def _made(self, dtype: str, path: Path | None) -> Callable[..., int]:
+    def _compiled(self, dtype: str, path: Path | None) -> Callable[..., int]:
         dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(self.function)
         with compiler.uncollected():
-            dispatcher.compile(self._signature(dtype))
+            dispatcher.compile(self._types(dtype))
         (result,) = dispatcher.overloads.values()
         self.libraries[dtype], names = result.library, result.fndesc
         symbols = {"wrapper": names.llvm_cpython_wrapper_name, "environment": names.env_name}
@@ -110,11 +132,14 @@ class Entry:
         made: Callable[..., int] = result.entry_point
         return made
 
+    def _loaded(self, loaded: objects.Loaded) -> Callable[..., int]:
+        return loaded.callable(self.function)
+
 
 entry = Entry
 
 
-class Doorway:
+class Doorway(_Part[tuple[int, int]]):
     """A kernel with a C signature, called by its address from other kernels.
 
     `signature` maps a dtype's numba type to a numba signature of C types. `apart` is `elementwise`;
@@ -129,33 +154,22 @@ class Doorway:
         apart: bool,
         own: bool = False,
     ) -> None:
-        self.function, self.name = function, function.__name__
-        self.libraries: dict[str, Any] = {}  # what this process has compiled itself
+        super().__init__(function)
         self._signature, self._apart, self._own = signature, apart, own
-        self._addresses: dict[str, tuple[int, int]] = {}
         if not own:
             PARTS.append(self)
 
-    @property
-    def dtypes(self) -> list[str]:
-        """Those that there is machine code for in this process."""
-        return list(self._addresses)
-
     def kept_at(self, dtype: str) -> Path | None:
         """The file of the machine code."""
-        return None if self._own else cache.path_of(self.function, self._signature(DTYPES[dtype]))
-
-    def compile(self, dtype: str) -> None:
-        """Compile for `dtype`, or load from the cache, if that has not been done."""
-        self._ready(dtype)
+        return None if self._own else super().kept_at(dtype)
 
     def address(self, dtype: str) -> int:
         """The address of the machine code for `dtype`, for simd.call_*; compiles at first use."""
-        return self._ready(dtype)[0]
+        return self._made(dtype)[0]
 
     def c_address(self, dtype: str) -> int:
         """The address of a C function of that signature."""
-        return self._ready(dtype)[1]
+        return self._made(dtype)[1]
 
     def ctypes(self, dtype: str) -> Any:
         """That function for Python, which takes C's numbers and pointers."""
@@ -163,28 +177,17 @@ class Doorway:
 
         from numba.core.typing.ctypes_utils import to_ctypes
 
-        signature = self._signature(DTYPES[dtype])
+        signature = self._types(dtype)
         kinds = map(to_ctypes, (signature.return_type, *signature.args))
         return ctypes.CFUNCTYPE(*kinds)(self.c_address(dtype))
 
-    def _ready(self, dtype: str) -> tuple[int, int]:
-        if dtype not in self._addresses:
-            path = self.kept_at(dtype)
-            with cache.lock(path):
-                if dtype in self._addresses:  # made by another thread meanwhile
-                    return self._addresses[dtype]
-                loaded = objects.read(path)
-                self._addresses[dtype] = (
-                    self._made(dtype, path)
-                    if loaded is None
-                    else (loaded.address("kernel"), loaded.address("c"))
-                )
-        return self._addresses[dtype]
+    def _types(self, dtype: str) -> Any:
+        return self._signature(DTYPES[dtype])
 
-    def _made(self, dtype: str, path: Path | None) -> tuple[int, int]:
+    def _compiled(self, dtype: str, path: Path | None) -> tuple[int, int]:
         from numba.core.ccallback import CFunc  # takes its time to import
 
-        signature = self._signature(DTYPES[dtype])
+        signature = self._types(dtype)
         options = {"nopython": True, "fastmath": ELEMENTWISE, **_FLAGS}
         compiled: Any = CFunc(self.function, (signature.args, signature.return_type), {}, options)
         if self._apart:
@@ -196,6 +199,9 @@ class Doorway:
         symbols = {"kernel": compiled.native_name.removeprefix("cfunc."), "c": compiled.native_name}
         objects.write(path, library, symbols)
         return library.get_pointer_to_function(symbols["kernel"]), compiled.address
+
+    def _loaded(self, loaded: objects.Loaded) -> tuple[int, int]:
+        return loaded.address("kernel"), loaded.address("c")
 
 
 def _keep_apart(compiled: Any) -> None:
