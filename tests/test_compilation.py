@@ -17,6 +17,7 @@ from typing import Any
 import child
 import numba
 import numpy as np
+import pytest
 from numba.core import config
 
 # inputs, layers (units, activation, bias), loss, optimizer
@@ -168,9 +169,21 @@ def test_import_compiles_and_changes_nothing(tmp_path: Path) -> None:
     assert control > 0  # what is compiled is noticed
 
 
-def test_what_is_linked_has_no_machine_code_of_its_own() -> None:
-    """A kernel is optimised in its callers, and nowhere else; they compute what it says."""
-    from fastbp.kernels import compiler, jit
+def test_what_is_linked_is_made_in_its_callers_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither optimised nor made machine code of by itself; nor is garbage collected meanwhile."""
+    from numba.core.codegen import CPUCodeLibrary
+
+    from fastbp.kernels import cache, compiler, jit
+
+    optimised: list[tuple[type, bool]] = []
+    of_numba = CPUCodeLibrary._optimize_final_module
+
+    def optimise(self: Any) -> None:
+        optimised.append((type(self), gc.isenabled()))
+        of_numba(self)
+
+    monkeypatch.setattr(CPUCodeLibrary, "_optimize_final_module", optimise)
+    monkeypatch.setattr(cache, "folder", lambda: None)
 
     @jit.kernel
     def half(x: Any) -> Any:
@@ -181,32 +194,57 @@ def test_what_is_linked_has_no_machine_code_of_its_own() -> None:
         return np.int64(half(half(np.float64(n))))
 
     jit.PARTS.remove(quarter)
-    try:
-        assert quarter.compiled("float32")(0.0, 44) == 11
-    finally:
-        for path in filter(None, [quarter.kept_at("float32")]):
-            path.unlink(missing_ok=True)
+    assert quarter.compiled("float32")(0.0, 44) == 11
     (inner,) = half.overloads.values()
     assert isinstance(inner.library, compiler._LinkedLibrary)
     assert inner.library._compiled_object is None
     assert quarter.libraries["float32"]._compiled_object is not None
+    assert optimised
+    assert not any(kind is compiler._LinkedLibrary or collecting for kind, collecting in optimised)
+
+
+def predict_without(module: str) -> list[int]:
+    sys.modules[module] = None  # type: ignore[assignment]
+    import fastbp
+    from fastbp.kernels import jit
+
+    assert "pipeline_class" not in jit.INNER_OPTIONS
+    return list(fastbp.Network(2, [fastbp.Dense(1)]).predict(np.ones((100, 2))).shape)
+
+
+def test_a_numba_with_other_parts() -> None:
+    """Kernels are then compiled as numba does it."""
+    settings = {**child.QUICK, "FASTBP_CACHE": "0"}
+    assert child.call(predict_without, "fastbp.kernels.compiler", settings=settings) == [100, 1]
 
 
 def test_garbage_is_collected_again_after_a_compile() -> None:
-    from fastbp.kernels import compiler
+    from fastbp.kernels import jit
 
     assert gc.isenabled()
-    with contextlib.suppress(ZeroDivisionError), compiler.uncollected():
+    with contextlib.suppress(ZeroDivisionError), jit._uncollected():
         assert not gc.isenabled()
-        with compiler.uncollected():
+        with jit._uncollected():
             pass
         assert not gc.isenabled()
         raise ZeroDivisionError
     assert gc.isenabled()
     gc.disable()  # a program that wants none has none
     try:
-        with compiler.uncollected():
+        with jit._uncollected():
             pass
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_in_the_midst_of_a_compile_collects_garbage() -> None:
+    from fastbp.kernels import jit
+
+    with jit._uncollected(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of threads that a child hasn't
+        pid = os.fork()
+        if pid == 0:
+            os._exit(0 if gc.isenabled() else 1)
+    assert os.waitpid(pid, 0)[1] == 0

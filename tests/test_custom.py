@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import child
 import naive
 import numba
 import numpy as np
@@ -52,6 +53,29 @@ def test_the_same_as_built_in(dtype: str) -> None:
         found.append([*history.loss, *net.get_weights(), net.predict(X)])
     for p, q in zip(*found, strict=True):
         assert naive.relative_error(q, p) <= {"float32": 2e-4, "float64": 1e-11}[dtype]
+
+
+def print_and_leave_compiled_code() -> list[float]:
+    def loud(z: float) -> float:
+        if z > 3:
+            print("large:", z)
+        return 2 * z
+
+    def outside(z: float) -> float:
+        with numba.objmode(y="float64"):
+            y = float(z)
+        return y / 2
+
+    first = fastbp.CustomActivation(loud, lambda z: 2.0)
+    second = fastbp.CustomActivation(outside, lambda z: 0.5)
+    net = fastbp.Network(1, [fastbp.Dense(1, first), fastbp.Dense(1, second)], seed=0)
+    net.set_weights([np.ones((1, 1)), np.zeros(1)] * 2)
+    return net.predict(np.array([1.0, 4.0])).ravel().tolist()
+
+
+def test_they_may_print_and_go_into_object_mode() -> None:
+    """In a process of its own: what has no environment would wait for the GIL for ever."""
+    assert child.call(print_and_leave_compiled_code, timeout=120.0) == [1.0, 4.0]
 
 
 def test_undefined_in_the_padding() -> None:

@@ -39,12 +39,13 @@ def test_an_order_for_the_cache(rows: int) -> None:
         assert not weights[np.argmin(weights) :].any() or weights.all()  # then biases
         mine = mine[weights]
         # Within a run panel by panel; the next run's inputs are none of this one's.
+        height = max(1, 384 * 1024 // (rows * 4 * lay.UNIT_ROWS))  # blocks whose inputs stay in L2
+        blocks = -(-int(mine[:, lay.U_LAST].max()) // lay.UNIT_ROWS)
         begins = np.flatnonzero(np.diff(mine[:, lay.U_COLUMN]) < 0) + 1
         runs = np.split(mine, begins)
         spans = [(run[:, lay.U_FIRST].min(), run[:, lay.U_LAST].max()) for run in runs]
         assert [end for _, end in spans[:-1]] == [start for start, _ in spans[1:]]
-        if len(runs) > 1:
-            # as much as is to stay in L2, or a single unit's
-            assert max(end - start for start, end in spans) * rows * 4 <= 384 * 1024 or all(
-                len(set(run[:, lay.U_FIRST])) == 1 for run in runs
-            )
+        longest = max(len(set(run[:, lay.U_FIRST])) for run in runs)
+        assert longest <= height
+        several = len(set(mine[:, lay.U_COLUMN])) > 1  # of one panel all runs look like one
+        assert len(runs) == (-(-blocks // height) if several else 1)

@@ -84,7 +84,7 @@ def folder() -> Path | None:
 def path_of(function: Callable[..., Any], signature: object) -> Path | None:
     """Where the machine code of a function is kept; None if none is."""
     path, code = folder(), function.__code__
-    parts = (str(signature), target.cpu(), code.co_code, repr(code.co_consts))
+    parts = (str(signature), target.cpu(), code.co_code, repr(code.co_consts), code.co_names)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
     name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     return path and path / f"{name}-{key}"

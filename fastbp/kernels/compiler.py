@@ -5,19 +5,35 @@ that of each caller with the function in it, and makes machine code of both. A k
 kernels call is linked into its callers and nothing else, so that there both would be thrown away.
 Without that, compiling takes four fifths of the time.
 
-All of this is numba's inside, so that what has another name in another version is left as it is.
+Such a kernel has no environment either: it can't print, and can't go into object mode.
+
+All of this is numba's inside. Where a part has another name, importing this fails, and kernels are
+compiled as numba does it.
 """
 
 from __future__ import annotations
 
-import contextlib
-import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from numba import _dynfunc
 from numba.core.codegen import JITCodeLibrary
-from numba.core.compiler import Compiler
+from numba.core.compiler import Compiler, CompileResult, Flags
+
+_PARTS: dict[Any, tuple[str, ...]] = {
+    JITCodeLibrary: (
+        "_optimize_final_module",
+        "_finalize_final_module",
+        "_finalize_dynamic_globals",
+    ),
+    Compiler: ("define_pipelines", "compile_extra"),
+    Flags: ("no_compile",),
+    CompileResult: ("fndesc", "environment", "library", "entry_point", "_replace"),
+}
+if missing := [
+    name for owner, names in _PARTS.items() for name in names if not hasattr(owner, name)
+]:
+    raise ImportError(f"this numba has no {', '.join(missing)}")
 
 
 class _LinkedLibrary(JITCodeLibrary):  # type: ignore[misc]
@@ -51,16 +67,3 @@ class Linked(Compiler):  # type: ignore[misc]
         )
         self.state.targetctx.insert_user_function(key, names, [result.library])
         return result._replace(entry_point=key)
-
-
-@contextlib.contextmanager
-def uncollected() -> Iterator[None]:
-    """No garbage collection meanwhile: it looks through all that a compiler keeps, in vain."""
-    if not gc.isenabled():
-        yield
-        return
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()

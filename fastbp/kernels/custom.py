@@ -19,7 +19,7 @@ from fastbp.kernels.simd import value
 
 def _inlined(function: Callable[..., Any]) -> Any:
     """With the flags of all kernels, whatever those it was compiled with."""
-    return jit.inlined(getattr(function, "py_func", function))
+    return jit.own(getattr(function, "py_func", function))
 
 
 @cache

@@ -8,22 +8,34 @@ that stands here and is never inferred.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import gc
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import numba
 from numba import types
 
-from fastbp.kernels import cache, compiler, objects
+from fastbp.kernels import cache, objects
+
+_LINKED: dict[str, Any] = {}
+try:
+    from fastbp.kernels import compiler
+
+    _LINKED["pipeline_class"] = compiler.Linked
+except ImportError:  # numba's inside has changed: then compiling takes longer, no more
+    pass
 
 # `error_model="numpy"`: Python's own raises on a division by zero, which is control flow, which
 # stops vectorisation. `contract` lets LLVM form FMAs and nothing more; `reassoc` would fold the
 # rounding tricks of vmath. Never nnan or ninf: a NaN has to stay visible.
 _FLAGS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "boundscheck": False}
 # Kernels that only kernels call need no doorway from Python or C; that is half their compile time.
-_INNER = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-_INNER["pipeline_class"] = compiler.Linked
+_PLAIN = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+# Nor do they need machine code of their own.
+_INNER = {**_PLAIN, **_LINKED}
 ELEMENTWISE = {"contract"}
 INNER_OPTIONS = {**_INNER, "fastmath": ELEMENTWISE}
 REDUCTION = {"contract", "reassoc", "nsz"}
@@ -42,6 +54,11 @@ def inlined(function: Callable[..., Any]) -> Any:
 def reduction(function: Callable[..., Any]) -> Any:
     """A kernel whose sums may be reordered, so that they vectorise."""
     return numba.njit(fastmath=REDUCTION, **_INNER)(function)
+
+
+def own(function: Callable[..., Any]) -> Any:
+    """The same of a person's function, which may print, or go into object mode."""
+    return numba.njit(fastmath=ELEMENTWISE, forceinline=True, **_PLAIN)(function)
 
 
 def embedded(function: Callable[..., Any]) -> Any:
@@ -122,7 +139,7 @@ class Entry(_Part[Callable[..., int]]):
 
     def _compiled(self, dtype: str, path: Path | None) -> Callable[..., int]:
         dispatcher = numba.njit(fastmath=ELEMENTWISE, **_FLAGS)(self.function)
-        with compiler.uncollected():
+        with _uncollected():
             dispatcher.compile(self._types(dtype))
         (result,) = dispatcher.overloads.values()
         self.libraries[dtype], names = result.library, result.fndesc
@@ -192,7 +209,7 @@ class Doorway(_Part[tuple[int, int]]):
         compiled: Any = CFunc(self.function, (signature.args, signature.return_type), {}, options)
         if self._apart:
             _keep_apart(compiled)
-        with compiler.uncollected():
+        with _uncollected():
             compiled.compile()
         self.libraries[dtype] = library = compiled._library
         # Past the C wrapper, which looks for exceptions: that takes as long as a small kernel.
@@ -202,6 +219,36 @@ class Doorway(_Part[tuple[int, int]]):
 
     def _loaded(self, loaded: objects.Loaded) -> tuple[int, int]:
         return loaded.address("kernel"), loaded.address("c")
+
+
+_collecting_again = False  # once the compile that is under way is done
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """No garbage collection meanwhile: it looks through all that a compiler keeps, in vain."""
+    global _collecting_again
+    if not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    _collecting_again = True
+    try:
+        yield
+    finally:
+        _collect_again()
+
+
+def _collect_again() -> None:
+    """After a compile, and in the child of a fork in the midst of one."""
+    global _collecting_again
+    if _collecting_again:
+        gc.enable()
+    _collecting_again = False
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_collect_again)
 
 
 def _keep_apart(compiled: Any) -> None:
