@@ -15,17 +15,10 @@ each caller's module, and with 28 tiles in it the loop of epoch.py took 70 s to 
 from __future__ import annotations
 
 from fastbp.kernels import jit, roles
+from fastbp.kernels.dots import DOT_ROWS, dot
 from fastbp.kernels.simd import at, call_tiles, lanes_of, value
 from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS
-from fastbp.kernels.tiles import (
-    DOT_ROWS,
-    PANELS_AT_ONCE,
-    dot,
-    tile,
-    transpose_block,
-    vector_row,
-    wide_row,
-)
+from fastbp.kernels.tiles import PANELS_AT_ONCE, tile, transpose_block, vector_row, wide_row
 
 # At most so many rows of at most one vector are done in place: a call costs more than they do.
 _FEW_ROWS = 2
