@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.checks import integer, real
@@ -73,38 +74,86 @@ class Callback:
     def _settled(self, trainer: Trainer, last: bool = False) -> None:
         """After all hooks of a moment: nothing changes until the next."""
 
+    def _give_back(self, trainer: Trainer) -> None:
+        """Give the network back the best weights, where this keeps them: the `fit` has ended."""
+
+    #: the epoch whose weights `_give_back` has set in this `fit`
+    _given_back: int | None = None
+
     #: seconds that a chunk of work may last
     _longest_chunk = math.inf
 
 
 class _Best:
-    """The best figure so far, and the weights that had it."""
+    """The best figure so far, its epoch, and the weights that had it."""
 
     def __init__(self, monitor: str, min_delta: float) -> None:
         self.rises, self.min_delta = rises(monitor), min_delta
         self.figure = -math.inf if self.rises else math.inf
+        self.epoch: int | None = None
         self.weights: list[NDArray[Any]] | None = None
-        self.latest = False  # whether the network's weights are these
+        self._version: int | None = None  # of the network's parameters, when they were these
 
-    def see(self, trainer: Trainer, figure: float, keep: bool) -> bool:
+    def see(self, trainer: Trainer, epoch: int, figure: float, keep: bool) -> bool:
         """Whether the figure is better by more than min_delta."""
         gain = figure - self.figure if self.rises else self.figure - figure
-        self.latest = gain > self.min_delta
-        if self.latest:
-            self.figure = figure
-            self.weights = trainer.network.get_weights() if keep else None
-        return self.latest
+        if not gain > self.min_delta:
+            return False
+        version = trainer.network._version
+        weights = trainer.network.get_weights() if keep else None
+        if weights is not None and not all(np.isfinite(w).all() for w in weights):
+            return False  # the epoch's last update has made them so: its figure is of those before
+        # An interrupt finds all of these changed or none: there is no call in between.
+        self.figure, self.epoch, self.weights, self._version = figure, epoch, weights, version
+        return True
 
     def state(self) -> dict[str, Any]:
-        return {"figure": self.figure, "weights": self.weights, "latest": self.latest}
+        return {"figure": self.figure, "epoch": self.epoch, "weights": self.weights}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        self.figure, self.latest = float(state["figure"]), bool(state["latest"])
-        self.weights = state["weights"]
+        self.figure, self.epoch = float(state["figure"]), state.get("epoch")
+        self.weights, self._version = state["weights"], None
 
-    def restore(self, trainer: Trainer) -> None:
-        if self.weights is not None and not self.latest:
-            trainer.network.set_weights(self.weights)
+    def give_back(self, trainer: Trainer) -> int | None:
+        """Have the network's weights be the best ones; their epoch, if they were others."""
+        network = trainer.network
+        if self.weights is None or network._version == self._version:
+            return None
+        network.set_weights(self.weights)
+        self._version = network._version
+        return self.epoch
+
+
+class _KeepsBest(Callback):
+    """What those callbacks share at whose `fit` the best weights come back, whoever ends it."""
+
+    _best: _Best
+
+    @property
+    def best(self) -> float | None:
+        """The best figure so far, of this `fit` or the last one."""
+        return None if self._best.epoch is None else self._best.figure
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch that had the best figure, counted as `History.epoch` is."""
+        return self._best.epoch
+
+    @property
+    def best_weights(self) -> list[NDArray[Any]] | None:
+        """Copies of the weights at the end of the best epoch; None if they are not kept."""
+        weights = self._best.weights
+        return None if weights is None else [w.copy() for w in weights]
+
+    def _begin(self, monitor: str, min_delta: float) -> None:
+        self._best, self._given_back = _Best(monitor, min_delta), None
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        self._give_back(trainer)
+
+    def _give_back(self, trainer: Trainer) -> None:
+        epoch = self._best.give_back(trainer)
+        self._given_back = self._given_back if epoch is None else epoch
 
 
 def check_monitor(monitor: str, names: Sequence[str]) -> None:
@@ -116,7 +165,7 @@ def check_monitor(monitor: str, names: Sequence[str]) -> None:
         )
 
 
-class EarlyStopping(Callback):
+class EarlyStopping(_KeepsBest):
     """Ends a `fit` when a figure has not become better for a while (Prechelt 1998).
 
     Parameters
@@ -128,7 +177,18 @@ class EarlyStopping(Callback):
     min_delta : float
         What counts as progress: a change by more than this.
     restore_best_weights : bool
-        Whether the network ends with the weights of its best epoch.
+        Whether the network ends with the weights of its best epoch, whoever ends the `fit`: also
+        another callback, divergence, an exception or an interrupt.
+
+    Attributes
+    ----------
+    best : float or None
+        The best figure so far; None before there was one.
+    best_epoch : int or None
+        The epoch that had it, counted as `History.epoch` is.
+    best_weights : list of ndarray or None
+        Copies of the weights at its end, as `Network.get_weights` gives them; None if they are not
+        to be restored.
 
     Raises
     ------
@@ -158,15 +218,18 @@ class EarlyStopping(Callback):
         self.patience = integer("patience", patience, minimum=0)
         self.min_delta = real("min_delta", min_delta, low=0.0)
         self.restore_best_weights = restore_best_weights
+        self._begin(monitor, self.min_delta)
+        self._waited = 0
 
     def check(self, names: Sequence[str]) -> None:
         check_monitor(self.monitor, names)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._best, self._waited = _Best(self.monitor, self.min_delta), 0
+        self._begin(self.monitor, self.min_delta)
+        self._waited = 0
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        better = self._best.see(trainer, logs[self.monitor], self.restore_best_weights)
+        better = self._best.see(trainer, epoch, logs[self.monitor], self.restore_best_weights)
         self._waited = 0 if better else self._waited + 1
         self._stop_if_due(trainer)
 
@@ -182,12 +245,12 @@ class EarlyStopping(Callback):
         self._best.set_state(state["best"])
         self._stop_if_due(trainer)
 
-    def on_train_end(self, trainer: Trainer, history: History) -> None:
-        self._best.restore(trainer)
 
-
-class TimeBudget(Callback):
+class TimeBudget(_KeepsBest):
     """Ends a `fit` after so many seconds, with the weights of its best epoch.
+
+    They come back whoever ends it. `best`, `best_epoch` and `best_weights` are as of
+    `EarlyStopping`.
 
     Parameters
     ----------
@@ -213,30 +276,28 @@ class TimeBudget(Callback):
         if not (monitor is None or isinstance(monitor, str)):
             raise TypeError(f"monitor must be a figure's name or None, got {monitor!r}")
         self.monitor = monitor
+        self._begin(monitor or "loss", 0.0)
 
     def check(self, names: Sequence[str]) -> None:
         self._monitor = self.monitor or ("val_loss" if "val_loss" in names else "loss")
         check_monitor(self._monitor, names)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._best, self._started = _Best(self._monitor, 0.0), time.monotonic()
+        self._begin(self._monitor, 0.0)
+        self._started = time.monotonic()
 
     def on_chunk_end(self, trainer: Trainer) -> None:
-        self._best.latest = False
         if time.monotonic() - self._started >= self.seconds:
             trainer.stop(f"the budget of {self.seconds:g} s is spent")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        self._best.see(trainer, logs[self._monitor], True)
+        self._best.see(trainer, epoch, logs[self._monitor], True)
 
     def state(self) -> dict[str, Any]:
         return self._best.state()
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._best.set_state(state)  # the budget is this call's own
-
-    def on_train_end(self, trainer: Trainer, history: History) -> None:
-        self._best.restore(trainer)
 
 
 class LearningRateLogger(Callback):

@@ -20,9 +20,9 @@ from fastbp.optimizers import Optimizer
 from fastbp.plan import Plan
 from fastbp.prediction import Threads
 from fastbp.program import Program, aligned_zeros
-from fastbp.rates import Rates
+from fastbp.rates import STEPS, Rates
 from fastbp.refining import Refining
-from fastbp.snapshot import Snapshot
+from fastbp.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot
 from fastbp.team import Team, resolve_threads
 
 Array = NDArray[Any]
@@ -74,6 +74,7 @@ class Engine:
         self.hyper[STATE : STATE + len(self._update.state)] = self._update.state
         self.rates = Rates(optimizer.learning_rate)
         self._snapshot: Snapshot | None = None
+        self._step_waits = 0, 1, 0.0  # for steps by so many rows (`Snapshot.waits`)
 
     @property
     def nbytes(self) -> int:
@@ -89,16 +90,50 @@ class Engine:
         """The learning rate of the last update."""
         return float(self.hyper[LEARNING_RATE])
 
-    def snapshot(self, rows: int) -> Snapshot:
-        """For updates by batches of `rows`; made once, for the last number of rows."""
-        if self._snapshot is None or self._snapshot.rows != rows:
-            self._snapshot = Snapshot(self, rows)
+    @property
+    def snapshot(self) -> Snapshot:
+        """Of the parameters and all that an update changes beside them; made when first needed."""
+        if self._snapshot is None:
+            self._snapshot = Snapshot(self)
         return self._snapshot
+
+    def train(self, program: Program, first: int, last: int) -> int:
+        """Updates by batches `first` ... `last` - 1; a status of kernels/layout.py."""
+        snapshot, live, results = self._snapshot, self.rates.cells, program.result_cells
+        before, status = results[lay.R_BATCHES], lay.OK
+        try:
+            status = self.network._change(self.run, program, first, last)
+        finally:  # interrupts come after calls and jumps, of which there are none here
+            made = results[lay.R_BATCHES] - before
+            live[STEPS] += made
+            if snapshot is not None and made > 0.0:
+                snapshot.since += made
+                snapshot.seen += 1
+        return status
 
     def run(self, program: Program, first: int, last: int) -> int:
         """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""
         entry, address = kernels.run.compiled(self.network.dtype), program.address
         return Team.run(program.threads, entry, 0.0, address, first, last)
+
+    def before_step(self) -> None:
+        """Keep weights that somebody has set, or a fit has come to."""
+        snapshot = self.snapshot
+        if snapshot.seen != self.network._version:
+            snapshot.take((self.rates.epochs, 0))
+
+    def after_step(self, rows: int) -> bool:
+        """Whether a step by so many rows has left finite weights; they are kept where it is time.
+
+        Only where a copy would take long, as with many weights and few rows, is not each kept.
+        """
+        snapshot, (known, most, share) = self.snapshot, self._step_waits
+        if known != rows:
+            most, share = snapshot.waits(rows, 1, STEP_SECONDS, STEP_SHARE)
+            self._step_waits = rows, most, share
+        if snapshot.since >= min(most, share * self.rates.steps):
+            return snapshot.take((self.rates.epochs, 0))
+        return snapshot.finite()
 
     def training(self, rows: int) -> Program:
         """The program for updates by batches of `rows`."""

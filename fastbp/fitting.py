@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from fastbp import solvers
+from fastbp import panels, solvers
 from fastbp import state as states
 from fastbp.callbacks import Callback
 from fastbp.history import History, Progress, last_figures
@@ -21,8 +21,8 @@ from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.program import Program
 from fastbp.progress import Watcher
-from fastbp.rates import SCALE, STEPS
-from fastbp.snapshot import Snapshot
+from fastbp.rates import SCALE
+from fastbp.snapshot import EPOCH_SECONDS, EPOCH_SHARE, Place, Snapshot, told
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
@@ -30,12 +30,17 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("fastbp")
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
 _MOST_REDUCTIONS = 5
+# To go on with half the rate, weights are kept whose epoch's loss was at most so much over the
+# lowest before it: others may be on their way to infinity already.
+_WORSE = 0.1
 
 
 class DivergenceError(ArithmeticError):
     """The loss or a weight became infinite or NaN.
 
-    The network is as at the last snapshot: finite, some updates before.
+    The network is as at the last snapshot, which is finite and at most about an epoch old; or, with
+    `EarlyStopping` or `TimeBudget`, has its best weights back. The message says which, and
+    ``history.network_epoch`` the epoch.
 
     Attributes
     ----------
@@ -71,9 +76,16 @@ class Fit:
         self.n = samples[0].n
         self.size = trainer._rows_of(self.n)
         self.n_batches = -(-self.n // self.size)
+        self.lowest = math.inf  # loss of an epoch, the last one apart
+        self.reduces = trainer.on_divergence == "reduce"
+        self.rising = True  # whether the last one's was well over that, or there is none before it
+        self.fallen: Place | None = None  # where the weights are of, after divergence
         self.solver = trainer._solver
         self.program: Program | solvers.Driver
         self.snapshot: Snapshot | None = None
+        self.interval = 0  # updates to the next inside an epoch
+        self.waits: tuple[int, float] = 0, 0.0  # and epochs to the next at an epoch's end ...
+        self.due = 0.0  # ... which is at this number of them
         self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
         if report is not None:
             report.begin()
@@ -83,7 +95,8 @@ class Fit:
             self._leave()
             raise
         self.results: NDArray[Any] = self.program.results
-        self.chunk, self.since, self.reductions = 1, 0.0, 0
+        self.result_cells = self.program.result_cells
+        self.chunk, self.reductions = 1, 0
         self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
         self.val_loss: float | None = None
 
@@ -99,47 +112,103 @@ class Fit:
             )
             self.measuring = engine.measuring["training"]
             if trainer.on_divergence != "ignore":
-                self.snapshot = engine.snapshot(self.size)
+                self.snapshot = engine.snapshot
+                self.interval = self.snapshot.interval(self.size)
+                self.waits = self.snapshot.waits(
+                    self.size, self.n_batches, EPOCH_SECONDS, EPOCH_SHARE
+                )
         else:
             self.program = self.solver
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""
         trainer, network, history = self.trainer, self.trainer.network, self.history
-        trainer._stopping = None
+        trainer._stopping = trainer._left = None
         try:
-            network._begin_training(trainer)
-            if self.resumed is not None:
-                states.given_fit(self, self.resumed)
-                trainer._resuming = trainer._epochs_done
-            first = trainer._resuming or 0
-            if self.solver is not None:
-                self.solver.begin(self.samples)
-            if self.snapshot is not None:
-                self.snapshot.take()
-            for callback in self.callbacks:
-                callback.on_train_begin(trainer)
-            if self.resumed is not None:
-                states.given_callbacks(self, self.resumed)
-            for epoch in range(first, epochs):
-                if trainer._stopping is not None or not self._epoch(epoch, epochs):
-                    break
-            else:
-                self._finish()
-            self._settled(last=True)
-            for callback in self.callbacks:
-                callback.on_train_end(trainer, history)
+            network._begin_training(self)
+            self._train(epochs)
+        except BaseException as error:
+            self._broken_off(error)
+            raise
         finally:
-            self._record()
-            network._end_training(trainer)
+            # An interrupt comes after calls: the first call is the last thing that has to be done.
             self.thread = trainer._resuming = None
             history.stopped = trainer._stopping
+            network._training.pop(self, None)
+            self.record()
             self._leave()
         return history
 
+    @property
+    def running(self) -> bool:
+        """Whether it is under way: an interrupt may have left it before it could say its end."""
+        trainer = self.trainer
+        return self.thread is not None and trainer._fit is self and trainer._busy.locked()
+
+    def _train(self, epochs: int) -> None:
+        trainer, history = self.trainer, self.history
+        if self.resumed is not None:
+            states.given_fit(self, self.resumed)
+            trainer._resuming = trainer._epochs_done
+            for loss in history.loss:
+                self._judge(loss)
+        first = trainer._resuming or 0
+        if self.solver is not None:
+            self.solver.begin(self.samples)
+        if self.snapshot is not None:
+            self.snap()
+        for callback in self.callbacks:
+            callback.on_train_begin(trainer)
+        if self.resumed is not None:
+            states.given_callbacks(self, self.resumed)
+        for epoch in range(first, epochs):
+            if trainer._stopping is not None or not self._epoch(epoch, epochs):
+                break
+        self._finish()
+        self._settled(last=True)
+        for callback in self.callbacks:
+            callback.on_train_end(trainer, history)
+        standing = self._standing()
+        if self.fallen is not None:
+            trainer._stopping = f"{trainer._stopping}; {standing}"
+
+    def _broken_off(self, error: BaseException) -> None:
+        """After an exception the best weights come back too, where a callback keeps them.
+
+        After divergence, what it says is completed. After an interrupt, or a callback's error, the
+        run can be gone on with: its weights are kept apart for `Trainer.save`.
+        """
+        trainer, network = self.trainer, self.trainer.network
+        left = panels.read(network, network._parameters)
+        for callback in self.callbacks:
+            callback._give_back(trainer)
+        standing = self._standing()
+        if isinstance(error, DivergenceError):
+            error.args = (f"{error}. {standing[0].upper()}{standing[1:]}",)
+        elif self._given_back() is not None:
+            trainer._left = network._version, left
+
+    def _given_back(self) -> int | None:
+        """The epoch whose weights a callback has given back, the last one that did."""
+        epochs = [c._given_back for c in self.callbacks if c._given_back is not None]
+        return epochs[-1] if epochs else None
+
+    def _standing(self) -> str:
+        """Where the network is, in words; the history is told its epoch."""
+        best = self._given_back()
+        if best is not None:
+            self.history.network_epoch = best
+            return f"the network has its best weights back, those of epoch {best}"
+        if self.fallen is not None:
+            epochs, _ = self.fallen
+            self.history.network_epoch = epochs - 1 if epochs else None
+            return f"the network is as it was {told(self.fallen)}"
+        return "the network is as it was before"
+
     def _epoch(self, epoch: int, epochs: int) -> bool:
         """Whether there may be another."""
-        trainer = self.trainer
+        trainer, snapshot = self.trainer, self.snapshot
+        network = trainer.network
         number = trainer._epochs_done
         if not self.inside:
             for callback in self.callbacks:
@@ -151,19 +220,30 @@ class Fit:
         done = self.batches
         while done < self.n_batches:
             started = time.perf_counter()
-            status, last = self._work(done)
-            kept = status != lay.OK or self._kept()
+            status, last = lay.OK, done
+            kept = (
+                snapshot is None
+                or (snapshot.seen == network._version and (done > 0 or number < self.due))
+                or self._secure()
+            )
+            if kept:
+                status, last = self._work(done)
+                if snapshot is not None and status == lay.OK and snapshot.since >= self.interval:
+                    kept = self.snap()
             seconds = time.perf_counter() - started
             self.spent += seconds
             if status == solvers.STOPPED and self.solver is not None:
                 trainer.stop(self.solver.stopped or "")
                 return False
-            if status != lay.NONFINITE_LOSS:
+            if status not in (lay.OK, lay.NONFINITE_LOSS):
                 trainer._check(status, self.program)
             if status == lay.NONFINITE_LOSS or not kept:
                 found = int(self.results[lay.R_BATCHES])
-                batch = found if status else last - 1
-                if not self._diverged(status, batch, trainer._epochs_done):
+                if status or last:
+                    where = number, found if status else last - 1
+                else:  # the last update of the epoch before
+                    where = number - 1, self.n_batches - 1
+                if not self._diverged(status, *where):
                     return False
                 done = found
                 continue
@@ -178,7 +258,7 @@ class Fit:
                 self._settled()
             if trainer._stopping is not None and done < self.n_batches:
                 return False
-        logs = {"loss": _mean(self.results)}
+        logs = {"loss": _mean(self.result_cells)}
         if self.solver is None:
             logs |= self.measuring.figures()
         if self.validation is not None:
@@ -190,15 +270,19 @@ class Fit:
         ended = number, self.n / max(self.spent, 1e-9), logs
         # The epoch has ended for all or for none: no call that an interrupt could come after.
         trainer._epochs_done, self.inside, self.unrecorded = number + 1, False, ended
-        rates.epochs, rates.plateau, rates.live[SCALE] = rates.epochs + 1, plateau, scale
+        self.history.network_epoch = number
+        rates.epochs, rates.plateau, rates.cells[SCALE] = rates.epochs + 1, plateau, scale
+        if self.reduces:
+            self._judge(logs["loss"])
         for callback in self.callbacks:
             callback.on_epoch_end(trainer, number, logs)
-        self._record()
-        self._settled()
+        self.record()
+        if self.callbacks:
+            self._settled()
         self._show(epoch, epochs, self.n, True)
         return trainer._stopping is None
 
-    def _record(self) -> None:
+    def record(self) -> None:
         """Put the epoch that has ended into the history, in one step, once."""
         if self.unrecorded is not None:
             appends = self.history.recording(*self.unrecorded)
@@ -206,29 +290,21 @@ class Fit:
 
     def _work(self, done: int) -> tuple[int, int]:
         """A chunk of work from batch `done` on: a status, and the batch after it."""
-        if isinstance(self.program, solvers.Driver):
-            return self.program.iterate()[0], done + 1
-        trainer, rates, table = self.trainer, self.trainer._engine.rates, self.program.table
-        left = math.inf if self.snapshot is None else self.snapshot.interval - self.since
-        count = int(min(self.n_batches - done, self.chunk, left, rates.most))
-        table[lay.EPOCH], table[lay.UPDATES] = trainer._epochs_done, rates.steps - done
-        rates.give(self.program, done, done + count)
-        status, live = lay.OK, rates.live
-        before = self.results[lay.R_BATCHES]
-        try:
-            with trainer.network._gate, trainer.network._no_readers:
-                status = trainer._engine.run(self.program, done, done + count)
-                trainer.network._publish()
-        finally:  # interrupts come after calls and jumps, of which there are none here
-            made = self.results[lay.R_BATCHES] - before
-            live[STEPS] += made
-            self.since += made
-        return status, done + count
+        program, engine = self.program, self.trainer._engine
+        if isinstance(program, solvers.Driver):
+            return program.iterate()[0], done + 1
+        rates, table = engine.rates, program.cells
+        count = min(self.n_batches - done, self.chunk, rates.most)
+        if self.snapshot is not None and count > self.interval - self.snapshot.since:
+            count = int(self.interval - self.snapshot.since)
+        table[lay.EPOCH], table[lay.UPDATES] = self.trainer._epochs_done, rates.steps - done
+        rates.give(program, done, done + count)
+        return engine.train(program, done, done + count), done + count
 
     @property
     def batches(self) -> int:
         """Of the epoch under way, that have been worked on."""
-        return int(self.results[lay.R_BATCHES]) if self.inside and self.solver is None else 0
+        return int(self.result_cells[lay.R_BATCHES]) if self.inside and self.solver is None else 0
 
     def _settled(self, last: bool = False) -> None:
         for callback in self.callbacks:
@@ -236,23 +312,38 @@ class Fit:
 
     def snap(self) -> bool:
         """Take the snapshot that a resumed run will begin with; whether all weights are finite."""
-        self.since = 0.0
-        snapshot = self.snapshot or self.trainer._engine.snapshot(self.size)
-        return snapshot.take()
+        engine, epochs = self.trainer._engine, self.trainer._epochs_done
+        whole = engine.snapshot.take((epochs, self.batches))
+        most, share = self.waits
+        self.due = epochs + max(1, min(most, share * engine.rates.steps))
+        return whole
 
-    def _kept(self) -> bool:
-        """Take a snapshot where one is due; whether all weights are finite, if that was asked."""
-        if self.snapshot is None or self.since < self.snapshot.interval:
-            return True
-        self.since = 0.0
-        return self.snapshot.take()
+    def _secure(self) -> bool:
+        """Keep weights that somebody has set, and those of an epoch's end; whether they are finite.
+
+        Of a fit that is to go on at half the rate, not those that may be on their way to infinity.
+        """
+        assert self.snapshot is not None
+        if self.snapshot.seen != self.trainer.network._version:
+            self.lowest, self.rising = math.inf, True  # of other weights
+            return self.snap()
+        return (self.reduces and self.rising) or self.snap()
+
+    def _judge(self, loss: float) -> None:
+        """Look at an epoch's loss: whether the fit is on its way up."""
+        self.rising = not loss - self.lowest <= _WORSE * abs(self.lowest) or self.lowest == math.inf
+        self.lowest = min(self.lowest, loss)
 
     def _finish(self) -> None:
         """The last updates have to have left finite weights too."""
-        if self.snapshot is not None and self.since and not self.snapshot.take():
-            self._diverged(lay.OK, self.n_batches - 1, self.trainer._epochs_done - 1)
+        if self.snapshot is None or not self.snapshot.since:
+            return
+        if not self.snap():
+            epochs, batches = self.trainer._epochs_done, self.batches
+            epoch = epochs if batches else epochs - 1
+            self._diverged(lay.OK, epoch, (batches or self.n_batches) - 1)
 
-    def _diverged(self, status: int, batch: int, epoch: int) -> bool:
+    def _diverged(self, status: int, epoch: int, batch: int) -> bool:
         """Go back to the snapshot; whether to go on from there."""
         trainer = self.trainer
         loss = float(self.results[lay.R_LAST_ERROR])
@@ -260,12 +351,7 @@ class Fit:
         where = f"in epoch {epoch}, batch {batch}"
         if self.snapshot is not None:
             self.snapshot.restore()
-            self.since = 0.0
-        if (
-            trainer.on_divergence == "reduce"
-            and self.solver is None
-            and self.reductions < _MOST_REDUCTIONS
-        ):
+        if self.reduces and self.solver is None and self.reductions < _MOST_REDUCTIONS:
             self.reductions += 1
             trainer._engine.rates.scale /= 2.0
             self._warn(
@@ -273,21 +359,15 @@ class Fit:
                 what, where, self.reductions, _MOST_REDUCTIONS,
             )  # fmt: skip
             return True
+        self.fallen = None if self.snapshot is None else self.snapshot.place
         if trainer.on_divergence == "stop":
             trainer.stop(f"{what} {where}")
             self._warn("%s %s: the fit ends", what, where)
             return False
         halved = f" after {self.reductions} halvings of the rate" if self.reductions else ""
-        error = DivergenceError(
-            f"{what} {where}{halved}; a lower learning_rate may help. "
-            f"The network is as it was up to {self._interval} updates before"
-        )
+        error = DivergenceError(f"{what} {where}{halved}; a lower learning_rate may help")
         error.epoch, error.batch, error.history = epoch, batch, self.history
         raise error
-
-    @property
-    def _interval(self) -> int:
-        return 0 if self.snapshot is None else self.snapshot.interval
 
     def _show(self, epoch: int, epochs: int, samples: int, done: bool = False) -> None:
         self.place = epoch, epochs, samples, done
@@ -298,7 +378,7 @@ class Fit:
     def _progress(self, epoch: int, epochs: int, samples: int, done: bool) -> Progress:
         n, rate = self.n, samples / max(self.spent, 1e-9)
         left = ((epochs - epoch) * n - samples) / rate if rate else None
-        loss, figures = _mean(self.results), last_figures(self.history)
+        loss, figures = _mean(self.result_cells), last_figures(self.history)
         return Progress(epoch, epochs, samples, n, loss, self.val_loss, rate, left, done, figures)
 
     def _leave(self) -> None:
@@ -314,6 +394,6 @@ class Fit:
         _LOG.warning(what, *values)
 
 
-def _mean(results: NDArray[Any]) -> float:
-    weight = float(results[lay.R_WEIGHT])
-    return float(results[lay.R_ERROR]) / weight if weight > 0.0 else math.nan
+def _mean(results: Any) -> float:
+    weight: float = results[lay.R_WEIGHT]
+    return results[lay.R_ERROR] / weight if weight > 0.0 else math.nan

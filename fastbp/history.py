@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+#: attributes of a `History` that are no lists
+NOT_FIGURES = ("stopped", "network_epoch")
+
 
 @dataclass
 class History:
@@ -24,6 +27,10 @@ class History:
     stopped : str or None
         Why the `fit` ended before its last epoch: a callback, a solver or divergence.
 
+    network_epoch : int or None
+        The last epoch that the network's weights have been through as a whole when the `fit` ended:
+        an earlier one than the last where the best weights were given back, or after divergence.
+
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
     is validation data.
     """
@@ -33,6 +40,7 @@ class History:
     val_loss: list[float] = field(default_factory=list)
     samples_per_second: list[float] = field(default_factory=list)
     stopped: str | None = None
+    network_epoch: int | None = None
 
     def recording(self, epoch: int, rate: float, figures: dict[str, float]) -> Iterator[None]:
         """What appends an epoch's figures, each to the list of its name, as it is gone through."""
@@ -47,7 +55,7 @@ class History:
 
 def last_figures(history: History) -> dict[str, float]:
     """Those of the last epoch, but for its number and speed."""
-    others = ("epoch", "samples_per_second", "stopped")
+    others = ("epoch", "samples_per_second", *NOT_FIGURES)
     lists = {name: values for name, values in vars(history).items() if name not in others}
     return {name: values[-1] for name, values in lists.items() if values}
 

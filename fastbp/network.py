@@ -154,9 +154,9 @@ class Network(Prediction):
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
         """
         checked = panels.checked(self, weights)
-        with self._gate, self._no_readers:
-            panels.write(self, self._parameters, checked)
-            self._publish()
+        whole = self._parameters.copy()  # an interrupt must not leave half of them
+        panels.write(self, whole, checked)
+        self._replace(whole)
 
     def compiled(self) -> State:
         """A state for the functions of `fastbp.jit`, which compiled code calls.

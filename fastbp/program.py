@@ -158,6 +158,7 @@ class Program:
         self._index = self._buffer(lay.INDEX, threads * window, np.int64).reshape(threads, window)
         self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
         self.results = self._buffer(lay.RESULTS, lay.R_STATUS + threads, np.float64)
+        self.result_cells: Any = memoryview(self.results.data)  # quicker, as `cells` is
         t[lay.THREADS], t[lay.YIELD] = threads, yield_address()
         t[lay.BLOCK], t[lay.SLABS], t[lay.AHEAD] = plan.block, plan.slabs, plan.ahead
         if plan.slabs:

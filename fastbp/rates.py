@@ -40,6 +40,7 @@ class Rates:
     def __init__(self, learning_rate: float | Schedule) -> None:
         self.schedule = learning_rate if isinstance(learning_rate, Schedule) else None
         self.live: NDArray[np.float64] = aligned_zeros(2, np.float64)  # scale, steps
+        self.cells: Any = memoryview(self.live.data)  # the same, quicker for single values
         self.epochs = 0
         self.scale = 1.0 if self.schedule else float(learning_rate)  # type: ignore[arg-type]
         self._by_step = self.schedule is not None and self.schedule._per == "step"
@@ -50,19 +51,19 @@ class Rates:
 
     @property
     def scale(self) -> float:
-        return float(self.live[SCALE])
+        return float(self.cells[SCALE])
 
     @scale.setter
     def scale(self, value: float) -> None:
-        self.live[SCALE] = value
+        self.cells[SCALE] = value
 
     @property
     def steps(self) -> int:
-        return int(self.live[STEPS])
+        return int(self.cells[STEPS])
 
     @steps.setter
     def steps(self, value: int) -> None:
-        self.live[STEPS] = value
+        self.cells[STEPS] = value
 
     def state(self) -> dict[str, Any]:
         """Where it stands, as plain numbers."""
@@ -113,7 +114,7 @@ class Rates:
 
     def give(self, program: Program, first: int, last: int) -> None:
         """Batches `first` ... `last` - 1 are the next updates."""
-        t = program.table
+        t = program.cells
         if self._by_step and self.schedule is not None:
             count = last - first
             self._buffer[:count] = self.schedule.rates(np.arange(self.steps, self.steps + count))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+T = TypeVar("T")
 
 
 class _NoReaders:
@@ -19,7 +22,9 @@ class _NoReaders:
 
     def __enter__(self) -> None:
         pause = 0.0
-        while read_by_any(self._readers, self._parameters):  # new ones wait at the gate
+        while self._readers and read_by_any(
+            self._readers, self._parameters
+        ):  # new ones wait at the gate
             time.sleep(pause)
             pause = min(1e-3, pause + 2e-5)
 
@@ -28,7 +33,15 @@ class _NoReaders:
 
 
 def read_by_any(readers: dict[object, Array], parameters: Array) -> bool:
-    return bool(readers) and any(read is parameters for read in list(readers.values()))
+    return any(read is parameters for read in list(readers.values()))
+
+
+class Training(Protocol):
+    """Whoever changes the parameters for as long as a fit lasts."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the fit is still under way."""
 
 
 class SharedParameters:
@@ -43,8 +56,11 @@ class SharedParameters:
         self._mutex = threading.Lock()  # guards the snapshot
         self._readers: dict[object, Array] = {}  # and what they read
         self._no_readers = _NoReaders(self._readers, self._parameters)
-        self._snapshot: Array | None = None  # what others see while a fit changes the parameters
-        self._trained_by: object = None
+        # The fit under way, and in a list of one what others see meanwhile. Its end is to take it
+        # out: one step, which an interrupt can't come into.
+        self._training: dict[Training, list[Array]] = {}
+        #: Counts the changes of the parameters: who believes that they are as they were compares.
+        self._version = 0
 
     def _begin_reading(self, reader: object) -> Array:
         """Parameters that nobody changes while `reader` is in `_readers`.
@@ -59,41 +75,80 @@ class SharedParameters:
             finally:
                 network._readers.pop(reader, None)
         """
-        with self._mutex:
-            if self._snapshot is not None:
-                self._readers[reader] = self._snapshot
-                return self._snapshot
+        if self._training:
+            with self._mutex:
+                shown = self._shown()
+                if shown is not None:
+                    self._readers[reader] = shown[0]
+                    return shown[0]
         with self._gate:
             self._readers[reader] = self._parameters
         return self._parameters
+
+    def _shown(self) -> list[Array] | None:
+        """What readers are shown while a fit goes on.
+
+        A fit that is not running any more has been broken off before it could take itself out.
+        """
+        for fit, shown in list(self._training.items()):
+            if fit.running:
+                return shown
+        return None
 
     def _address_of(self, parameters: Array) -> int:
         live = parameters is self._parameters
         return self._parameters_address if live else int(parameters.ctypes.data)
 
-    # A writer says ``with network._gate, network._no_readers:`` itself, and then `_publish`:
-    # entering a lock's `with` is one step, a generator or an __enter__ of our own is not.
+    def _change(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call `work`, which changes the parameters, while nobody reads them, and show the result.
 
-    def _begin_training(self, trainer: object) -> None:
-        """A fit begins: others read snapshots of finished updates."""
+        The version is counted before: an interrupt in between makes a change of nothing, which
+        costs somebody a look, where the other way round a change would pass unseen.
+        """
+        with self._gate, self._no_readers:
+            self._version += 1
+            result = work(*arguments)
+            self._publish()
+        return result
+
+    def _replace(self, parameters: Array, expected: int | None = None) -> bool:
+        """Make these the parameters, as a whole; whether it was done.
+
+        Parameters
+        ----------
+        parameters : ndarray
+            A whole buffer, with its zeros and transposes.
+        expected : int or None
+            The version that is to be replaced: nothing is done where somebody else has changed the
+            parameters since.
+        """
+        with self._gate, self._no_readers:
+            if expected is not None and expected != self._version:
+                return False
+            self._version += 1
+            np.copyto(self._parameters, parameters)
+            self._publish()
+        return True
+
+    def _begin_training(self, fit: Training) -> None:
+        """A fit begins: others read snapshots of finished updates.
+
+        It ends by ``network._training.pop(fit, None)``, which may be said without its beginning.
+        """
         with self._gate, self._no_readers, self._mutex:
-            if self._trained_by is not None and self._trained_by is not trainer:
-                raise RuntimeError("another trainer is at work on this network")
-            self._trained_by = trainer
-            self._snapshot = self._parameters.copy()
-
-    def _end_training(self, trainer: object) -> None:
-        """The fit of that trainer is over, if it was begun."""
-        with self._mutex:
-            if self._trained_by is trainer:
-                self._snapshot = self._trained_by = None
+            for other in list(self._training):
+                if other.running and other is not fit:
+                    raise RuntimeError("another trainer is at work on this network")
+            self._training.clear()
+            self._training[fit] = [self._parameters.copy()]
 
     def _publish(self) -> None:
         """Show the parameters, which nobody changes meanwhile, to readers of snapshots."""
+        if not self._training:
+            return
         with self._mutex:
-            if self._snapshot is None:
-                return
-            if not read_by_any(self._readers, self._snapshot):
-                self._snapshot[:] = self._parameters
-            else:  # those who read the old one keep it
-                self._snapshot = self._parameters.copy()
+            for shown in list(self._training.values()):
+                if not (self._readers and read_by_any(self._readers, shown[0])):
+                    shown[0][:] = self._parameters
+                else:  # those who read the old one keep it
+                    shown[0] = self._parameters.copy()

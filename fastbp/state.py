@@ -16,6 +16,7 @@ import fastbp
 from fastbp import panels, settings
 from fastbp.checks import integer
 from fastbp.container import check_keys
+from fastbp.history import NOT_FIGURES
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
@@ -42,7 +43,7 @@ def taken(trainer: Trainer) -> State:
     return {
         "settings": settings.of_trainer(trainer),
         "machine": machine(),
-        "weights": panels.read(network, network._parameters),
+        "weights": _weights(trainer),
         "slots": [panels.read(network, slot) for slot in engine.slots],
         "hyper": engine.hyper.copy(),
         "counters": {"epochs": trainer._epochs_done},
@@ -50,6 +51,14 @@ def taken(trainer: Trainer) -> State:
         "solver": None if trainer._solver is None else trainer._solver.state(),
         "fit": None if fit is None else taken_fit(fit),
     }
+
+
+def _weights(trainer: Trainer) -> list[Array]:
+    """The run's: of a fit that was broken off, as it was left, if nobody has changed them since."""
+    network, left = trainer.network, trainer._left
+    if left is not None and left[0] == network._version:
+        return left[1]
+    return panels.read(network, network._parameters)
 
 
 def check(state: State, trainer: Trainer) -> None:
@@ -116,8 +125,13 @@ def _check_fit(fit: Any) -> None:
 
 def given(trainer: Trainer, state: State) -> None:
     """Bring a trainer to a state that `check` has let pass."""
+    trainer.network.set_weights(state["weights"])
+    given_beside_weights(trainer, state)
+
+
+def given_beside_weights(trainer: Trainer, state: State) -> None:
+    """The same, the network having its weights."""
     engine, network = trainer._engine, trainer.network
-    network.set_weights(state["weights"])
     for slot, values in zip(engine.slots, state["slots"], strict=True):
         panels.write_updated(network, slot, values)
     for part in (slice(LEARNING_RATE, OWN), slice(STATE, None)):  # constants are settings
@@ -170,7 +184,7 @@ def changes(state: State, samples: Samples) -> list[str]:
 def taken_fit(fit: Fit) -> State:
     """What a checkpoint keeps of a fit, with where it is inside its epoch."""
     inside = fit.inside and fit.solver is None
-    figures = {k: v for k, v in vars(fit.history).items() if k != "stopped"}
+    figures = {k: v for k, v in vars(fit.history).items() if k not in NOT_FIGURES}
     return {
         "inside": inside,
         "results": fit.results.copy() if inside else None,

@@ -15,7 +15,6 @@ from fastbp.fitting import DivergenceError
 from fastbp.kernels import layout as lay
 from fastbp.network import Network
 from fastbp.program import Program
-from fastbp.rates import STEPS
 
 Array = NDArray[Any]
 
@@ -60,18 +59,28 @@ class Stepping:
                 return loss
             program = self._engine.training(samples[0].n)
             program.set_samples(*samples, dropout_seed=self.seed)
-            program.table[lay.UPDATES] = self._engine.rates.steps
-            self._engine.rates.give(program, 0, 1)
-            live, results = self._engine.rates.live, program.results
-            before = results[lay.R_BATCHES]
-            try:
-                with self.network._gate, self.network._no_readers:
-                    status = self._engine.run(program, 0, 1)
-                    self.network._publish()
-            finally:
-                live[STEPS] += results[lay.R_BATCHES] - before
-            self._check(status, program)
-            return float(program.results[lay.R_LAST_ERROR])
+            engine = self._engine
+            program.cells[lay.UPDATES] = engine.rates.steps
+            engine.rates.give(program, 0, 1)
+            if engine.stop_on_nonfinite:
+                engine.before_step()
+            status = engine.train(program, 0, 1)
+            if status:
+                self._check(status, program)
+            if engine.stop_on_nonfinite and not engine.after_step(samples[0].n):
+                self._go_back()
+            return float(program.result_cells[lay.R_LAST_ERROR])
+
+    def _go_back(self) -> None:
+        """After a step that has left a weight that is not finite."""
+        snapshot, rates = self._engine.snapshot, self._engine.rates
+        made = int(snapshot.since)
+        snapshot.restore()
+        rates.steps -= made
+        raise DivergenceError(
+            "a weight became infinite or NaN by this update; a lower learning_rate may help. "
+            f"The network is as it was {'' if made == 1 else f'{made} updates '}before it"
+        )
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastbp import arguments, checkpoint, container, losses, optimizers, settings, solvers
 from fastbp import state as states
@@ -68,8 +68,11 @@ class Trainer(Stepping):
     on_divergence : {"raise", "stop", "reduce", "ignore"}
         What a `fit` does when a batch's loss, or a weight, is not finite: go back to the last
         snapshot of finite weights, and raise `DivergenceError`, end, or halve the learning rate and
-        go on from that batch, at most 5 times; or take no notice. Snapshots are taken every so many
-        updates, by sizes alone. "lbfgs" and "levenberg_marquardt" meet it at their start only.
+        go on from that batch, at most 5 times; or take no notice. Snapshots are taken at the ends
+        of epochs, and within long ones: at most an epoch is lost, or a fiftieth of all updates
+        before, or as many as take fifty times as long as a copy of weights and optimizer. For
+        "reduce" those of epochs are left out whose loss was rising. `step` raises likewise.
+        "lbfgs" and "levenberg_marquardt" meet it at their start only.
 
     Raises
     ------
@@ -126,6 +129,9 @@ class Trainer(Stepping):
         self._stopping: str | None = None
         self._resuming: int | None = None  # finished epochs of the run that is resumed
         self._fit: Fit | None = None  # the last one
+        # Weights of a fit that was broken off, where the network has its best ones since: these of
+        # that version of its parameters.
+        self._left: tuple[int, list[NDArray[Any]]] | None = None
         self._busy = threading.Lock()
         self.metrics = resolve_metrics(metrics, network.n_outputs)
         self._engine = Engine(
@@ -304,13 +310,19 @@ class Trainer(Stepping):
     @property
     def history(self) -> History | None:
         """Of the last `fit`, up to where it ended or was interrupted."""
-        return None if self._fit is None else self._fit.history
+        if self._fit is None:
+            return None
+        if not self._fit.running:
+            self._fit.record()  # an interrupt may have come before
+        return self._fit.history
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write network, optimizer, schedules and counters to a file, atomically.
 
         With the position inside an epoch, where a `fit` was interrupted there; callbacks may call
-        this too.
+        this too. After a `fit` that an interrupt or a callback's error has ended, the weights are
+        those that it was broken off with, also where `EarlyStopping` has since given the network
+        its best ones back: so ``fit(resume=path)`` goes on exactly.
 
         Parameters
         ----------
@@ -326,11 +338,10 @@ class Trainer(Stepping):
         RuntimeError
             This trainer is at work in another thread.
         """
-        inside = self._fit is not None and self._fit.thread == threading.get_ident()
-        if not inside:
-            self._refuse_others()
-        if inside:
+        if self._inside:
             self._snap()
+        else:
+            self._refuse_others()
         kept = states.taken(self)
         if not all(np.isfinite(w).all() for w in kept["weights"]):
             raise container.ModelFileError(f"{os.fspath(path)}: a weight is not finite")
@@ -376,12 +387,23 @@ class Trainer(Stepping):
         """
         self._stopping = str(reason)
 
+    @property
+    def _inside(self) -> bool:
+        """Whether this is asked from within the trainer's own fit, by a callback."""
+        fit = self._fit
+        return fit is not None and fit.running and fit.thread == threading.get_ident()
+
     def _snap(self) -> bool:
         """Whether all weights are finite; a resumed run will begin with a snapshot here."""
         return self._fit is None or self._fit.snap()
 
     def __getstate__(self) -> dict[str, Any]:
-        """For pickle and copy: what makes the trainer, and its state, without locks and scratch."""
+        """For pickle and copy: what makes the trainer, and its state, without locks and scratch.
+
+        Refused while the trainer is at work in another thread, as `save` is.
+        """
+        if not self._inside:
+            self._refuse_others()
         parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
         kept = {name: value for name, value in states.taken(self).items() if name != "weights"}
         return {**{name: getattr(self, name) for name in parts}, "state": {**kept, "fit": None}}
@@ -389,7 +411,7 @@ class Trainer(Stepping):
     def __setstate__(self, state: dict[str, Any]) -> None:
         built = {name: value for name, value in state.items() if name != "state"}
         self.__init__(**built)  # type: ignore[misc]
-        states.given(self, {**state["state"], "weights": self.network.get_weights()})
+        states.given_beside_weights(self, state["state"])  # these are the network's own business
 
     def _rows_of(self, n: int) -> int:
         """Samples of an update, of n."""

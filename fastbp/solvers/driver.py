@@ -53,7 +53,9 @@ class Driver:
         self.n = network.n_parameters
         self.stopped: str | None = None
         self.results: Vector = np.zeros(lay.R_STATUS)
+        self.result_cells: Any = memoryview(self.results.data)
         self.evaluations = 0
+        self._version = -1  # of the network's parameters, when they were this driver's point
         self._samples: Samples | None = None
         self._buffers: list[Array] = []
         self._addresses: dict[int, int] = {}  # of buffers by id: asking an array takes 1 µs
@@ -105,14 +107,20 @@ class Driver:
 
     def begin(self, samples: Samples) -> None:
         """Iterate on these samples, from the network's parameters as they are."""
-        self.stopped, self._samples = None, samples
+        self._samples = samples
+        self._set_samples(samples)
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Go to the network's parameters as they are."""
+        self.stopped, self._version = None, self.network._version
         reader = object()
         try:
             parameters = self.network._begin_reading(reader)
             self.collect(parameters, self.x)
         finally:
             self.network._readers.pop(reader, None)
-        self._set_samples(samples)
+        self._forget_point()
 
     def iterate(self) -> tuple[int, float]:
         """One iteration: a status, and the loss before it.
@@ -122,6 +130,8 @@ class Driver:
         """
         loss = math.nan
         try:
+            if self._version != self.network._version:
+                self._start_over()
             status, loss = (STOPPED, math.nan) if self.stopped else self._iterate()
         except BadSamplesError as error:
             (status,) = error.args
@@ -131,6 +141,10 @@ class Driver:
         return status, loss
 
     def _set_samples(self, samples: Samples) -> None:
+        raise NotImplementedError
+
+    def _forget_point(self) -> None:
+        """Let what is known of the point `x` be found anew."""
         raise NotImplementedError
 
     def _iterate(self) -> tuple[int, float]:
@@ -175,12 +189,15 @@ class Driver:
         slope, largest, total = self.figures[:3]
         return float(slope), float(largest), float(total)
 
-    def accept(self) -> None:
-        """Make the trial point the network's."""
-        network = self.network
-        with network._gate, network._no_readers:
-            network._parameters[:] = self._trial
-            network._publish()
+    def accept(self) -> bool:
+        """Make the trial point the network's, unless somebody else has set the weights meanwhile.
+
+        Those then stay, and the next iteration begins from them. Gives whether it was done.
+        """
+        if not self.network._replace(self._trial, self._version):
+            return False
+        self._version += 1
+        return True
 
     def stop(self, reason: str) -> None:
         """Let the next iteration be none."""

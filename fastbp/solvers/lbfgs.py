@@ -43,6 +43,8 @@ class LBFGSDriver(Driver):
         flops = self.engine._flops(rows)
         self._program = self.program(lay.MODE_GRADIENTS, rows, lay.TRAINING_SLABS, flops)
         self._program.set_samples(*samples)
+
+    def _forget_point(self) -> None:
         self._start = None
 
     def _try(self, step: float, kept: tuple[Trial, ...]) -> Trial:
@@ -101,7 +103,8 @@ class LBFGSDriver(Driver):
             self.stop("no lower loss was found along the gradient")
             return STOPPED, start.loss
         self.move(found.step)
-        self.accept()
+        if not self.accept():
+            return lay.OK, start.loss
         self._remember(start, found)
         if start.loss - found.loss <= self.settings.tolerance_change * abs(start.loss):
             self.stop(f"the loss fell by less than {self.settings.tolerance_change} of itself")

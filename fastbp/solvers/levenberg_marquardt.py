@@ -96,6 +96,8 @@ class LevenbergMarquardtDriver(Driver):
         self._builder = self.engine._program("jacobian", lay.MODE_EVALUATE, plan, self._threads)
         self._builder.set_samples(*samples)
         self._blocks = -(-n // rows)
+
+    def _forget_point(self) -> None:
         self._loss = None
 
     def _build(self) -> None:
@@ -169,7 +171,8 @@ class LevenbergMarquardtDriver(Driver):
 
     def _take(self, loss: float, new: float) -> None:
         """Go to the trial point."""
-        self.accept()
+        if not self.accept():
+            return
         self.collect(self._trial, self.x)
         self._loss = new
         if loss - new <= self.settings.tolerance_change * loss:

@@ -1,0 +1,438 @@
+"""Whoever ends a `fit`: the best weights come back, and divergence costs an epoch at most."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import pickle
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastbp
+from fastbp import fitting
+
+RNG = np.random.default_rng(0)
+X, V = RNG.normal(size=(2, 100, 4))
+
+
+def target(A: Any) -> Any:
+    return np.sin(A[:, 0]) + 0.3 * A[:, 1]
+
+
+def build(optimizer: Any = None, **settings: Any) -> fastbp.Trainer:
+    net = fastbp.Network(4, [fastbp.Dense(16, "tanh"), fastbp.Dense(1)], seed=0)
+    optimizer = optimizer or fastbp.SGD(0.02)
+    return fastbp.Trainer(net, "mse", optimizer, **({"seed": 0} | settings))
+
+
+def equal(one: list[Any], other: list[Any]) -> bool:
+    return all(np.array_equal(p, q) for p, q in zip(one, other, strict=True))
+
+
+class Figures(fastbp.Callback):
+    """Says what `val_loss` is, and keeps every epoch's weights."""
+
+    def __init__(self, values: list[float]) -> None:
+        self.values, self.seen = values, []  # type: ignore[var-annotated]
+
+    def on_epoch_end(self, trainer: fastbp.Trainer, epoch: int, logs: dict[str, float]) -> None:
+        logs["val_loss"] = self.values[epoch]
+        self.seen.append(trainer.network.get_weights())
+
+
+class At(fastbp.Callback):
+    """Does something at the end of an epoch, or inside the one after it."""
+
+    def __init__(self, epoch: int, what: Callable[[fastbp.Trainer], None], inside: bool) -> None:
+        self.epoch, self.what, self.inside, self.now = epoch, what, inside, -1
+
+    def on_epoch_end(self, trainer: fastbp.Trainer, epoch: int, logs: dict[str, float]) -> None:
+        self.now = epoch
+        if epoch == self.epoch and not self.inside:
+            self.what(trainer)
+
+    def on_chunk_end(self, trainer: fastbp.Trainer) -> None:
+        if self.now == self.epoch and self.inside:
+            self.what(trainer)
+
+
+def explode(trainer: fastbp.Trainer) -> None:
+    trainer.learning_rate = 1e9
+
+
+def halve(trainer: fastbp.Trainer) -> None:
+    net = trainer.network
+    net.set_weights([w / 2 for w in net.get_weights()])
+
+
+def halve_and_stop(trainer: fastbp.Trainer) -> None:
+    halve(trainer)
+    trainer.stop("halved")
+
+
+def by_another_trainer(trainer: fastbp.Trainer) -> None:
+    fastbp.Trainer(trainer.network, "mse", "sgd", seed=0).step(X, target(X))
+    trainer.stop("stepped")
+
+
+def interrupt(_: fastbp.Trainer) -> None:
+    raise KeyboardInterrupt
+
+
+def fail(_: fastbp.Trainer) -> None:
+    raise OSError("on purpose")
+
+
+def stop(trainer: fastbp.Trainer) -> None:
+    trainer.stop("enough")
+
+
+ENDS = [stop, halve, halve_and_stop, by_another_trainer, explode, interrupt, fail]
+
+
+@pytest.mark.parametrize("best", [2, 3])
+@pytest.mark.parametrize("inside", [False, True])
+@pytest.mark.parametrize("on_divergence", ["raise", "stop"])
+@pytest.mark.parametrize("what", ENDS)
+def test_the_best_weights_come_back(
+    what: Callable[[fastbp.Trainer], None], on_divergence: str, inside: bool, best: int,
+    monkeypatch: Any,
+) -> None:  # fmt: skip
+    """Where the best epoch is the last one or another, whatever ends the fit after epoch 3."""
+    monkeypatch.setattr(fitting, "_CHUNK_SECONDS", 0.0)
+    figures = Figures([9.0, 8.0, 7.0, 6.0 if best == 3 else 7.5, *[8.0] * 99])
+    stopping = fastbp.EarlyStopping(patience=4)
+    assert (stopping.best, stopping.best_epoch, stopping.best_weights) == (None, None, None)
+    trainer = build(on_divergence=on_divergence)
+    try:
+        history = trainer.fit(
+            X, target(X), 50, validation_data=(V, target(V)),
+            callbacks=[figures, stopping, At(3, what, inside)],
+        )  # fmt: skip
+    except (fastbp.DivergenceError, KeyboardInterrupt, OSError):
+        assert trainer.history is not None
+        history = trainer.history
+    assert len(history.loss) < 50
+    assert equal(trainer.network.get_weights(), figures.seen[best])
+    assert (stopping.best, stopping.best_epoch) == (figures.values[best], best)
+    assert stopping.best_weights is not None
+    assert equal(stopping.best_weights, figures.seen[best])
+    assert history.network_epoch == best
+
+
+def test_a_budget_gives_back_what_is_best(monkeypatch: Any) -> None:
+    """Spent within an epoch, after the best one's end; and by an exception."""
+    monkeypatch.setattr(fitting, "_CHUNK_SECONDS", 0.0)
+    for end in (stop, interrupt, explode):
+        figures, budget = Figures([3.0, 1.0, 2.0, 2.0, 2.0, 2.0]), fastbp.TimeBudget(1e9)
+        trainer = build()
+        with contextlib.suppress(KeyboardInterrupt, fastbp.DivergenceError):
+            trainer.fit(
+                X, target(X), 6, validation_data=(V, target(V)),
+                callbacks=[figures, budget, At(1, end, True)],
+            )  # fmt: skip
+        assert equal(trainer.network.get_weights(), figures.seen[1])
+        assert (budget.best, budget.best_epoch) == (1.0, 1)
+
+
+def test_without_restoring_nothing_is_given_back() -> None:
+    stopping = fastbp.EarlyStopping(restore_best_weights=False, patience=1)
+    figures = Figures([3.0, 1.0, 2.0, 2.0, 2.0, 2.0])
+    trainer = build()
+    trainer.fit(X, target(X), 6, validation_data=(V, target(V)), callbacks=[figures, stopping])
+    assert equal(trainer.network.get_weights(), figures.seen[3])
+    assert (stopping.best, stopping.best_epoch, stopping.best_weights) == (1.0, 1, None)
+
+
+def test_cancelled_in_an_epoch(monkeypatch: Any) -> None:
+    monkeypatch.setattr(fitting, "_CHUNK_SECONDS", 0.0)
+    figures = Figures([9.0, 8.0, 7.0, *[8.0] * 99])
+    trainer, begun = build(), threading.Event()
+
+    def cancel(_: fastbp.Trainer) -> None:
+        assert begun.wait(60)
+        handle.cancel()
+
+    handle = trainer.fit_async(
+        X, target(X), 50, validation_data=(V, target(V)),
+        callbacks=[figures, fastbp.EarlyStopping(), At(2, cancel, True)],
+    )  # fmt: skip
+    begun.set()
+    history = handle.result(60)
+    assert history.stopped == "cancelled"
+    assert history.network_epoch == 2
+    assert equal(trainer.network.get_weights(), figures.seen[2])
+
+
+def test_a_run_that_was_broken_off_resumes_exactly(tmp_path: Path, monkeypatch: Any) -> None:
+    """Its best weights are back in the network, and its own are what `save` writes."""
+    monkeypatch.setattr(fitting, "_CHUNK_SECONDS", 0.0)
+    values = [9.0, 8.0, 7.0, 7.5, 7.25, 7.1, 6.0, 6.5]
+    whole, broken, resumed = build(), build(), build()
+    sets = {"validation_data": (V, target(V))}
+    whole.fit(X, target(X), 8, callbacks=[Figures(values), fastbp.EarlyStopping()], **sets)  # type: ignore[arg-type]
+    figures = Figures(values)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(
+            X, target(X), 8, callbacks=[figures, fastbp.EarlyStopping(), At(4, interrupt, True)],
+            **sets,  # type: ignore[arg-type]
+        )  # fmt: skip
+    assert equal(broken.network.get_weights(), figures.seen[2])
+    broken.save(tmp_path / "run")
+    resumed.fit(
+        X, target(X), 8, callbacks=[Figures(values), fastbp.EarlyStopping()],
+        resume=tmp_path / "run", **sets,  # type: ignore[arg-type]
+    )  # fmt: skip
+    assert equal(resumed.network.get_weights(), whole.network.get_weights())
+    halve(broken)  # then they are the trainer's
+    broken.save(tmp_path / "changed")
+    assert equal(
+        fastbp.Trainer.load(tmp_path / "changed").network.get_weights(),
+        broken.network.get_weights(),
+    )
+
+
+# ------------------------------------------------------------------------------- divergence
+
+
+@pytest.mark.parametrize("optimizer", [fastbp.SGD(0.02), fastbp.Adam(0.02), fastbp.Rprop()])
+@pytest.mark.parametrize("epochs", [1, 2, 30, 200])
+def test_divergence_costs_an_epoch_at_most(optimizer: Any, epochs: int) -> None:
+    """Or a fiftieth of what there was."""
+    trainer, figures = build(optimizer, on_divergence="raise"), Figures([1.0] * 999)
+    bad = np.full(100, 3e38, np.float32)
+    trainer.fit(X, target(X), epochs - 1)
+    before = trainer.network.get_weights()
+    history = trainer.fit(X, target(X), 1, callbacks=[figures])
+    last = trainer.network.get_weights()
+    assert history.network_epoch == epochs - 1
+    with pytest.raises(fastbp.DivergenceError) as raised:
+        trainer.fit(X, bad, 3)
+    assert equal(trainer.network.get_weights(), last)
+    assert not equal(last, before)
+    where = f"at the end of epoch {epochs - 1}"
+    assert str(raised.value).endswith(f"The network is as it was {where}")
+    assert raised.value.history is not None
+    assert raised.value.history.network_epoch == epochs - 1
+
+
+@pytest.mark.parametrize("mode", ["raise", "stop"])
+@pytest.mark.parametrize("fatal", [1, 2, 50, 200, 700])
+def test_late_divergence(mode: str, fatal: int) -> None:
+    trainer, figures = build(on_divergence=mode), Figures([1.0] * 999)
+    callbacks = [figures, At(fatal - 1, explode, False)]
+    if mode == "stop":
+        history = trainer.fit(X, target(X), 999, callbacks=callbacks)
+        told = str(history.stopped)
+    else:
+        with pytest.raises(fastbp.DivergenceError) as raised:
+            trainer.fit(X, target(X), 999, callbacks=callbacks)
+        assert raised.value.history is not None
+        assert raised.value.epoch in (fatal, fatal + 1)
+        history, told = raised.value.history, str(raised.value)
+    at = history.network_epoch
+    assert at is not None
+    assert fatal - 1 - at <= max(1, 0.02 * fatal)
+    assert f"he network is as it was at the end of epoch {at}" in told
+    assert equal(trainer.network.get_weights(), figures.seen[at])
+
+
+def test_weights_that_a_callback_sets_are_progress(monkeypatch: Any) -> None:
+    """Set inside an epoch too, whose snapshots are far apart."""
+    monkeypatch.setattr(fitting, "_CHUNK_SECONDS", 0.0)
+    for inside in (False, True):
+        trainer, kept = build(batch_size=1), []
+
+        def meddle(trainer: fastbp.Trainer, kept: list[Any] = kept) -> None:
+            if not kept:
+                halve(trainer)
+                kept.append(trainer.network.get_weights())
+                explode(trainer)
+
+        with pytest.raises(fastbp.DivergenceError):
+            trainer.fit(X, target(X), 9, callbacks=[At(2, meddle, inside)])
+        assert equal(trainer.network.get_weights(), kept[0])
+
+
+def test_stopped_with_infinite_weights() -> None:
+    """The last update overflows, and a callback ends the fit: its losses were finite."""
+    net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], seed=0)
+    net.set_weights([[[1.0]]])
+    trainer = fastbp.Trainer(net, "mse", fastbp.SGD(3e38), batch_size=1, seed=0)
+    with pytest.raises(fastbp.DivergenceError, match="a weight became infinite or NaN in epoch 0"):
+        trainer.fit([[1.0]], [-9.0], 9, callbacks=[At(0, stop, False)])
+    assert net.get_weights()[0] == 1.0
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_a_step_that_overflows(layers: int) -> None:
+    """The weights, the optimizer and the count of updates are as before it; so a retry is exact."""
+    dense = [fastbp.Dense(40, "linear") for _ in range(layers - 1)]
+    net = fastbp.Network(4, [*dense, fastbp.Dense(1)], seed=0)
+    trainer = fastbp.Trainer(net, "mse", fastbp.SGD(0.01, momentum=0.9), seed=0)
+    twin = copy.deepcopy(trainer)
+    for one in (trainer, twin):
+        for _ in range(3):
+            one.step(X, target(X))
+    before = net.get_weights()
+    trainer.learning_rate = 3e38
+    with pytest.raises(fastbp.DivergenceError, match="a weight became infinite or NaN by this up"):
+        trainer.step(X, 1e3 * target(X))
+    assert equal(net.get_weights(), before)
+    trainer.learning_rate = 0.01
+    assert trainer.step(X, target(X)) == twin.step(X, target(X))
+    assert equal(net.get_weights(), twin.network.get_weights())
+
+
+def test_a_step_may_overflow_where_that_is_ignored() -> None:
+    trainer = build(fastbp.SGD(3e38), on_divergence="ignore")
+    trainer.step(X, 1e3 * target(X))
+    assert not all(np.isfinite(w).all() for w in trainer.network.get_weights())
+
+
+# ------------------------------------------------------------------- one owner of the weights
+
+SOLVERS = [fastbp.LBFGS(), fastbp.LevenbergMarquardt()]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("by", ["callback", "trainer", "thread"])
+def test_solvers_go_on_from_weights_that_are_set(solver: Any, by: str) -> None:
+    """As a new trainer would that begins there (L-BFGS without its history)."""
+    trainer = build(solver, batch_size=None)
+    there = [w * 0.5 + 0.25 for w in trainer.network.get_weights()]
+    start = build(solver, batch_size=None)
+    start.network.set_weights(there)
+    expected = start.fit(X, target(X), 1).loss[0]
+
+    def meddle(trainer: fastbp.Trainer) -> None:
+        if by == "trainer":
+            other = fastbp.Trainer(trainer.network, "mse", fastbp.SGD(0.0), batch_size=None)
+            trainer.network.set_weights(there)
+            other.step(X, target(X))
+        elif by == "thread":
+            thread = threading.Thread(target=trainer.network.set_weights, args=(there,))
+            thread.start()
+            thread.join()
+        else:
+            trainer.network.set_weights(there)
+
+    history = trainer.fit(X, target(X), 4, callbacks=[At(1, meddle, False)])
+    assert history.loss[2] == pytest.approx(expected, rel=1e-6)
+    assert history.loss[3] < history.loss[2]
+    assert trainer.evaluate(X, target(X))["loss"] < history.loss[3]
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_weights_set_in_the_midst_of_an_iteration_stay(solver: Any, monkeypatch: Any) -> None:
+    trainer = build(solver, batch_size=None)
+    there = [w * 0.5 + 0.25 for w in trainer.network.get_weights()]
+    driver = trainer._solver
+    assert driver is not None
+    accept, left = driver.accept, [2]
+
+    def meddled() -> bool:
+        left[0] -= 1
+        if left[0] == 0:
+            trainer.network.set_weights(there)
+        return accept()
+
+    monkeypatch.setattr(driver, "accept", meddled)
+    seen = Figures([1.0] * 9)
+    history = trainer.fit(X, target(X), 3, callbacks=[seen])
+    assert equal(seen.seen[1], there)
+    trainer.network.set_weights(there)
+    assert history.loss[2] == pytest.approx(trainer.evaluate(X, target(X))["loss"], rel=1e-6)
+    trainer.network.set_weights(seen.seen[2])
+    assert trainer.evaluate(X, target(X))["loss"] < history.loss[2]
+
+
+# --------------------------------------------------------------------------------- copies
+
+
+def copies() -> list[Callable[[fastbp.Trainer], Any]]:
+    return [copy.copy, copy.deepcopy, pickle.dumps]
+
+
+@pytest.mark.parametrize("make", copies())
+def test_a_trainer_at_work_is_not_copied(make: Callable[[fastbp.Trainer], Any]) -> None:
+    trainer, begun, go = build(), threading.Event(), threading.Event()
+
+    def wait(_: fastbp.Trainer) -> None:
+        begun.set()
+        go.wait(60)
+
+    handle = trainer.fit_async(X, target(X), 3, callbacks=[At(0, wait, False)])
+    assert begun.wait(60)
+    try:
+        with pytest.raises(RuntimeError, match="at work in another thread"):
+            make(trainer)
+        assert isinstance(make(trainer.network), (fastbp.Network, bytes))
+    finally:
+        go.set()
+    handle.result(60)
+    make(trainer)
+
+
+@pytest.mark.parametrize("make", copies())
+def test_a_callback_may_copy_its_trainer(make: Callable[[fastbp.Trainer], Any]) -> None:
+    """The copy is as after the epoch, and the fit goes on as without it."""
+    trainer, twin, made = build(fastbp.Adam()), build(fastbp.Adam()), []
+    twin.fit(X, target(X), 5)
+    trainer.fit(X, target(X), 5, callbacks=[At(2, lambda t: made.append(make(t)), False)])
+    assert equal(trainer.network.get_weights(), twin.network.get_weights())
+    one = pickle.loads(made[0]) if make is pickle.dumps else made[0]
+    if make is copy.copy:
+        assert one.network is trainer.network
+    else:
+        one.fit(X, target(X), 2)
+        assert equal(one.network.get_weights(), twin.network.get_weights())
+
+
+# ----------------------------------------------------------------------------- interrupts
+
+
+def test_an_interrupt_at_any_line_of_a_fit(tmp_path: Path) -> None:
+    """Nothing is left taken: others may train, and saving knows that it is outside."""
+    line = 0
+    while True:
+        line += 1
+        left, trainer = line, build()
+
+        def trace(frame: FrameType, event: str, _: Any) -> Any:
+            nonlocal left
+            if frame.f_code.co_filename != fitting.__file__:
+                return None
+            if event == "line":
+                left -= 1
+                if left == 0:
+                    raise KeyboardInterrupt
+            return trace
+
+        sys.settrace(trace)
+        try:
+            trainer.fit(X[:8], target(X[:8]), 2, callbacks=[fastbp.EarlyStopping("loss")])
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        net = trainer.network
+        if left <= 0:
+            other = fastbp.Trainer(net, "mse", seed=0)
+            other.fit(X, target(X))
+            expected = net.get_weights()
+            trainer.save(tmp_path / "run")  # of the weights that the network has
+            assert equal(fastbp.Trainer.load(tmp_path / "run").network.get_weights(), expected)
+            history = trainer.history
+            assert history is None or len(history.loss) == len(history.epoch)
+            trainer.fit(X, target(X))
+        else:
+            break
+    assert line > 100
