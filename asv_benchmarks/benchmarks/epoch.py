@@ -6,6 +6,8 @@ import itertools
 import time
 from typing import Any
 
+import numpy as np
+
 from .common import CASES, DTYPES, case, clock, in_training, restart, skipped_where_missing
 
 THREADS = (1, 2)
@@ -72,3 +74,35 @@ def _best(peer: Any, seconds: float = 0.2) -> float:
         peer.fit(1)
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+class Short:
+    """A network of 4-16-1 on 100 samples: what Python does between its few updates."""
+
+    params = ("none", "uniform")
+    param_names = ("weights",)
+
+    def setup(self, weights: str) -> None:
+        self.timer = clock(1)
+        rng = np.random.default_rng(0)
+        self.X = rng.normal(size=(100, 4)).astype(np.float32)
+        self.y = np.sin(self.X[:, 0])
+        self.weights = None if weights == "none" else np.linspace(0.5, 1.5, 100)
+        with skipped_where_missing():
+            import fastbp
+
+            layers = [fastbp.Dense(16, "tanh"), fastbp.Dense(1)]
+            network = fastbp.Network(4, layers, seed=0)
+            self.trainer = fastbp.Trainer(network, "mse", "adam", seed=0, n_threads=1)
+        self.trainer.fit(self.X, self.y, 2, sample_weight=self.weights)
+        self.trainer.step(self.X[:32], self.y[:32])
+
+    def time_epochs(self, weights: str) -> None:
+        self.trainer.fit(self.X, self.y, 500, sample_weight=self.weights)
+
+    def time_steps(self, weights: str) -> None:
+        X, y = self.X[:32], self.y[:32]
+        w = None if self.weights is None else self.weights[:32]
+        step = self.trainer.step
+        for _ in range(200):
+            step(X, y, w)
