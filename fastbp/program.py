@@ -6,6 +6,7 @@ one greatest number of rows at a time, and allocates all that it needs then.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
 from fastbp.kernels import matmul, online, passes, samples, units
 from fastbp.kernels.gather import READERS
-from fastbp.kernels.rng import split_bits
+from fastbp.kernels.rng import MOST_DRAWN, split_bits
 from fastbp.kernels.target import lanes
 from fastbp.kernels.threads import BARRIER_SIZE, yield_address
 from fastbp.limits import require_memory
@@ -153,9 +154,8 @@ class Program:
         if training:
             self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held] = 1.0
             self._buffer(lay.ROW_LOSS, rows, np.float64)
-        t[lay.WINDOW] = max(samples_held, lay.LEAST_WINDOW)
-        window = lay.WINDOW_HEAD + int(t[lay.WINDOW])
-        self._index = self._buffer(lay.INDEX, threads * window, np.int64).reshape(threads, window)
+        self._index: Int64s = np.empty(0, np.int64)
+        self._hold_positions(0)
         self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
         self.results = self._buffer(lay.RESULTS, lay.R_STATUS + threads, np.float64)
         self.result_cells: Any = memoryview(self.results.data)  # quicker, as `cells` is
@@ -232,7 +232,7 @@ class Program:
         t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
         t[lay.DROPOUT_SEED] = np.uint64(dropout_seed).astype(np.int64)
         t[lay.SPLIT_BITS] = split_bits(X.n)
-        self._index[:, : lay.WINDOW_HEAD] = 0  # no positions are kept of other samples
+        self._hold_positions(X.n if shuffle_seed is not None and X.n <= MOST_DRAWN else 0)
         if self.training and weights is None:
             start = t[lay.WEIGHTS]
             self.workspace[start : start + self.plan.rows * self.plan.ahead] = 1.0
@@ -252,6 +252,19 @@ class Program:
         """Point a field of the table at a buffer."""
         self._keep.append(buffer)
         self.table[field] = buffer.ctypes.data
+
+    def _hold_positions(self, least: int) -> None:
+        """Let every thread keep at least so many positions of an epoch, and none as yet."""
+        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_WINDOW, least)
+        if size != self.cells[lay.WINDOW]:
+            shape = self.threads, lay.WINDOW_HEAD + size
+            if len(self._index) < math.prod(shape):
+                self._keep = [kept for kept in self._keep if kept is not self._index]
+                self._index = self._buffer(lay.INDEX, math.prod(shape), np.int64)
+            held = self._index[: math.prod(shape)].reshape(shape)
+            self._position_heads = held[:, : lay.WINDOW_HEAD]
+            self.cells[lay.WINDOW] = size
+        self._position_heads[:] = 0
 
     def _drop(self, record: Int64s, rate: float, size: int, dtype: str) -> None:
         """What a layer's dropout needs, in its record."""

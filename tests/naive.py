@@ -214,6 +214,19 @@ def mixed(x: int) -> int:
     return x ^ (x >> 31)
 
 
+def order(n: int, seed: int, epoch: int) -> list[int]:
+    """An epoch's order of n <= 2^16 samples: Fisher and Yates, by draws as Lemire's of 2019."""
+    key, found = mixed(seed ^ mixed(epoch)), []
+    for i in range(n):
+        x = mixed((key + i * 0x9E3779B97F4A7C15) % 2**64)
+        while (x >> 32) * (i + 1) % 2**32 < 2**32 % (i + 1):
+            x = mixed(x)
+        place = (x >> 32) * (i + 1) >> 32
+        found.append(i)
+        found[i], found[place] = found[place], i
+    return found
+
+
 def dropout(rate: float, seed: int, update: int, layer: int, rows: int, n: int) -> Array:
     """(rows, n) of 0 and 1/(1 - rate): what an update's outputs of a layer are multiplied by."""
     key = mixed(mixed(mixed(seed ^ mixed(update))) + layer)

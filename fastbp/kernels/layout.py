@@ -44,7 +44,7 @@ HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, UNITS, N_UNITS 
 # Header: parts that every network shares, by address.
 TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE = range(65, 73)
 # Header: MERGED says that all parameters are updated at once; WINDOW is how many positions of the
-# epoch a thread looks up at a time, kept in INDEX behind WINDOW_HEAD values of bookkeeping.
+# epoch a thread keeps at a time, in INDEX behind WINDOW_HEAD values of bookkeeping.
 MERGED, WINDOW, CLASS_IDS = 73, 74, 75
 # Header: AHEAD small batches are read at a time; the one under way begins SHIFT rows into them.
 # ONLINE is the address of what does them where the network is tiny. OUTER is that of an update by

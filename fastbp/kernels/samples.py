@@ -7,7 +7,7 @@ import numpy as np
 from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.gather import nonfinite, one_hot
-from fastbp.kernels.rng import indices
+from fastbp.kernels.rng import MOST_DRAWN, drawn, indices
 from fastbp.kernels.simd import at, call_gather, pointer
 
 _INT = np.int64(0)
@@ -30,18 +30,20 @@ def window(t, position, rows, thread):
     """The samples at positions `position` ... of the epoch: `rows` of them, or more.
 
     Each thread keeps those of its last WINDOW positions, since a few at a time cost several times
-    as much each as many do.
+    as much each as many do; or of the whole epoch, where its order is drawn as a whole.
     """
     size = t[lay.WINDOW]
     kept = at(pointer(_INT, t[lay.INDEX]), thread * (size + lay.WINDOW_HEAD))
     index = at(kept, lay.WINDOW_HEAD)
     first = kept[0]
     if position < first or position + rows > kept[1] or kept[2] != t[lay.EPOCH]:
-        first, n = position, t[lay.N]
-        count = min(size, n - position)
-        indices(
-            index, first, count, n, t[lay.SHUFFLE], t[lay.SEED], t[lay.EPOCH], t[lay.SPLIT_BITS]
-        )
+        n, shuffle, seed, epoch = t[lay.N], t[lay.SHUFFLE], t[lay.SEED], t[lay.EPOCH]
+        if shuffle and n <= MOST_DRAWN:
+            first, count = 0, n
+            drawn(index, n, seed, epoch)
+        else:
+            first, count = position, min(size, n - position)
+            indices(index, first, count, n, shuffle, seed, epoch, t[lay.SPLIT_BITS])
         kept[0], kept[1], kept[2] = first, first + count, t[lay.EPOCH]
     return at(index, position - first)
 
