@@ -62,6 +62,14 @@ def test_every_activation_as_the_last(activation: Any) -> None:
         compare(fastbp.Network(3, [fastbp.Dense(k, activation)], seed=0), X)
 
 
+def test_sine_of_large_numbers() -> None:
+    X = (np.sign(np.arange(80) - 39.5) * 3.0 ** np.arange(80)).astype(np.float32)
+    network = fastbp.Network(1, [fastbp.Dense(1, "sine", bias=False)], seed=0)
+    network.set_weights([[[1.0]]])
+    compare(network, X[:, None])
+    np.testing.assert_allclose(network.predict(X)[:, 0], np.sin(X.astype(np.float64)), atol=2e-7)
+
+
 def test_versions_are_pinned() -> None:
     model = export.to_onnx(fastbp.Network(2, [fastbp.Dense(1)], seed=0))
     assert model.ir_version == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import math
 import os
@@ -17,14 +18,21 @@ import mpmath
 import numba
 import numpy as np
 import pytest
+from mpmath import mpf
+from numba import types
 from numba.core import config
 from numba.core.compiler import Compiler
 
-from fastbp.kernels import jit, target, vmath
+from fastbp.kernels import jit, smooth, target, vmath
 
-ULPS = {"float32": 2.0, "float64": 4.0}
-NAMES = ["exp", "log", "log1p", "tanh", "sigmoid", "softplus", "erf"]
+NAMES = ["exp", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "sin", "cos"]
+ULPS = {
+    "float32": dict.fromkeys(NAMES, 2.0) | {"sin": 3.0, "cos": 3.0},
+    "float64": dict.fromkeys(NAMES, 4.0),
+}
 DTYPES = list(ULPS)
+#: where vmath's sin and cos end and circular.py's begin
+FAR = {"float32": 1e4, "float64": 1e6}
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -46,6 +54,8 @@ NUMPY: dict[str, Callable[[Array], Array]] = {
     "sigmoid": sigmoid,
     "softplus": lambda x: np.logaddexp(0, x),
     "erf": erf,
+    "sin": np.sin,
+    "cos": np.cos,
 }
 MPMATH: dict[str, Callable[[Any], Any]] = {
     "exp": mpmath.exp,
@@ -55,6 +65,8 @@ MPMATH: dict[str, Callable[[Any], Any]] = {
     "sigmoid": lambda x: 1 / (1 + mpmath.exp(-x)),
     "softplus": lambda x: max(x, 0) + mpmath.log1p(mpmath.exp(-abs(x))),
     "erf": mpmath.erf,
+    "sin": mpmath.sin,
+    "cos": mpmath.cos,
 }
 
 
@@ -88,13 +100,16 @@ def edges(dtype: str) -> Array:
     """Where a function changes its way or its result its kind, and the neighbours of these."""
     t = np.finfo(dtype)
     table = vmath._TABLES[numba.from_dtype(np.dtype(dtype))]
+    quarters = np.arange(0, FAR[dtype], max(1, FAR[dtype] // 2000)) * (math.pi / 2)
     halves = (np.arange(-t.nmant - 3, t.nmant + 4) + 0.5) * math.log(2)  # where exp's n changes
     powers = np.outer([0.75, 1, 1.5], 2.0 ** np.arange(-4, 5)).ravel()  # where log's n changes
     ends = np.log([float(t.max), float(t.tiny), float(t.smallest_subnormal)])
     ends = np.concatenate([ends, ends - math.log(2), ends - 1, ends + 1])
     own = [float(x) for x in (table.erf_split, table.erf_one, table.no_effect, table.no_effect / 2)]
     kinds = [float(x) for x in (t.max, t.tiny, t.eps, t.epsneg, t.smallest_subnormal)]
-    x = np.concatenate([halves, powers, powers - 1, ends, own, kinds, [math.log(2), 2**-0.5]])
+    x = np.concatenate(
+        [halves, powers, powers - 1, ends, own, kinds, quarters, [math.log(2), 2**-0.5]]
+    )
     x = x.astype(dtype)
     bits = abs(x).view(f"i{x.itemsize}")
     near = (bits[:, None] + np.arange(-3, 4)).ravel().astype(bits.dtype).view(dtype)
@@ -104,6 +119,8 @@ def edges(dtype: str) -> Array:
 
 def domain(name: str, x: Array) -> Array:
     """The values of `x` that are in the function's domain."""
+    if name in ("sin", "cos"):
+        return x[abs(x) <= FAR[x.dtype.name]]
     return x[x > {"log": 0, "log1p": -1}.get(name, -np.inf)]
 
 
@@ -121,7 +138,7 @@ def test_float32_is_within_2_ulps_of_float64(name: str) -> None:
     ulp = 2.0 ** np.maximum(np.frexp(exact)[1] - 24, -149)
     errors = abs(got - exact) / ulp
     worst = np.argmax(errors)  # NaN counts as the maximum
-    assert errors[worst] <= ULPS["float32"], (x[worst], got[worst], exact[worst])
+    assert errors[worst] <= ULPS["float32"][name], (x[worst], got[worst], exact[worst])
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -140,7 +157,65 @@ def test_float64_is_within_4_ulps_of_mpmath(name: str) -> None:
                 continue
             ulp = mpmath.ldexp(1, max(mpmath.frexp(exact)[1] - 53, -1074))
             error = abs(mpmath.mpf(got) - exact) / ulp
-        assert error <= ULPS["float64"], (a, got, float(exact), float(error))
+        assert error <= ULPS["float64"][name], (a, got, float(exact), float(error))
+
+
+def sine(dtype: str, z: Array, *, slope: bool) -> Array:
+    """The activation's kernel, or its derivative's."""
+    doorways = smooth.KERNELS["sine"][:2]
+    found, kinds = z.copy(), {types.int64: ctypes.c_int64}
+    signature = doorways[slope]._types(dtype)
+    call = ctypes.CFUNCTYPE(None, *(kinds.get(t, ctypes.c_void_p) for t in signature.args))(
+        doorways[slope].c_address(dtype)
+    )
+    if slope:
+        found[:] = 1
+        call(found.ctypes.data, z.ctypes.data, z.ctypes.data, 1, z.size, z.size, z.ctypes.data)
+    else:
+        call(found.ctypes.data, 1, z.size, z.size, z.ctypes.data)
+    return found
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("slope", [False, True])
+def test_sine_ulps_for_all_finite_arguments(slope: bool, dtype: str) -> None:
+    """Any exponent, the largest numbers, the floats nearest to multiples of pi / 2."""
+    info, rng, f = np.finfo(dtype), np.random.default_rng(0), mpmath.cos if slope else mpmath.sin
+    bits = f"u{np.dtype(dtype).itemsize}"
+    any_bits = rng.integers(0, 2 ** (8 * np.dtype(bits).itemsize), 2000, dtype=bits).view(dtype)
+    powers = np.ldexp(rng.uniform(1, 2, 300), rng.integers(10, info.maxexp, 300)).astype(dtype)
+    x = [0.0, info.max, np.nextafter(info.max, 0), info.tiny, info.smallest_subnormal, FAR[dtype]]
+    x += [1e7, 1e8, 1e9, 2.0**31, 2.0**32, 2.0**63, 2.0**64, 22 * 2.0**60, 1e22]
+    with mpmath.workprec(1300):
+        x += [float(mpmath.nint(mpf(a) * 2 / mpmath.pi) * mpmath.pi / 2) for a in powers.tolist()]
+    # the float64 that is nearest to a multiple of pi / 2, and the float32 (Muller, "Elementary
+    # functions", chapter 11: continued fractions)
+    x += [6381956970095103.0 * 2.0**797] if dtype == "float64" else [16367173.0 * 2.0**72]
+    z = np.concatenate([np.array(x).astype(dtype), any_bits, powers])
+    z = z[np.isfinite(z)]
+    z = np.concatenate([z, -z])
+    z = np.concatenate([z, z[: -z.size % 16]])  # whole vectors, as rows are
+    for a, got in zip(z.tolist(), sine(dtype, z, slope=slope).tolist(), strict=True):
+        with mpmath.workprec(1300):
+            exact = f(mpf(a))
+            ulp = mpmath.ldexp(
+                1, max(mpmath.frexp(exact)[1] - info.nmant - 1, info.minexp - info.nmant)
+            )
+            error = float(abs(mpf(got) - exact) / ulp)
+        assert error <= ULPS[dtype]["sin"], (a, got, float(exact), error)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("slope", [False, True])
+def test_a_far_argument_changes_no_bit_of_the_others_ulps(slope: bool, dtype: str) -> None:
+    z = np.random.default_rng(0).normal(scale=100, size=4096).astype(dtype)
+    alone = sine(dtype, z, slope=slope)
+    z[77], z[4090], z[5], z[6] = 1e30, -np.finfo(dtype).max, np.inf, np.nan
+    mixed = sine(dtype, z, slope=slope)
+    assert np.isnan(mixed[5:7]).all()
+    np.testing.assert_array_equal(
+        np.delete(mixed, [5, 6, 77, 4090]), np.delete(alone, [5, 6, 77, 4090])
+    )
 
 
 INF, NAN = math.inf, math.nan
@@ -152,6 +227,8 @@ SPECIAL = {
     "sigmoid": [(0.0, 0.5), (-0.0, 0.5), (INF, 1.0), (-INF, 0.0)],
     "softplus": [(0.0, math.log(2)), (-0.0, math.log(2)), (INF, INF), (-INF, 0.0)],
     "erf": [(0.0, 0.0), (-0.0, -0.0), (INF, 1.0), (-INF, -1.0)],
+    "sin": [(0.0, 0.0), (INF, NAN), (-INF, NAN)],
+    "cos": [(0.0, 1.0), (-0.0, 1.0), (INF, NAN), (-INF, NAN)],
 }
 # at the greatest finite number, its negative, and the smallest denormal one (x, for "same")
 LIMITS = {
@@ -162,6 +239,8 @@ LIMITS = {
     "erf": (1.0, -1.0, "same"),
     "log1p": (None, NAN, "same"),
     "log": (None, NAN, None),
+    "sin": (None, None, "same"),
+    "cos": (None, None, 1.0),
 }
 
 

@@ -81,20 +81,41 @@ static inline float @erf(float x) {
     }
     return 1.12837917f * @exp(-x * x) * s;
 }""",
-    # beyond 1e9 neighbouring floats are many periods apart: any value is as good
+    # x / pi is a whole number and a fraction. Of large x, 1 / pi is taken 24 bits at a time: those
+    # that make even numbers are left out, and the products with the others are exact
     "sine": """\
 static inline float @sine(float x) {
-    double r, q;
-    long n;
-    if (!(x > -1e9f && x < 1e9f)) {
+    static const double part[8] = {
+        5340353.0, 12003106.0, 693502.0, 1289192.0,
+        16423534.0, 14708145.0, 4902046.0, 2213920.0
+    };
+    const double y = x < 0.0f ? -(double)x : (double)x;
+    double r = 0.0, q, unit = 1.0 / 16777216.0;
+    long long n, odd = 0;
+    int i;
+    if (!(y < 3.5e38)) {
         return x - x;
     }
-    n = (long)((double)x * 0.3183098861837907 + (x < 0.0f ? -0.5 : 0.5));
-    r = ((double)x - (double)n * 3.141592653589793) - (double)n * 1.2246467991473532e-16;
+    if (y < 1e4) {
+        n = (long long)(y * 0.3183098861837907 + 0.5);
+        r = (y - (double)n * 3.141592653589793) - (double)n * 1.2246467991473532e-16;
+        odd = n % 2;
+    } else {
+        for (i = 0; i < 8; i++, unit /= 16777216.0) {
+            if (y * unit < 33554432.0) {
+                q = y * unit * part[i];
+                n = (long long)q;
+                r += q - (double)n;
+                odd += n % 2 + (r >= 0.5);
+                r -= r >= 0.5 ? 1.0 : 0.0;
+            }
+        }
+        r *= 3.141592653589793;
+    }
     q = r * r;
     r *= 1.0 - q / 6.0 * (1.0 - q / 20.0 * (1.0 - q / 42.0 * (1.0 - q / 72.0 *
          (1.0 - q / 110.0 * (1.0 - q / 156.0)))));
-    return (float)(n % 2 ? -r : r);
+    return (float)((odd % 2 != 0) != (x < 0.0f) ? -r : r);
 }""",
 }
 

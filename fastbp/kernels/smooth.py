@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 
-from fastbp.kernels import jit, roles, vmath
+import numpy as np
+
+from fastbp.kernels import circular, jit, roles, vmath
 from fastbp.kernels.simd import value
 
 _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
@@ -134,9 +136,24 @@ def exp_backward(d, a, z, rows, n, ld, parameters):
         d[i] = d[i] * a[i]
 
 
+@jit.inlined
+def _far(z, n):
+    """How many of n values are too large for vmath's sin and cos."""
+    count = 0
+    for i in range(n):
+        count += int(vmath.is_far(z[i]))
+    return count
+
+
 @jit.elementwise(roles.forward)
 def sine(a, rows, n, ld, parameters):
     """sin(z) (Sitzmann et al. 2020)."""
+    if _far(a, rows * ld):  # a loop of its own: a branch inside stops the other's vectorisation
+        for i in range(rows * ld):
+            x = a[i]
+            y = vmath.sin(x)
+            a[i] = value(a, circular.sin(np.float64(x))) if vmath.is_far(x) else y
+        return
     for i in range(rows * ld):
         a[i] = vmath.sin(a[i])
 
@@ -144,6 +161,12 @@ def sine(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def sine_backward(d, a, z, rows, n, ld, parameters):
     """cos(z)."""
+    if _far(z, rows * ld):
+        for i in range(rows * ld):
+            x = z[i]
+            y = vmath.cos(x)
+            d[i] = d[i] * (value(a, circular.cos(np.float64(x))) if vmath.is_far(x) else y)
+        return
     for i in range(rows * ld):
         d[i] = d[i] * vmath.cos(z[i])
 

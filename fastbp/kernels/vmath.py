@@ -1,10 +1,11 @@
 """exp, log, tanh, sin and their like, of one value, so written that loops vectorise.
 
 Each takes a float32 or a float64 and returns the same type, within 2 units in the last place (ulp)
-in float32 and 4 in float64, gradual underflow included; NaN stays NaN. There is no branch, no table
-look-up, no call and no conversion between integers and floats (AVX2 has none of 64 bits): both
-sides of a choice are evaluated and one is selected, so that LLVM turns a loop over contiguous
-values into vector code. One body serves both types; what differs stands in one table a type.
+in float32 (sin and cos: 3) and 4 in float64, gradual underflow included; NaN stays NaN. There is no
+branch, no table look-up, no call and no conversion between integers and floats (AVX2 has none of 64
+bits): both sides of a choice are evaluated and one is selected, so that LLVM turns a loop over
+contiguous values into vector code. One body serves both types; what differs stands in one table a
+type.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ def _table(f: Any, i: Any, **own: Any) -> Any:
 
 # ln2_hi + ln2_lo is ln2; hi has so few bits that n * hi is exact for every exponent n.
 # e**x is 0 from exp_min down and Inf from exp_max up; 1 + e**x is 1 from no_effect down; erf(x) is
-# 1 from erf_one up, and has one polynomial up to erf_split and another one from there.
+# 1 from erf_one up, and has one polynomial up to erf_split and another one from there. Up to
+# circle_most sin and cos are right without FMA too.
 #
 # The polynomials, lowest power first, are from a Remez exchange on the relative error of the
 # function's result, the leading coefficients rounded one at a time and the others fitted anew:
@@ -94,6 +96,7 @@ _TABLES: Final = {
         no_effect=-20,
         erf_split=0.92,
         erf_one=4,
+        circle_most=1e4,
         pio2=(1.5703125, 4.8351287841796875e-4, 3.13855707645416259765e-7,
               6.077100628276710381e-11),
         sin=(-1.6666654611e-1, 8.3321608736e-3, -1.9515295891e-4),
@@ -114,6 +117,7 @@ _TABLES: Final = {
         no_effect=-40,
         erf_split=1,
         erf_one=6,
+        circle_most=1e6,
         pio2=(1.57079632673412561417, 6.07710050630396597660e-11, 2.02226624871116645580e-21,
               8.47842766036889956997e-32),
         sin=(-1.66666666666666324348e-01, 8.33333333332248946124e-03, -1.98412698298579493134e-04,
@@ -328,28 +332,47 @@ def erf(x):
 
 
 @jit.inlined
+def bits_of(x):
+    """The bit pattern of a float as an int64."""
+    return _bits(x)
+
+
+@jit.inlined
+def circle(r, quarters):
+    """sin(r + quarters pi / 2), |r| <= pi / 4."""
+    k = _constants(r)
+    s = r * r
+    sine = r + r * (s * _horner(s, k.sin))
+    cosine = (k.one - k.half * s) + s * s * _horner(s, k.cos)
+    y = cosine if quarters & 1 else sine
+    return -y if quarters & 2 else y
+
+
+@jit.inlined
+def is_far(x):
+    """Whether sin and cos of `x` are not to be taken here but from circular.py."""
+    k = _constants(x)
+    size = _from_bits(_bits(x) & k.not_sign, x)
+    return size > k.circle_most and size < k.inf
+
+
+@jit.inlined
 def _circular(x, quarters):
-    """sin(x + quarters pi / 2) within 4 ulp, up to |x| = 10**4 in float32 and 10**6 in float64."""
+    """sin(x + quarters pi / 2), where x is not far: pi / 2 in parts, n times each is exact."""
     k = _constants(x)
     shifted = x * k.two_over_pi + k.round_0
     n = shifted - k.round_0
     r = (((x - n * k.pio2[3]) - n * k.pio2[2]) - n * k.pio2[1]) - n * k.pio2[0]
-    r = k.zero if (r if r > k.zero else -r) > k.one else r  # x too large to be reduced
-    s = r * r
-    sine = r + r * (s * _horner(s, k.sin))
-    cosine = (k.one - k.half * s) + s * s * _horner(s, k.cos)
-    at = _bits(shifted) + quarters
-    y = cosine if at & 1 else sine
-    return -y if at & 2 else y
+    return circle(r, _bits(shifted) + quarters)
 
 
 @jit.inlined
 def sin(x):
-    """sin(x)."""
+    """sin(x); NaN where x is infinite, and nothing of use where it is far."""
     return _circular(x, 0)
 
 
 @jit.inlined
 def cos(x):
-    """cos(x)."""
+    """cos(x); NaN where x is infinite, and nothing of use where it is far."""
     return _circular(x, 1)
