@@ -166,6 +166,9 @@ class Quantile(Loss):
     def __post_init__(self) -> None:
         real("q", self.q, low=0.0, high=1.0, low_open=True, high_open=True)
 
+    def _parameters(self) -> tuple[float, ...]:
+        return self.q, 1.0 - self.q
+
 
 @dataclass(frozen=True)
 class Poisson(Loss):

@@ -41,7 +41,9 @@ def sigmoid(z: Array) -> Array:
 
 def log_softmax(z: Array) -> Array:
     z = z - z.max(axis=1, keepdims=True)
-    return z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+    e = np.exp(z)
+    e[np.arange(len(e)), z.argmax(axis=1)] = 0  # in place of 1, in whose sum the others would drown
+    return z - np.log1p(e.sum(axis=1, keepdims=True))
 
 
 def softmax(z: Array) -> Array:

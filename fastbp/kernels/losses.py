@@ -11,10 +11,8 @@ import numpy as np
 
 from fastbp.kernels import jit, robust, roles, vmath
 from fastbp.kernels.rows import (
-    combine_row,
     copy_row,
     packed,
-    row_dot,
     row_max,
     row_sum,
     scale_row,
@@ -22,7 +20,8 @@ from fastbp.kernels.rows import (
     shift_row,
     side_by_side,
 )
-from fastbp.kernels.simd import at, value
+from fastbp.kernels.simd import at, lanes_of, value
+from fastbp.kernels.softmax_rows import combine_but_tops, rest_of_row, retyped
 
 
 @dataclass(frozen=True)
@@ -66,19 +65,24 @@ def half_squared_error(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 @jit.elementwise(roles.loss)
 def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
-    """(1/k) sum_j softplus(z) - t z, which is -(t log p + (1 - t) log(1 - p)) without overflow.
+    """(1/k) sum_j -(t log p + (1 - t) log(1 - p)) with p = sigmoid(z), and d = (p - t) / k.
 
-    d = (p - t) / k with p = sigmoid(z). softplus(z) - t z is taken as
-    max(z, 0) - t z + log(1 + exp(-|z|)) (PyTorch's binary_cross_entropy_with_logits).
+    Each output's error is log(1 + exp(-|z|)) + |z| (1 - t where z > 0, else t), whose terms are all
+    positive. p - t is taken as (1 - t) - (1 - p) where z > 0, and with it neither end cancels.
     """
+    one, zero = value(p, 1), value(p, 0)
     step = side_by_side(p, k, ld)
     for r in range(rows):
         copy_row(at(p, r * step), at(z, r * ld), k, ld)
         copy_row(at(d, r * step), at(t, r * ld), k, ld)
     for i in range(packed(p, rows, step)):
         x, target = p[i], d[i]
-        p[i] = vmath.sigmoid(x) - target
-        d[i] = vmath.softplus(x) - target * x
+        size = abs(x)
+        small = vmath.exp(-size)
+        share = small / (one + small)  # of the less likely side
+        missed = one - target if x > zero else target
+        p[i] = missed - share if x > zero else share - missed
+        d[i] = vmath.log1p_of_share(small) + size * missed
     mean = value(d, 1) / value(d, k)
     for s in range(rows):
         r = rows - 1 - s
@@ -88,39 +92,47 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 @jit.inlined
 def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
-    """-sum_j t log p = log(sum) sum_j t - sum_j t (z - top), and d = p sum_j t - t.
+    """-sum_j t log p = log(1 + rest) sum_j t - sum_j t (z - top), and d = p sum_j t - t.
 
     With targets keep t + share, t itself staying as it is.
 
-    From the logits: top is the largest, sum that of exp(z - top). Both terms of the error are
-    positive, so nothing cancels for logits of any size.
+    From the logits: top is the largest, rest the sum of exp(z - top) over the others. The terms of
+    the error are positive, and nothing cancels for logits of any size. Nor does anything in d but
+    where p and t are alike: at the largest logit, the only one whose p can come near 1, it is
+    (the others' t - t rest) / (1 + rest).
     """
-    step = side_by_side(p, k, ld)
+    one, zero = value(p, 1), value(p, 0)
+    step, logs = max(2, side_by_side(p, k, ld)), retyped(e, p)
     for r in range(rows):
         row = at(z, r * ld)
-        top = row_max(row, k)
-        shift_row(at(d, r * ld), row, top, k, ld)
-        shift_row(at(p, r * step), row, top, k, ld)
+        logs[r] = row_max(row, k)
+        shift_row(at(p, r * step), row, logs[r], k, ld)
     for i in range(packed(p, rows, step)):
         p[i] = vmath.exp(p[i])
+    for r in range(rows):
+        row, delta, target = at(p, r * step), at(d, r * ld), at(t, r * ld)
+        rest, others, at_top, distance = rest_of_row(row, target, at(z, r * ld), logs[r], k)
+        factor, inverse = w[r] * scale, one / (one + rest)
+        total, distance, shift = keep * (others + at_top), keep * distance, zero
+        if share != zero:
+            total += value(p, k) * share
+            others = keep * others + value(p, k - 1) * share
+            at_top = keep * at_top + share
+            shift_row(delta, at(z, r * ld), logs[r], k, ld)
+            distance += share * row_sum(delta, k)
+            shift = share * factor
+        by = factor * inverse
+        lost = by * (others - at_top * rest)
+        bound = one if rest < one else value(p, np.inf)
+        combine_but_tops(delta, row, total * by, target, -keep * factor, shift, bound, lost, k, ld)
+        # p is scratch, up to row r no longer needed
+        logs[r], p[2 * r], p[2 * r + 1] = rest, total, distance
+    whole = packed(p, rows, 1)
+    for r in range(whole if whole <= rows * lanes_of(p) // lanes_of(e) else rows):
+        logs[r] = vmath.log1p(logs[r])
     for s in range(rows):
-        r = rows - 1 - s
-        row = at(p, r * step)
-        total = row_sum(row, k)
-        e[r] = np.float64(total)
-        scale_row(at(p, r * ld), row, value(p, 1) / total, k, ld)
-    for r in range(rows):
-        e[r] = vmath.log(e[r])
-    for r in range(rows):
-        delta, target = at(d, r * ld), at(t, r * ld)
-        total, factor = keep * row_sum(target, k) + value(p, k) * share, w[r] * scale
-        error = total * value(p, e[r]) - keep * row_dot(target, delta, k)
-        if share != value(p, 0):
-            error -= share * row_sum(delta, k)
-        e[r] = np.float64(w[r] * error)
-        combine_row(delta, at(p, r * ld), total * factor, target, -keep * factor, k, ld)
-        if share != value(p, 0):
-            shift_row(delta, delta, share * factor, k, ld)
+        r = rows - 1 - s  # e[r] is written over logs[2 r]
+        e[r] = np.float64(w[r] * (p[2 * r] * logs[r] - p[2 * r + 1]))
 
 
 @jit.elementwise(roles.loss)

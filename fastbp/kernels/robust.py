@@ -80,15 +80,18 @@ def log_cosh(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 @jit.elementwise(roles.loss)
 def quantile(z, p, t, w, d, e, rows, k, ld, scale, parameters):
-    """(1/k) sum_j max(q (t - p), (q - 1) (t - p)) (Koenker & Bassett 1978); 0 at 0."""
-    q, one, zero = parameters[0], value(p, 1), value(p, 0)
+    """(1/k) sum_j max(q (t - p), (q - 1) (t - p)) (Koenker & Bassett 1978); 0 at 0.
+
+    The parameters are q and 1 - q, which has digits of its own where q is close to 1.
+    """
+    q, other, zero = parameters[0], parameters[1], value(p, 0)
     for i in range(rows * ld):
         x = t[i] - p[i]
-        d[i] = q * x if x > zero else (q - one) * x
+        d[i] = q * x if x > zero else -other * x
     summed(d, e, w, rows, k, ld)
     for i in range(rows * ld):
         x = t[i] - p[i]
-        d[i] = -q if x > zero else (one - q if x < zero else x)
+        d[i] = -q if x > zero else (other if x < zero else x)
     scaled(d, w, rows, k, ld, scale)
 
 

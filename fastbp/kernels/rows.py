@@ -127,25 +127,6 @@ row_max = _reduction(1, _max)
 
 
 @intrinsic
-def combine_row(typingctx, out, p, a, q, b, n, ld):
-    """``out = a p + b q``, zero in the padding; `out` may be `p` or `q`."""
-
-    def codegen(context, builder, sig, args):
-        out, p, a, q, b, n, ld = args
-        row = _Row(builder, Vectors(builder, ir_type(sig.args[0].dtype)), n)
-        v, a, b = row.v, row.v.splat(a), row.v.splat(b)
-
-        def make(at: Any) -> Any:
-            return v.fma(a, v.load(p, at), builder.fmul(b, v.load(q, at)))
-
-        row.fill(ld, out, make)
-        return context.get_dummy_value()
-
-    t = out.dtype
-    return types.void(out, p, t, q, t, types.int64, types.int64), codegen
-
-
-@intrinsic
 def scale_row(typingctx, out, p, factor, n, ld):
     """``out = factor p``, zero in the padding; `out` may be `p`."""
 

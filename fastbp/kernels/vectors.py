@@ -54,6 +54,50 @@ class Vectors:
         """The lanes' sum by halving: an order that is the same wherever it is inlined."""
         return self.halved(v, self.b.fadd)
 
+    def sums(self, vectors: list[Any]) -> list[Any]:
+        """Each vector's lanes' sum. Two are halved at once, by shuffles within 128 bits."""
+        lanes, block = self.lanes, 16 // self.align
+        while lanes > 2 * block:
+            lanes //= 2
+            vectors = [self.folded(v, lanes) for v in vectors]
+        width, places = block, [0]  # lanes with parts of one sum; where in a block the sums begin
+        while width > 1 and len(vectors) > 1:
+            width //= 2
+            low = [at + i for at in places for i in range(width)]
+            low = [start + i for start in range(0, lanes, block) for i in low]
+            half = block // 2
+            low = [
+                i + y * lanes
+                for start in range(0, len(low), half)
+                for y in (0, 1)
+                for i in low[start : start + half]
+            ]
+            high = [i + width for i in low]
+            pairs = zip(vectors[::2], vectors[1::2], strict=True)
+            vectors = [
+                self.b.fadd(self.picked(x, y, low), self.picked(x, y, high)) for x, y in pairs
+            ]
+            places = [i * width for i in range(2 * len(places))]
+        if lanes > block:
+            vectors = [self.folded(v, block) for v in vectors]
+        while width > 1:
+            width //= 2
+            across = [i ^ width for i in range(block)]
+            vectors = [self.b.fadd(v, self.picked(v, v, across)) for v in vectors]
+        return [
+            self.b.extract_element(v, ir.IntType(32)(place)) for v in vectors for place in places
+        ]
+
+    def folded(self, v: Any, lanes: int) -> Any:
+        """The sum of the two halves, of so many lanes."""
+        low, high = (self.picked(v, v, list(range(i, i + lanes))) for i in (0, lanes))
+        return self.b.fadd(low, high)
+
+    def picked(self, x: Any, y: Any, lanes: list[int]) -> Any:
+        """Those lanes of `x` and, numbered on, of `y`."""
+        index = ir.VectorType(ir.IntType(32), len(lanes))
+        return self.b.shuffle_vector(x, y, ir.Constant(index, lanes))
+
     def halved(self, v: Any, combine: Any) -> Any:
         """All lanes combined, one half with the other again and again."""
         n = self.lanes

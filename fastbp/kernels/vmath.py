@@ -307,14 +307,20 @@ def log1p(x):
 
 
 @jit.inlined
-def softplus(x):
-    """log(1 + e**x), as max(x, 0) + log(1 + e**−|x|)."""
-    k = _constants(x)
-    e = exp(_from_bits(_bits(x) | k.sign, x))
+def log1p_of_share(e):
+    """log(1 + e), 0 <= e <= 1, in less work than `log1p`."""
+    k = _constants(e)
     large = e > k.half  # 1 + e = 2 (1 + f), else 1 + f
     f = k.half * e - k.half if large else e
     y = f * f * _horner(f, k.log1p) + f
-    y = y + k.ln2 if large else y
+    return y + k.ln2 if large else y
+
+
+@jit.inlined
+def softplus(x):
+    """log(1 + e**x), as max(x, 0) + log(1 + e**−|x|)."""
+    k = _constants(x)
+    y = log1p_of_share(exp(_from_bits(_bits(x) | k.sign, x)))
     return y + (x if x > k.zero else k.zero)
 
 
