@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastbp import checkpoint, container, inputs
 from fastbp import state as states
@@ -67,14 +67,13 @@ def of_fit(
     samples = trainer._sources(X, y, sample_weight)
     validation = None if validation_data is None else _validation(trainer, validation_data)
     if validation_split:
-        samples, validation = split_off(samples, validation_split)
+        samples, validation = split_off(samples, validation_split, trainer.network.dtype)
     if class_weight is not None:
         x, targets, weights = samples
         by_class = class_weights(class_weight, targets, trainer.network.n_outputs)
         if weights is not None:
             by_class *= np.asarray(weights.array[: x.n], np.float64)
-        weights = inputs.sample_weights(by_class, x.n, trainer.network.dtype, "class_weight")
-        samples = x, targets, weights
+        samples = x, targets, _by_class(by_class, weights, x.n, trainer.network.dtype)
     _check_callbacks(trainer, callbacks, validation is not None)
     folder = None if resume is None else os.fspath(resume)
     for callback in callbacks:
@@ -82,6 +81,16 @@ def of_fit(
             callback.check_folder(folder)
     kept = None if folder is None else _saved(trainer, folder, samples)
     return samples, validation, callbacks, report, kept
+
+
+def _by_class(
+    weights: NDArray[np.float64], alone: inputs.Source | None, n: int, dtype: str
+) -> inputs.Source:
+    """Weights with those of classes in them, and the samples' own, by which metrics go."""
+    found = inputs.sample_weights(weights, n, dtype, "class_weight")
+    if alone is None:
+        alone = inputs.sample_weights(np.broadcast_to(np.ones(1, dtype), (n,)), n, dtype)
+    return found._replace(alone=alone)
 
 
 def _validation(trainer: Trainer, data: tuple[Any, ...]) -> inputs.Samples:

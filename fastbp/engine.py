@@ -24,6 +24,7 @@ from fastbp.rates import STEPS, Rates
 from fastbp.refining import Refining
 from fastbp.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot
 from fastbp.team import Team, resolve_threads
+from fastbp.weighing import of_rows
 
 Array = NDArray[Any]
 
@@ -100,13 +101,13 @@ class Engine:
     def train(self, program: Program, first: int, last: int) -> int:
         """Updates by batches `first` ... `last` - 1; a status of kernels/layout.py."""
         snapshot, live, results = self._snapshot, self.rates.cells, program.result_cells
-        before, status = results[lay.R_BATCHES], lay.OK
+        before, worked, status = results[lay.R_UPDATES], results[lay.R_BATCHES], lay.OK
         try:
             status = self.network._change(self.run, program, first, last)
         finally:  # interrupts come after calls and jumps, of which there are none here
-            made = results[lay.R_BATCHES] - before
+            made = results[lay.R_UPDATES] - before
             live[STEPS] += made
-            if snapshot is not None and made > 0.0:
+            if snapshot is not None and results[lay.R_BATCHES] > worked:
                 snapshot.since += made
                 snapshot.seen += 1
         return status
@@ -155,7 +156,8 @@ class Engine:
         threads = resolve_threads(self.n_threads, self._flops(n) / 3.0)
         plan = Plan.in_slabs(self.network._layout, n, threads, lay.EVALUATION_SLABS)
         program = self._program("evaluation", lay.MODE_EVALUATE, plan, threads)
-        program.set_samples(*samples)
+        weights = samples[2]
+        program.set_samples(*samples, weighing=None if weights is None else of_rows(weights))
         self.measuring["evaluation"].begin(samples)
         reader = object()
         try:

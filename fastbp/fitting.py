@@ -23,6 +23,7 @@ from fastbp.program import Program
 from fastbp.progress import Watcher
 from fastbp.rates import SCALE
 from fastbp.snapshot import EPOCH_SECONDS, EPOCH_SHARE, Place, Snapshot, told
+from fastbp.weighing import of_set
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
@@ -102,10 +103,13 @@ class Fit:
 
     def _make_program(self) -> None:
         trainer, engine = self.trainer, self.trainer._engine
+        weights = self.samples[2]
+        self.weighing = weights and of_set(weights, trainer.network.dtype)
         if self.solver is None:
             self.program = engine.training(self.size)
             self.program.set_samples(
                 *self.samples,
+                weighing=self.weighing,
                 batch=self.size,
                 shuffle_seed=trainer.seed if trainer.shuffle else None,
                 dropout_seed=trainer.seed,
@@ -154,7 +158,7 @@ class Fit:
                 self._judge(loss)
         first = trainer._resuming or 0
         if self.solver is not None:
-            self.solver.begin(self.samples)
+            self.solver.begin(self.samples, self.weighing)
         if self.snapshot is not None:
             self.snap()
         for callback in self.callbacks:
@@ -297,8 +301,8 @@ class Fit:
         count = min(self.n_batches - done, self.chunk, rates.most)
         if self.snapshot is not None and count > self.interval - self.snapshot.since:
             count = int(self.interval - self.snapshot.since)
-        table[lay.EPOCH], table[lay.UPDATES] = self.trainer._epochs_done, rates.steps - done
-        rates.give(program, done, done + count)
+        table[lay.EPOCH] = self.trainer._epochs_done
+        rates.give(program, count)
         return engine.train(program, done, done + count), done + count
 
     @property

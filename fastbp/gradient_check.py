@@ -106,6 +106,9 @@ def check_gradients(
     copy.set_weights(network.get_weights())
     trainer = Trainer(copy, loss, batch_size=None, seed=0)
     here, gradients = trainer.gradients(X, y, sample_weight)
+    if sample_weight is not None:  # evaluations are divided by the weights, gradients by the rows
+        mean = float(np.mean(np.asarray(sample_weight, np.float64)))
+        here, gradients = here / mean, [g / mean for g in gradients]
     weights = copy.get_weights()
     rng = np.random.default_rng(0)
 

@@ -40,6 +40,8 @@ class Source(NamedTuple):
     kind: str  # a value of KINDS
     lazy: bool  # a memory map: whether its values are finite in the network's dtype is not checked
     class_ids: bool = False  # targets only: one class id a sample instead of numbers
+    greatest: float = 0.0  # weights only: the greatest, in the network's dtype
+    alone: Source | None = None  # weights by class only: those that samples have without them
 
 
 #: X, y and, where given, sample weights.
@@ -190,9 +192,10 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
         raise ValueError(f"{name} must have shape ({n},), got shape {a.shape}")
     span = f"finite numbers >= 0 that fit {dtype}"
     greatest = check_range(a, 0.0, GREATEST[dtype], name, span)
-    if np.dtype(dtype).type(greatest) == 0:
+    rounded = float(np.dtype(dtype).type(greatest))
+    if rounded == 0:
         raise ValueError(f"{name} must hold a weight above 0 in {dtype}, got none above {greatest}")
-    return _source(a, dtype, lazy=False)
+    return _source(a, dtype, lazy=False, greatest=rounded)
 
 
 def _array(value: Any, name: str, hint: str = "") -> NDArray[Any]:
@@ -232,7 +235,9 @@ def _is_map(a: NDArray[Any]) -> bool:
     return isinstance(base, mmap.mmap)
 
 
-def _source(a: NDArray[Any], dtype: str, lazy: bool, class_ids: bool = False) -> Source:
+def _source(
+    a: NDArray[Any], dtype: str, lazy: bool, class_ids: bool = False, greatest: float = 0.0
+) -> Source:
     """Describe the checked array `a`, after a copy into `dtype` if the kernels cannot read it."""
     if not _readable(a):
         a = a.astype(dtype, order="C")
@@ -246,7 +251,9 @@ def _source(a: NDArray[Any], dtype: str, lazy: bool, class_ids: bool = False) ->
             for size, stride in zip(a.shape[1:], a.strides[1:], strict=True):
                 offsets = (offsets[:, None] + np.arange(size, dtype=np.int64) * stride).ravel()
     address, row = a.ctypes.data, a.strides[0]
-    return Source(a, n, width, address, row, step, offsets, KINDS[a.dtype], lazy, class_ids)
+    return Source(
+        a, n, width, address, row, step, offsets, KINDS[a.dtype], lazy, class_ids, greatest
+    )
 
 
 def _check_length(a: NDArray[Any], n: int, name: str) -> None:

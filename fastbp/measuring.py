@@ -65,6 +65,8 @@ class Measuring:
         for i, metric in enumerate(self._metrics):
             if metric._whole:
                 rows: Any = self._settings[i].reshape(-1, 1 + 2 * self._k)
+                if not rows[:, 0].all():
+                    rows = rows[rows[:, 0] > 0]
                 found[metric.name] = metric._of_rows(rows, self._k)  # type: ignore[attr-defined]
                 self._settings[i] = np.zeros(0)  # the rows are let go
             else:

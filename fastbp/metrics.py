@@ -19,7 +19,7 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure beside the loss; sample weights count as in the loss."""
+    """A figure beside the loss; samples count by their weights, never by those of classes."""
 
     _kernel: ClassVar[jit.Doorway]
     #: whether it takes all samples together, and so can't be had of an epoch under way

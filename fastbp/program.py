@@ -22,6 +22,7 @@ from fastbp.kernels.target import lanes
 from fastbp.kernels.threads import BARRIER_SIZE, yield_address
 from fastbp.limits import require_memory
 from fastbp.plan import Plan
+from fastbp.weighing import Weighing, of_rows, of_step
 
 if TYPE_CHECKING:
     from fastbp.inputs import Source
@@ -72,7 +73,7 @@ class Program:
     ) -> None:
         layout = network._layout
         self.plan, self.threads, self.training = plan, threads, training
-        self.layout = layout
+        self.layout, self._dtype = layout, network.dtype
         self.gradients: NDArray[Any] = np.empty((0, layout.n_updated), network.dtype)
         self._keep: list[Any] = []
         n_layers, rows = len(layout.layers), plan.rows
@@ -152,7 +153,13 @@ class Program:
         )
         self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)
         if training:
-            self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held] = 1.0
+            self._weights = self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held]
+            self._weights[:] = 1.0
+            t[lay.COUNTS] = self._own = int(self._weights.ctypes.data)
+            self._counts: NDArray[Any] | None = None  # weights for metrics, where they differ
+            self._scaling = self._buffer(lay.SCALING, 4, np.float64)
+            self._scaling[:] = 1.0
+            self._scaling[lay.LEAST] = np.finfo(network.dtype).smallest_subnormal
             self._buffer(lay.ROW_LOSS, rows, np.float64)
         self._index: Int64s = np.empty(0, np.int64)
         self._hold_positions(0)
@@ -162,7 +169,7 @@ class Program:
         t[lay.THREADS], t[lay.YIELD] = threads, yield_address()
         t[lay.BLOCK], t[lay.SLABS], t[lay.AHEAD] = plan.block, plan.slabs, plan.ahead
         if plan.slabs:
-            self._buffer(lay.SLAB_LOSS, plan.slabs, np.float64)
+            self._buffer(lay.SLAB_LOSS, 2 * plan.slabs, np.float64)
         t[lay.STOP_ON_NONFINITE] = 1
 
     @property
@@ -205,24 +212,20 @@ class Program:
         y: Source | None = None,
         weights: Source | None = None,
         *,
+        weighing: Weighing | None = None,
         batch: int | None = None,
         shuffle_seed: int | None = None,
         dropout_seed: int = 0,
     ) -> None:
-        """Point at samples; the caller keeps their arrays alive during kernel calls."""
+        """Point at samples; the caller keeps their arrays alive during kernel calls.
+
+        `weighing` is that of a step where it is None.
+        """
         t = self.table
-        dtype = self.workspace.dtype.name
         for which, source in ((lay.X, X), (lay.Y, y), (lay.W, weights)):
             t[which : which + 5] = 0
             if source is not None:
-                offsets = 0 if source.offsets is None else source.offsets.ctypes.data
-                t[which : which + 5] = (
-                    source.address,
-                    source.row_stride,
-                    source.feature_stride,
-                    offsets,
-                    READERS[source.kind].address(dtype),
-                )
+                self._read(which, source)
         t[lay.CLASS_IDS] = y is not None and y.class_ids
         t[lay.LAZY] = lazy = any(s is not None and s.lazy for s in (X, y, weights))
         # A bad value in a memory map ends training at the batch that holds it, and no sooner.
@@ -233,9 +236,33 @@ class Program:
         t[lay.DROPOUT_SEED] = np.uint64(dropout_seed).astype(np.int64)
         t[lay.SPLIT_BITS] = split_bits(X.n)
         self._hold_positions(X.n if shuffle_seed is not None and X.n <= MOST_DRAWN else 0)
-        if self.training and weights is None:
-            start = t[lay.WEIGHTS]
-            self.workspace[start : start + self.plan.rows * self.plan.ahead] = 1.0
+        if self.training:
+            t[lay.COUNTS], t[lay.M_GATHER] = self._own, 0
+            if weights is None:
+                self._weights[:] = 1.0
+            else:
+                self._weigh(weights, weighing or of_step(weights))
+
+    def _read(self, which: int, source: Source) -> None:
+        """Point the fields that begin at `which` at a source."""
+        self.table[which : which + 5] = (
+            source.address,
+            source.row_stride,
+            source.feature_stride,
+            0 if source.offsets is None else source.offsets.ctypes.data,
+            READERS[source.kind].address(self._dtype),
+        )
+
+    def _weigh(self, weights: Source, weighing: Weighing) -> None:
+        """How the loss and, where they go by other weights, the metrics weigh the samples."""
+        self._scaling[lay.W_BY], self._scaling[lay.MEAN] = weighing
+        if weights.alone is not None and self.table[lay.MEASURE]:
+            if self._counts is None:
+                self._counts = aligned_zeros(len(self._weights), self.workspace.dtype)
+                self._keep.append(self._counts)
+            self._read(lay.M, weights.alone)
+            self._scaling[lay.M_BY] = of_rows(weights.alone).by
+            self.table[lay.COUNTS] = self._counts.ctypes.data
 
     def blocks(self, rows: int) -> list[NDArray[Any]]:
         """The first rows of every layer's outputs, and of the last one's sums, without padding."""

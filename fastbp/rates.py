@@ -1,4 +1,4 @@
-"""A trainer's learning rate as it goes: what the kernels read for each batch."""
+"""A trainer's learning rate as it goes: what the kernels read for each update."""
 
 from __future__ import annotations
 
@@ -112,17 +112,16 @@ class Rates:
             raise ValueError("learning_rate can't be set where the schedule's is 0: it is scaled")
         self.scale *= rate / now
 
-    def give(self, program: Program, first: int, last: int) -> None:
-        """Batches `first` ... `last` - 1 are the next updates."""
+    def give(self, program: Program, count: int) -> None:
+        """What the next call makes is at most so many updates."""
         t = program.cells
+        t[lay.UPDATES], t[lay.RATES] = self.steps, self._address
+        t[lay.RATE_STRIDE] = self._by_step
         if self._by_step and self.schedule is not None:
-            count = last - first
             self._buffer[:count] = self.schedule.rates(np.arange(self.steps, self.steps + count))
             self._buffer[:count] *= self.scale
-            t[lay.RATES], t[lay.RATE_STRIDE] = self._address - 8 * first, 1
         else:
             self._buffer[0] = self.value
-            t[lay.RATES], t[lay.RATE_STRIDE] = self._address, 0
 
     def after_epoch(self, figures: dict[str, float]) -> tuple[Plateau, float]:
         """`plateau` and `scale` after an epoch with these figures, where the schedule looks."""

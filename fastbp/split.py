@@ -7,28 +7,29 @@ import numpy as np
 from fastbp.inputs import Samples
 
 
-def validation_split(samples: Samples, fraction: float) -> tuple[Samples, Samples]:
+def validation_split(samples: Samples, fraction: float, dtype: str) -> tuple[Samples, Samples]:
     """The samples to train on, and the last `fraction` of them to validate on; nothing is copied.
 
     Raises
     ------
     ValueError
-        The fraction leaves no sample on one side, or none with a weight above 0.
+        The fraction leaves no sample on one side, or none with a weight above 0 in `dtype`.
     """
     n = samples[0].n
     cut = n - round(n * fraction)
     if not 0 < cut < n:
         raise ValueError(f"validation_split={fraction} of {n} samples leaves none on one side")
+    head, tail = (
+        [s and s._replace(n=end - start, address=s.address + start * s.row_stride) for s in samples]
+        for start, end in ((0, cut), (cut, n))
+    )
     weights = samples[2]
     if weights is not None:
-        for side in (weights.array[:cut], weights.array[cut:]):
-            if not np.any(side):
+        for side, values in ((head, weights.array[:cut]), (tail, weights.array[cut:])):
+            greatest = float(np.dtype(dtype).type(values.max()))
+            if greatest == 0:
                 raise ValueError(
                     f"validation_split={fraction} leaves one side with sample_weight all 0"
                 )
-    x, y, w = samples
-    head = (x._replace(n=cut), y._replace(n=cut), w and w._replace(n=cut))
-    tail = tuple(
-        s and s._replace(n=n - cut, address=s.address + cut * s.row_stride) for s in samples
-    )
-    return head, tail  # type: ignore[return-value]
+            side[2] = side[2] and side[2]._replace(greatest=greatest)
+    return tuple(head), tuple(tail)  # type: ignore[return-value]

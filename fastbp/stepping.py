@@ -36,13 +36,16 @@ class Stepping:
 
         Parameters
         ----------
-        X, y, sample_weight
+        X, y
             As for `fit`.
+        sample_weight : array_like or None
+            (n,), at least 0, not all 0. It scales the step: the error is sum w e / n, there being
+            no set whose mean weight it could be measured by.
 
         Returns
         -------
         float
-            The batch's loss before its update.
+            That error before the update.
 
         Raises
         ------
@@ -60,8 +63,7 @@ class Stepping:
             program = self._engine.training(samples[0].n)
             program.set_samples(*samples, dropout_seed=self.seed)
             engine = self._engine
-            program.cells[lay.UPDATES] = engine.rates.steps
-            engine.rates.give(program, 0, 1)
+            engine.rates.give(program, 1)
             if engine.stop_on_nonfinite:
                 engine.before_step()
             status = engine.train(program, 0, 1)
@@ -90,11 +92,12 @@ class Stepping:
         Parameters
         ----------
         X, y, sample_weight
-            As for `fit`; the whole of X is the batch.
+            As for `step`; the whole of X is the batch.
 
         Returns
         -------
         loss : float
+            The error sum w e / n that is differentiated, without penalties.
         gradients : list of ndarray
             ``[dW0, db0, dW1, db1, ...]``, shaped as `Network.get_weights`.
 
@@ -133,7 +136,7 @@ class Stepping:
         Returns
         -------
         dict
-            ``{"loss": ..., metric: ...}``
+            ``{"loss": ..., metric: ...}``; the loss is sum w e / sum w.
 
         Raises
         ------

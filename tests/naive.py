@@ -294,9 +294,23 @@ def evaluate(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
 ) -> float:
-    """E = Σ wᵢ eᵢ / Σ wᵢ."""
+    """Σ wᵢ eᵢ / Σ wᵢ, which is reported of rows that no update is made by."""
     e = sample_losses(weights, layers, loss, X, y)
     return float(np.average(e, weights=as_weights(sample_weight, len(e))))
+
+
+def error(
+    weights: Sequence[Array],
+    layers: Sequence[Any],
+    loss: str,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+    mean: float = 1.0,
+) -> float:
+    """E = Σ wᵢ eᵢ / (B w̄) of an update by B rows, w̄ being the mean weight of the whole set."""
+    e = sample_losses(weights, layers, loss, X, y)
+    return float(as_weights(sample_weight, len(e)) @ e / (len(e) * mean))
 
 
 def deltas(
@@ -307,12 +321,13 @@ def deltas(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     keep: Masks = None,
+    mean: float = 1.0,
 ) -> list[Array]:
     """δ = ∂E/∂z (b, o) of every layer, first layer first."""
     zs, a = forward(weights, layers, X, keep)
     kind = LOSSES[loss]
     w = as_weights(sample_weight, len(a[0]))
-    scale = (w / w.sum()).astype(a[-1].dtype)[:, None]
+    scale = (w / (len(w) * mean)).astype(a[-1].dtype)[:, None]
     delta = scale * kind.slope(a[-1], zs[-1], targets(y, a[-1], loss))
     if kind.fused is None:
         delta = ACTIVATIONS[layers[-1].activation].delta(zs[-1], delta)
@@ -334,12 +349,13 @@ def gradients(
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,
     keep: Masks = None,
+    mean: float = 1.0,
 ) -> list[Array]:
-    """[dW0, db0, …], in the shapes of the weights."""
+    """[dW0, db0, …] of E, in the shapes of the weights."""
     _, a = forward(weights, layers, X, keep)
     found = []
     for layer, below, delta in zip(
-        layers, a, deltas(weights, layers, loss, X, y, sample_weight, keep), strict=False
+        layers, a, deltas(weights, layers, loss, X, y, sample_weight, keep, mean), strict=False
     ):
         found.append(below.T @ delta)
         if layer.bias == "shared":
@@ -668,14 +684,14 @@ def levenberg_marquardt(
     decrease: float = 3.0,
 ) -> tuple[list[Array], float]:
     """One iteration (Nielsen 1999): the weights and the damping after it."""
-    n = float(as_weights(sample_weight, len(np.asarray(X))).sum())
+    n = len(np.asarray(X))  # as a step has it: w̄ is 1
     factor = 1 / layers[-1].units if loss == "mse" else 0.5
     A, g = normal_equations(weights, layers, X, y, sample_weight)
-    before = evaluate(weights, layers, loss, X, y, sample_weight)
+    before = error(weights, layers, loss, X, y, sample_weight)
     while True:
         d = np.linalg.solve(A / n + damping * np.eye(len(g)), -g / n)
         moved = shaped(flat(weights) + d, weights)
-        fall = before - evaluate(moved, layers, loss, X, y, sample_weight)
+        fall = before - error(moved, layers, loss, X, y, sample_weight)
         if fall > 0:
             ratio = fall / (-factor * (2 * g @ d + d @ A @ d) / n)
             return moved, damping * max(1 / decrease, 1 - (2 * ratio - 1) ** 3)
@@ -717,8 +733,8 @@ def train(
 ) -> tuple[list[Array], list[float]]:
     """The weights after `epochs` times these `batches` (slices or indices), and each epoch's loss.
 
-    An epoch's loss is Σ w e / Σ w over its samples, each batch taken before its update. A batch
-    whose weights are all zero makes no update.
+    A batch's E has the mean weight of all samples. An epoch's loss is Σ w e / Σ w over its samples,
+    each batch taken before its update. A batch whose weights are all zero makes no update.
     """
     weights = [p.copy() for p in weights]
     X, y, batches = np.asarray(X), np.asarray(y), list(batches)
@@ -730,7 +746,8 @@ def train(
             if w[at].sum() == 0:
                 continue
             total += float(w[at] @ sample_losses(weights, layers, loss, X[at], y[at]))
-            optimizer.update(weights, gradients(weights, layers, loss, X[at], y[at], w[at]))
+            g = gradients(weights, layers, loss, X[at], y[at], w[at], mean=float(w.mean()))
+            optimizer.update(weights, g)
         history.append(total / sum(float(w[at].sum()) for at in batches))
     return weights, history
 

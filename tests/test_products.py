@@ -16,6 +16,7 @@ from test_threads import CASES, bits
 import fastbp
 from fastbp import program
 from fastbp.kernels import layout as lay
+from fastbp.weighing import Weighing
 
 DTYPES = ["float32", "float64"]
 SIZES = range(1, 71)
@@ -32,6 +33,28 @@ LARGE = [
 ]
 
 
+def total_of(rows: int) -> int:
+    """The sum of the weights of so many rows: a power of two."""
+    return int(2 ** int(rows).bit_length())
+
+
+def mean_of(rows: int) -> float:
+    """Their mean, rounded so that times `rows` it is that sum again."""
+    total = total_of(rows)
+    near = total / rows
+    return next(
+        float(mean)
+        for mean in (near, np.nextafter(near, 0), np.nextafter(near, total))
+        if rows * mean == total
+    )
+
+
+@pytest.fixture(autouse=True)
+def exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps divide by the weights, exactly, where they would divide by the rows."""
+    monkeypatch.setattr("fastbp.program.of_step", lambda w: Weighing(1.0, mean_of(w.n)))
+
+
 def draw(rng: Any, n_inputs: int, widths: list[int], rows: int, dtype: str) -> dict[str, Any]:
     """A network of whole numbers, few of them not zero, and samples for it."""
     layers, weights, n_in = [], [], n_inputs
@@ -45,7 +68,7 @@ def draw(rng: Any, n_inputs: int, widths: list[int], rows: int, dtype: str) -> d
             weights.append(rng.integers(-2, 3, size=1 if bias == "shared" else units) * 1.0)
         n_in = units
     w = np.ones(rows)
-    w[rng.integers(rows)] += 2 ** int(rows).bit_length() - rows  # in all a power of two
+    w[rng.integers(rows)] += total_of(rows) - rows
     dense = [fastbp.Dense(u, a, bias=b) for u, a, b in layers]
     net = fastbp.Network(n_inputs, dense, dtype=dtype, seed=0)
     net.set_weights(weights)
@@ -73,8 +96,10 @@ def check(rng: Any, n_inputs: int, widths: list[int], rows: int, dtype: str) -> 
     equal([net.predict(X)], [a[-1]], f"prediction {case}")
     trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(2.0**-6), batch_size=None)
     loss, found = trainer.gradients(X, y, w)
-    expected = naive.gradients(weights, layers, "half_squared_error", X, y, w)
+    mean = mean_of(rows)
+    expected = naive.gradients(weights, layers, "half_squared_error", X, y, w, mean=mean)
     equal(found, expected, f"gradient {case}")
+    assert loss == trainer.evaluate(X, y, w)["loss"], case
     assert loss == naive.evaluate(weights, layers, "half_squared_error", X, y, w), case
     trainer.step(X, y, w)
     moved = [p - g / 64 for p, g in zip(weights, expected, strict=True)]

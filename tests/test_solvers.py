@@ -113,7 +113,7 @@ def test_levenberg_marquardt_steps(
     trainer = trainer_of(net, fastbp.LevenbergMarquardt(**settings), loss)
     weights, damping = problem.weights, settings.pop("damping")
     for _ in range(10):
-        expected = naive.evaluate(weights, layers, loss, X, y, w)
+        expected = naive.error(weights, layers, loss, X, y, w)
         if expected < 1e-9:  # rounding decides
             break
         assert trainer.step(X, y, w) == pytest.approx(expected, rel=1e-9)

@@ -47,10 +47,13 @@ def dropout(a, x, keep, rows, n, ld, first, key, parameters):
 
 
 @jit.kernel
-def drop(tag, t, record, layer, a, row, rows, place, b):
-    """One layer's dropout on workspace rows `row` ..., which are rows `place` ... of batch b."""
+def drop(tag, t, record, layer, a, row, rows, place, made):
+    """One layer's dropout on workspace rows `row` ..., which are rows `place` ... of a batch.
+
+    Before it there were UPDATES and `made` updates.
+    """
     base, n, ld = pointer(tag, t[lay.BASE]), record[lay.L_OUT], record[lay.L_LD_OUT]
-    key = mix(mix(np.uint64(t[lay.DROPOUT_SEED]) ^ mix(np.uint64(t[lay.UPDATES] + b))))
+    key = mix(mix(np.uint64(t[lay.DROPOUT_SEED]) ^ mix(np.uint64(t[lay.UPDATES] + made))))
     key = np.int64(mix(key + np.uint64(layer)))
     x, keep = at(base, record[lay.L_X] + row * ld), at(base, record[lay.L_KEEP] + row * ld)
     parameters = pointer(tag, record[lay.L_DROPOUT_PARAMETERS])

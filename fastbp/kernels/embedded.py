@@ -118,7 +118,7 @@ def train(state, x, y, g, dx, n):
         t[lay.N] = t[lay.BATCH] = n
         t[lay.UPDATES] = np.int64(live[1])
         if t[lay.ONLINE]:
-            status = call_batches(t[lay.ONLINE], (tag, t, 0, 0, n))
+            status = call_batches(t[lay.ONLINE], (tag, t, 0, n))
         else:
             status = whole_batch(tag, t, 0, 0, n, 0)
         results = pointer(_DOUBLE, t[lay.RESULTS])

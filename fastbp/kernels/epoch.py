@@ -17,6 +17,7 @@ import numpy as np
 from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
 from fastbp.kernels.gather import nonfinite
+from fastbp.kernels.hyper import LEARNING_RATE
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.measure import add_measures, measure
 from fastbp.kernels.simd import (
@@ -31,7 +32,14 @@ from fastbp.kernels.simd import (
     pointer,
     value,
 )
-from fastbp.kernels.steps import account, begin_step, end_step, ordered_sum
+from fastbp.kernels.steps import (
+    account,
+    begin_step,
+    divisor,
+    end_step,
+    ordered_sum,
+    weights_of,
+)
 from fastbp.kernels.threads import wait
 
 _INT = np.int64(0)
@@ -76,75 +84,71 @@ def finish(tag, t, thread):
 
 
 @jit.kernel
-def whole_batch(tag, t, b, start, rows, thread):
+def skip(t, rate, thread):
+    """A batch without weight is no step: the last rate stays, and all wait for each other.
+
+    Nobody may read the next batch while another still sums this one's weights.
+    """
+    if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
+        pointer(_DOUBLE, t[lay.HYPER])[LEARNING_RATE] = rate
+    barrier(t)
+    return lay.NO_WEIGHT
+
+
+@jit.kernel
+def whole_batch(tag, t, made, start, rows, thread):
+    """One batch, after `made` updates of this call; a status, which may be NO_WEIGHT."""
     threads = t[lay.THREADS]
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
     results, base = pointer(_DOUBLE, t[lay.RESULTS]), pointer(tag, t[lay.BASE])
     status = lay.OK
     if t[lay.AHEAD] == 1:
         status = call_read_rows(
-            t[lay.READ_ROWS], (tag, t, start + first, first, last - first, thread, 0)
+            t[lay.READ_ROWS], (tag, t, start + first, first, last - first, thread)
         )
-    weight = float(rows)
-    if t[lay.W_GATHER]:
-        barrier(t)
-        weight = ordered_sum(at(base, t[lay.WEIGHTS] + t[lay.SHIFT]), rows)
-    if status == lay.OK and weight > 0.0:
+    if status == lay.OK:
+        scale = value(base, 1.0 / divisor(t, rows, 1.0))
         row = first
         while row < last:
             count = min(t[lay.BLOCK], last - row)
-            scale = value(base, 1.0 / weight)
-            call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES, row, b))
+            call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES, row, made))
             row += count
     results[lay.R_STATUS + thread] = float(status)
-    if thread == 0:
-        begin_step(t, b)
+    rate = begin_step(t, made) if thread == 0 else 0.0
     barrier(t)
     status = agree(t)
     if status != lay.OK:
         return status
-    if weight > 0.0:
-        error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
-        if not account(t, thread, error, weight):
-            return lay.NONFINITE_LOSS
-        if t[lay.MEASURE] and thread == 0:
-            measure(tag, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
-        g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-        shares = pointer(_INT, t[lay.SHARES])
-        begin, end = shares[thread], shares[thread + 1]
-        call_units(t[lay.TRAIN_UNITS], (tag, t, begin, end, rows, g))
-        barrier(t)
-        finish(tag, t, thread)
-        if thread == 0:
-            end_step(t)
+    weight = weights_of(tag, t, 0, rows)
+    error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
+    if not account(t, thread, error, rows, weight):
+        return lay.NONFINITE_LOSS
+    if t[lay.MEASURE] and thread == 0:
+        measure(tag, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
+    if weight == 0.0:
+        return skip(t, rate, thread)
+    g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+    shares = pointer(_INT, t[lay.SHARES])
+    begin, end = shares[thread], shares[thread + 1]
+    call_units(t[lay.TRAIN_UNITS], (tag, t, begin, end, rows, g))
+    barrier(t)
+    finish(tag, t, thread)
+    if thread == 0:
+        end_step(t)
     return lay.OK
 
 
 @jit.kernel
-def total_weight(tag, t, start, rows, thread):
-    """The sum of the batch's sample weights, by every thread for itself, in blocks."""
-    if not t[lay.W_GATHER]:
-        return float(rows)
-    base = pointer(tag, t[lay.BASE])
-    row = thread * t[lay.BLOCK]
-    weights = at(base, t[lay.WEIGHTS] + row)
-    total, done = 0.0, 0
-    while done < rows:
-        count = min(t[lay.BLOCK], rows - done)
-        call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread, 1))
-        total += ordered_sum(weights, count)
-        done += count
-    return total
+def slab(tag, t, which, made, start, rows, scale, thread):
+    """One slab of a batch, block by block.
 
-
-@jit.kernel
-def slab(tag, t, which, b, start, rows, scale, thread):
-    """One slab of a batch, block by block; its error goes to SLAB_LOSS, its gradient to SLAB_G."""
+    Its error and its weight go to SLAB_LOSS, behind the errors of all, its gradient to SLAB_G.
+    """
     g = at(pointer(tag, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
     slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
     first, last = share(rows, t[lay.SLABS], which), share(rows, t[lay.SLABS], which + 1)
     row = thread * t[lay.BLOCK]
-    error, done = 0.0, first
+    error, weight, done = 0.0, 0.0, first
     evaluate = t[lay.MODE] == lay.MODE_EVALUATE
     which_passes = lay.FORWARD_AND_LOSS if evaluate else lay.ALL_PASSES
     if first == last and not evaluate:  # fewer rows than slabs: a last batch's remainder
@@ -152,11 +156,12 @@ def slab(tag, t, which, b, start, rows, scale, thread):
             g[i] = 0
     while done < last:
         count = min(t[lay.BLOCK], last - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread, 0))
+        status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread))
         if status != lay.OK:
             return status
-        call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes, done, b))
+        call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes, done, made))
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
+        weight += weights_of(tag, t, row, count)
         if t[lay.MEASURE]:
             size = pointer(_INT, t[lay.MEASURE])[0]
             measure(
@@ -165,39 +170,38 @@ def slab(tag, t, which, b, start, rows, scale, thread):
         if not evaluate:
             call_gradients(t[lay.GRADIENTS], (tag, t, row, count, g, int(done > first)))
         done += count
-    slab_loss[which] = error
+    slab_loss[which], slab_loss[t[lay.SLABS] + which] = error, weight
     return lay.OK
 
 
 @jit.kernel
-def slabs_batch(tag, t, b, start, rows, thread):
-    threads, slabs = t[lay.THREADS], t[lay.SLABS]
-    results = pointer(_DOUBLE, t[lay.RESULTS])
-    weight = total_weight(tag, t, start, rows, thread)
-    status = lay.OK
-    if weight > 0.0:
-        for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
-            if status == lay.OK:
-                status = slab(tag, t, s, b, start, rows, 1.0 / weight, thread)
+def slabs_batch(tag, t, made, start, rows, thread):
+    """As `whole_batch`."""
+    threads, slabs, train = t[lay.THREADS], t[lay.SLABS], t[lay.MODE] == lay.MODE_TRAIN
+    results, slab_loss = pointer(_DOUBLE, t[lay.RESULTS]), pointer(_DOUBLE, t[lay.SLAB_LOSS])
+    status, scale = lay.OK, 1.0 / divisor(t, rows, 1.0)
+    for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
+        if status == lay.OK:
+            status = slab(tag, t, s, made, start, rows, scale, thread)
     results[lay.R_STATUS + thread] = float(status)
-    if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
-        begin_step(t, b)
+    rate = begin_step(t, made) if thread == 0 and train else 0.0
     barrier(t)
     status = agree(t)
     if status != lay.OK:
         return status
-    if weight > 0.0:
-        error = ordered_sum(pointer(_DOUBLE, t[lay.SLAB_LOSS]), slabs)
-        if not account(t, thread, error, weight):
-            return lay.NONFINITE_LOSS
-        if t[lay.MEASURE] and thread == 0:
-            add_measures(t, slabs)
-        if t[lay.MODE] != lay.MODE_EVALUATE:
-            add_up(tag, t, thread)
-        barrier(t)
-        if t[lay.MODE] == lay.MODE_TRAIN:
-            finish(tag, t, thread)
-        if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
+    weight = ordered_sum(at(slab_loss, slabs), slabs)
+    if not account(t, thread, ordered_sum(slab_loss, slabs), rows, weight):
+        return lay.NONFINITE_LOSS
+    if t[lay.MEASURE] and thread == 0:
+        add_measures(t, slabs)
+    if weight == 0.0:
+        return skip(t, rate, thread)
+    if t[lay.MODE] != lay.MODE_EVALUATE:
+        add_up(tag, t, thread)
+    barrier(t)
+    if train:
+        finish(tag, t, thread)
+        if thread == 0:
             end_step(t)
     return lay.OK
 
@@ -221,21 +225,22 @@ def add_up(tag, t, thread):
 
 
 @jit.kernel
-def several(tag, t, b, start, count):
+def several(tag, t, made, start, count):
     """`count` small batches, read at once: reading one at a time would be most of the work."""
     size = t[lay.BATCH]
     rows = min(count * size, t[lay.N] - start)
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, start, 0, rows, 0, 0))
+    status = call_read_rows(t[lay.READ_ROWS], (tag, t, start, 0, rows, 0))
     if status == lay.OK and t[lay.ONLINE]:
-        return call_batches(t[lay.ONLINE], (tag, t, b, start, rows))
+        return call_batches(t[lay.ONLINE], (tag, t, made, rows))
     done = 0
     while done < rows and status == lay.OK:
         t[lay.SHIFT] = done
-        status = whole_batch(tag, t, b, start + done, min(size, rows - done), 0)
+        status = whole_batch(tag, t, made, start + done, min(size, rows - done), 0)
+        made += int(status == lay.OK)
+        status = lay.OK if status == lay.NO_WEIGHT else status
         if status == lay.OK:
             pointer(_DOUBLE, t[lay.RESULTS])[lay.R_BATCHES] += 1.0
         done += size
-        b += 1
     t[lay.SHIFT] = 0
     return status
 
@@ -245,19 +250,25 @@ def run(tag, table, first, last, thread):
     """Batches `first` ... `last` - 1 as the layout table says; a status (layout.OK ...)."""
     t = pointer(_INT, table)
     n, size = t[lay.N], t[lay.BATCH]
-    status, b = lay.OK, first
+    results = pointer(_DOUBLE, t[lay.RESULTS])
+    before = results[lay.R_UPDATES]
+    status, b, made = lay.OK, first, 0
     while b < last and status == lay.OK:
         start = b * size
         count = min(t[lay.AHEAD], last - b)
         rows = min(size, n - start)
         if t[lay.SLABS]:
-            status = slabs_batch(tag, t, b, start, rows, thread)
-        elif t[lay.AHEAD] > 1:
-            status = several(tag, t, b, start, count)
+            status = slabs_batch(tag, t, made, start, rows, thread)
+        elif t[lay.AHEAD] > 1:  # one thread's work alone
+            status = several(tag, t, made, start, count)
+            made = int(results[lay.R_UPDATES] - before)
         else:
-            status = whole_batch(tag, t, b, start, rows, thread)
-        if thread == 0 and status == lay.OK and t[lay.AHEAD] == 1:
-            pointer(_DOUBLE, t[lay.RESULTS])[lay.R_BATCHES] += 1.0
+            status = whole_batch(tag, t, made, start, rows, thread)
+        if t[lay.AHEAD] == 1:
+            made += int(status == lay.OK)
+            status = lay.OK if status == lay.NO_WEIGHT else status
+            if thread == 0 and status == lay.OK:
+                results[lay.R_BATCHES] += 1.0
         b += count
     return status
 
@@ -275,7 +286,7 @@ def predict(tag, table, out, thread):
     done, end = share(n, threads, thread), share(n, threads, thread + 1)
     while done < end:
         count = min(t[lay.BLOCK], end - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread, 0))
+        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread))
         if status != lay.OK:
             return status
         call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD, 0, 0))
@@ -296,7 +307,7 @@ def count_nonfinite(tag, address, n):
 def forward_rows(tag, table, first, rows):
     """Samples `first` ... forward through all layers, left in the workspace's first rows."""
     t = pointer(_INT, table)
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0, 0))
+    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0))
     if status == lay.OK:
         call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD, 0, 0))
     return status

@@ -51,7 +51,7 @@ def layer_forward(tag, t, record, params, a, z, rows):
 
 
 @jit.kernel
-def forward(tag, t, row, rows, skip_last, place, b):
+def forward(tag, t, row, rows, skip_last, place, made):
     """All layers for workspace rows `row` ...; `skip_last` leaves out the last activation."""
     params, base = pointer(tag, t[PARAMS]), pointer(tag, t[BASE])
     n_layers = t[N_LAYERS]
@@ -69,5 +69,5 @@ def forward(tag, t, row, rows, skip_last, place, b):
                     out[i] = z[i]
             call_forward(record[L_FORWARD], (out, rows, n_out, ld, parameters))
         if record[L_DROPOUT]:
-            drop(tag, t, record, layer, out, row, rows, place, b)
+            drop(tag, t, record, layer, out, row, rows, place, made)
         a = at(base, record[L_X] + row * ld)

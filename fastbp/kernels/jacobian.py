@@ -21,6 +21,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.epoch import agree, barrier, share
 from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.passes import clear
 from fastbp.kernels.rows import widened
 from fastbp.kernels.simd import at, call_block, call_read_rows, call_tiles, pointer, value
 from fastbp.kernels.units import layer_input
@@ -94,6 +95,9 @@ def jacobian_rows(tag, t, own, first, rows):
         backward(tag, t, first, rows)
         for r in range(first, first + rows):
             row = at(jacobian, (r * k + output) * own[LD])
+            if weights[r] == 0:  # whatever its values: 0 times infinity would be NaN
+                clear(row, own[LD])
+                continue
             derivatives(tag, t, r, row)
             off = np.float64(a[r * ld + output]) - np.float64(targets[r * ld + output])
             row[own[P]] = math.sqrt(np.float64(weights[r])) * off
@@ -129,7 +133,7 @@ def normal_equations(tag, table, own_table, first, last, thread):
         row, end = share(rows, threads, thread), share(rows, threads, thread + 1)
         count = end - row
         if count > 0:
-            status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + row, row, count, thread, 0))
+            status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + row, row, count, thread))
             if status == lay.OK:
                 call_block(t[lay.PASSES], (tag, t, row, count, lay.FORWARD, 0, 0))
                 jacobian_rows(tag, t, own, row, count)

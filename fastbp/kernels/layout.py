@@ -56,11 +56,21 @@ SHARES = 80
 # What a step does to gradients and weights beside the optimizer (refine.py): addresses, or 0.
 REFINE, SETTINGS, CLIP, NORMS, CONSTRAIN = 81, 82, 83, 84, 85
 # LOWEST: the first layer that learns, below which no delta is needed. UPDATES: how many updates
-# there were before batch 0, for dropout's masks, of which DROPOUT_SEED is the seed.
+# there were before a call, for dropout's masks, of which DROPOUT_SEED is the seed.
 LOWEST, UPDATES, DROPOUT_SEED = 86, 87, 88
 # MEASURE says which metrics are taken, MEASURED holds their sums (measure.py), or they are 0.
 MEASURE, MEASURED, SLAB_MEASURED = 89, 90, 91
-HEADER = 96
+# M: the weights that metrics take, where those of the loss have class weights in them; else there
+# is no M_GATHER, and COUNTS, the address of the workspace rows' weights for metrics, is WEIGHTS'.
+M, M_ROW, M_FEATURE, M_OFFSETS, M_GATHER, COUNTS = range(92, 98)
+# SCALING: the address of float64 values, which say how weights are read and what they divide.
+SCALING = 98
+HEADER = 104
+
+# Weights are read times a power of two, W_BY or M_BY, and what was above 0 is at least LEAST: so
+# weights of any size neither overflow nor vanish. MEAN is the mean that divides the error (see
+# `steps.divisor`), times W_BY, or 0 where the sum of the weights does.
+W_BY, M_BY, LEAST, MEAN = range(4)
 
 # A layer's record. A is its outputs, Z the sums where a derivative needs them, X what the layer
 # above reads: A, or after a dropout A times KEEP.
@@ -104,12 +114,13 @@ MODE_TRAIN, MODE_GRADIENTS, MODE_EVALUATE = range(3)
 # What `passes` does to a block of rows.
 FORWARD, FORWARD_AND_LOSS, ALL_PASSES = range(3)
 
-# RESULTS: float64 figures that kernels leave behind. A batch's error is the mean before its update;
-# the sums run on until Python sets them back. From R_STATUS on, one value a thread.
-R_ERROR, R_WEIGHT, R_LAST_ERROR, R_LAST_WEIGHT, R_BATCHES, R_STATUS = 0, 1, 2, 3, 4, 8
+# RESULTS: float64 figures that kernels leave behind. A batch's error is E before its update, and
+# R_LAST_DIVISOR what its sum was divided by; the sums run on until Python sets them back. R_BATCHES
+# counts batches, R_UPDATES those that had a weight. From R_STATUS on, one value a thread.
+R_ERROR, R_WEIGHT, R_LAST_ERROR, R_LAST_DIVISOR, R_BATCHES, R_UPDATES, R_STATUS = *range(6), 8
 
-# What a kernel returns.
-OK, NONFINITE_LOSS, BAD_X, BAD_Y, BAD_WEIGHT = range(5)
+# What a kernel returns. NO_WEIGHT stays inside: a batch whose weights are all 0 makes no update.
+OK, NONFINITE_LOSS, BAD_X, BAD_Y, BAD_WEIGHT, NO_WEIGHT = range(6)
 
 #: rows of weights in a unit: whole tiles and whole transposition squares; two vectors wide, its
 #: gradient takes 14 KB of L1

@@ -12,6 +12,7 @@ import numpy as np
 from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
 from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.passes import clear
 from fastbp.kernels.simd import at, call_forward, call_metric, pointer
 
 _DOUBLE = np.float64(0.0)
@@ -31,7 +32,12 @@ def measure(tag, t, row, rows, place, acc):
             p[i] = z[i]
         call_forward(last[lay.L_FORWARD], (p, rows, n, ld, pointer(tag, last[lay.L_PARAMETERS])))
     targets = at(base, t[lay.TARGETS] + (row + t[lay.SHIFT]) * ld)
-    weights = at(base, t[lay.WEIGHTS] + row + t[lay.SHIFT])
+    weights = at(pointer(tag, t[lay.COUNTS]), row + t[lay.SHIFT])
+    if t[lay.W_GATHER]:
+        for r in range(rows):
+            if weights[r] == 0:  # a row without weight counts for nothing, NaN or not
+                clear(at(p, r * ld), ld)
+                clear(at(targets, r * ld), ld)
     plan = pointer(_INT, t[lay.MEASURE])
     for m in range(plan[1]):
         metric = at(plan, 2 + 3 * m)

@@ -14,7 +14,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import through_activation
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.measure import measure
-from fastbp.kernels.passes import losses
+from fastbp.kernels.passes import losses, silence
 from fastbp.kernels.simd import (
     at,
     call_dots,
@@ -24,7 +24,14 @@ from fastbp.kernels.simd import (
     pointer,
     value,
 )
-from fastbp.kernels.steps import account, begin_step, end_step, ordered_sum
+from fastbp.kernels.steps import (
+    account,
+    begin_step,
+    divisor,
+    end_step,
+    ordered_sum,
+    weights_of,
+)
 from fastbp.kernels.tiles import column_sums, vector_row
 from fastbp.kernels.units import layer_input, shared_bias, update
 
@@ -126,8 +133,8 @@ def transposes(t, params):
 
 
 @jit.doorway(roles.batches)
-def online(tag, t, b, start, rows):
-    """Batches from number `b` on, whose `rows` samples stand in the workspace's first; a status."""
+def online(tag, t, made, rows):
+    """Batches whose samples are the workspace's first `rows`, after `made` updates; a status."""
     params, base = pointer(tag, t[lay.PARAMS]), pointer(tag, t[lay.BASE])
     g = at(base, t[lay.SCRATCH])
     row_loss = pointer(_DOUBLE, t[lay.ROW_LOSS])
@@ -137,26 +144,28 @@ def online(tag, t, b, start, rows):
     while done < rows and status == lay.OK:
         count = min(size, rows - done)
         t[lay.SHIFT] = done
-        weight = float(count)
-        if t[lay.W_GATHER]:
-            weight = ordered_sum(at(base, t[lay.WEIGHTS] + done), count)
-        begin_step(t, b)
+        weight = weights_of(tag, t, 0, count)
         if weight > 0.0:
+            begin_step(t, made)
+        if weight > 0.0 or t[lay.M_GATHER]:  # the metrics' weights may be others
             forward(tag, t, params, base, count)
-            losses(t, 0, count, value(base, 1.0 / weight))
-            if account(t, 0, ordered_sum(row_loss, count), weight):
+            losses(t, 0, count, value(base, 1.0 / divisor(t, count, weight)))
+            if account(t, 0, ordered_sum(row_loss, count), count, weight):
                 if t[lay.MEASURE]:
                     measure(tag, t, 0, count, 0, pointer(_DOUBLE, t[lay.MEASURED]))
-                backward(tag, t, params, base, count)
-                gradients(tag, t, params, base, count, g)
-                update(tag, t, 0, n_updated, g)
-                transposes(t, params)
-                end_step(t)
+                if weight > 0.0:
+                    backward(tag, t, params, base, count)
+                    if t[lay.W_GATHER]:
+                        silence(tag, t, 0, count)
+                    gradients(tag, t, params, base, count, g)
+                    update(tag, t, 0, n_updated, g)
+                    transposes(t, params)
+                    end_step(t)
+                    made += 1
             else:
                 status = lay.NONFINITE_LOSS
         if status == lay.OK:
             results[lay.R_BATCHES] += 1.0
         done += count
-        b += 1
     t[lay.SHIFT] = 0
     return status

@@ -17,18 +17,18 @@ _TABLE = types.CPointer(_I)
 
 
 def read_rows(t: Any) -> Any:
-    """``(tag, table, position, row, rows, thread, weights_only) -> status``: see samples.py."""
-    return _I(t, _TABLE, _I, _I, _I, _I, _I)
+    """``(tag, table, position, row, rows, thread) -> status``: see samples.py."""
+    return _I(t, _TABLE, _I, _I, _I, _I)
 
 
 def block(t: Any) -> Any:
-    """``(scale, table, row, rows, passes, place, batch)``: see passes.py."""
+    """``(scale, table, row, rows, passes, place, update)``: see passes.py."""
     return types.void(t, _TABLE, _I, _I, _I, _I, _I)
 
 
 def batches(t: Any) -> Any:
-    """``(tag, table, batch, start, rows) -> status``: see online.py."""
-    return _I(t, _TABLE, _I, _I, _I)
+    """``(tag, table, made, rows) -> status``: see online.py."""
+    return _I(t, _TABLE, _I, _I)
 
 
 def units(t: Any) -> Any:

@@ -8,9 +8,10 @@ from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.gather import nonfinite, one_hot
 from fastbp.kernels.rng import MOST_DRAWN, drawn, indices
-from fastbp.kernels.simd import at, call_gather, pointer
+from fastbp.kernels.simd import at, call_gather, pointer, value
 
 _INT = np.int64(0)
+_DOUBLE = np.float64(0.0)
 
 
 @jit.kernel
@@ -48,15 +49,31 @@ def window(t, position, rows, thread):
     return at(index, position - first)
 
 
+@jit.kernel
+def weigh(t, which, scale, out, index, rows):
+    """Read weights, times the power of two `scale` of SCALING; how many were bad."""
+    bad = read(t, which, out, index, rows, 1, 1)
+    scaling = pointer(_DOUBLE, t[lay.SCALING])
+    by, least = scaling[scale], value(out, scaling[lay.LEAST])
+    if by != 1.0:
+        for r in range(rows):
+            scaled = value(out, np.float64(out[r]) * by)
+            out[r] = least if scaled == 0 and out[r] > 0 else scaled
+    return bad
+
+
 @jit.doorway(roles.read_rows)
-def read_rows(tag, t, position, row, rows, thread, weights_only):
+def read_rows(tag, t, position, row, rows, thread):
     """Samples at `position` ... of the epoch into workspace rows `row` ...; a status."""
     base = pointer(tag, t[lay.BASE])
     index = window(t, position, rows, thread)
-    if t[lay.W_GATHER] and read(t, lay.W, at(base, t[lay.WEIGHTS] + row), index, rows, 1, 1):
-        return lay.BAD_WEIGHT
-    if weights_only:
-        return lay.OK
+    if t[lay.W_GATHER]:
+        if weigh(t, lay.W, lay.W_BY, at(base, t[lay.WEIGHTS] + row), index, rows):
+            return lay.BAD_WEIGHT
+        if t[lay.M_GATHER]:
+            counts = at(pointer(tag, t[lay.COUNTS]), row)
+            if weigh(t, lay.M, lay.M_BY, counts, index, rows):
+                return lay.BAD_WEIGHT
     x = at(base, t[lay.A0] + row * t[lay.LD0])
     if read(t, lay.X, x, index, rows, t[lay.N_INPUTS], t[lay.LD0]):
         return lay.BAD_X

@@ -1,4 +1,7 @@
-"""What begins and ends a step: rates, the optimizer's state, the books on errors."""
+"""What begins and ends a step: rates, the optimizer's state, the books on errors.
+
+A step is an update: a batch whose weights are all 0 is none.
+"""
 
 from __future__ import annotations
 
@@ -7,22 +10,28 @@ import numpy as np
 from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
-from fastbp.kernels.simd import call_prepare, pointer
+from fastbp.kernels.simd import at, call_prepare, pointer
 
 _DOUBLE = np.float64(0.0)
 
 
 @jit.kernel
-def begin_step(t, b):
-    """The step's learning rate, and the scalars that the optimizer derives from it."""
+def begin_step(t, made):
+    """The learning rate, and the scalars that the optimizer derives from it, after `made` others.
+
+    The rate before is returned, for a batch that turns out to be no step.
+    """
     hyper = pointer(_DOUBLE, t[lay.HYPER])
-    hyper[LEARNING_RATE] = pointer(_DOUBLE, t[lay.RATES])[b * t[lay.RATE_STRIDE]]
+    before = hyper[LEARNING_RATE]
+    hyper[LEARNING_RATE] = pointer(_DOUBLE, t[lay.RATES])[made * t[lay.RATE_STRIDE]]
     if t[lay.PREPARE]:
         call_prepare(t[lay.PREPARE], (hyper,))
+    return before
 
 
 @jit.kernel
 def end_step(t):
+    pointer(_DOUBLE, t[lay.RESULTS])[lay.R_UPDATES] += 1.0
     hyper = pointer(_DOUBLE, t[lay.HYPER])
     if t[lay.PREPARE]:
         for i in range(HYPER_SIZE - PENDING):
@@ -38,12 +47,32 @@ def ordered_sum(p, n):
 
 
 @jit.kernel
-def account(t, thread, error, weight):
+def weights_of(tag, t, row, rows):
+    """The sum of the weights of workspace rows `row` ..."""
+    if not t[lay.W_GATHER]:
+        return float(rows)
+    return ordered_sum(at(pointer(tag, t[lay.BASE]), t[lay.WEIGHTS] + t[lay.SHIFT] + row), rows)
+
+
+@jit.kernel
+def divisor(t, rows, weight):
+    """What the sum of weighted errors over a batch of `rows` is divided by.
+
+    B times the mean weight of the set; or the batch's own weight, where that is asked for.
+    """
+    if not t[lay.W_GATHER]:
+        return float(rows)
+    mean = pointer(_DOUBLE, t[lay.SCALING])[lay.MEAN]
+    return rows * mean if mean > 0.0 else weight
+
+
+@jit.kernel
+def account(t, thread, error, rows, weight):
     """Note a batch's error; whether it is finite, or may be anything."""
     if thread == 0 and weight > 0.0:
-        results = pointer(_DOUBLE, t[lay.RESULTS])
-        results[lay.R_LAST_ERROR] = error / weight
-        results[lay.R_LAST_WEIGHT] = weight
+        results, by = pointer(_DOUBLE, t[lay.RESULTS]), divisor(t, rows, weight)
+        results[lay.R_LAST_ERROR] = error / by
+        results[lay.R_LAST_DIVISOR] = by
         if error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]:
             results[lay.R_ERROR] += error
             results[lay.R_WEIGHT] += weight

@@ -16,6 +16,7 @@ from fastbp.kernels import points
 from fastbp.plan import Plan
 from fastbp.program import Program, aligned_zeros
 from fastbp.team import resolve_threads
+from fastbp.weighing import Weighing
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
@@ -105,10 +106,13 @@ class Driver:
             else:
                 setattr(self, name, type(now)(state[name]))
 
-    def begin(self, samples: Samples) -> None:
-        """Iterate on these samples, from the network's parameters as they are."""
+    def begin(self, samples: Samples, weighing: Weighing | None = None) -> None:
+        """Iterate on these samples, from the network's parameters as they are.
+
+        `weighing` is that of a step where it is None.
+        """
         self._samples = samples
-        self._set_samples(samples)
+        self._set_samples(samples, weighing)
         self._start_over()
 
     def _start_over(self) -> None:
@@ -140,7 +144,7 @@ class Driver:
         self.results[lay.R_WEIGHT] = 1.0
         return status, loss
 
-    def _set_samples(self, samples: Samples) -> None:
+    def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         raise NotImplementedError
 
     def _forget_point(self) -> None:

@@ -14,6 +14,7 @@ from fastbp.optimizers import LBFGS
 from fastbp.program import Program
 from fastbp.solvers.driver import STOPPED, Driver, Vector
 from fastbp.solvers.line_search import Trial, strong_wolfe
+from fastbp.weighing import Weighing
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -38,11 +39,11 @@ class LBFGSDriver(Driver):
         self._start: Trial | None = None
         self._largest = self._total = 0.0
 
-    def _set_samples(self, samples: Samples) -> None:
+    def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         rows = samples[0].n
         flops = self.engine._flops(rows)
         self._program = self.program(lay.MODE_GRADIENTS, rows, lay.TRAINING_SLABS, flops)
-        self._program.set_samples(*samples)
+        self._program.set_samples(*samples, weighing=weighing)
 
     def _forget_point(self) -> None:
         self._start = None

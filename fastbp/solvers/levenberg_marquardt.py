@@ -18,6 +18,7 @@ from fastbp.plan import Plan
 from fastbp.program import Program
 from fastbp.solvers.driver import STOPPED, BadSamplesError, Driver
 from fastbp.team import Team, resolve_threads
+from fastbp.weighing import Weighing
 
 # Rows of the Jacobian in a block: long sums for the register tiles, and strips that stay in L1.
 _ROWS = 256
@@ -56,7 +57,7 @@ class LevenbergMarquardtDriver(Driver):
         super().__init__(engine)
         self.settings = settings
         self._damping = settings.damping
-        # The loss is so many times the sum of squared residuals over the sum of weights.
+        # The loss is so many times the sum of squared residuals over B w̄.
         self._factor = 1.0 / outputs if isinstance(loss, MSE) else 0.5
         flops = float(rows) * (strips * width) ** 2
         self._threads = resolve_threads(engine.n_threads, flops)
@@ -86,15 +87,15 @@ class LevenbergMarquardtDriver(Driver):
         self._forward: Program | None = None
         self._builder: Program | None = None
 
-    def _set_samples(self, samples: Samples) -> None:
+    def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         n = samples[0].n
         flops = self.engine._flops(n) / 3.0
         self._forward = self.program(lay.MODE_EVALUATE, n, lay.EVALUATION_SLABS, flops)
-        self._forward.set_samples(*samples)
+        self._forward.set_samples(*samples, weighing=weighing)
         rows = int(self._own[jacobian.SAMPLES])
         plan = Plan(0, rows, rows)
         self._builder = self.engine._program("jacobian", lay.MODE_EVALUATE, plan, self._threads)
-        self._builder.set_samples(*samples)
+        self._builder.set_samples(*samples, weighing=weighing)
         self._blocks = -(-n // rows)
 
     def _forget_point(self) -> None:
@@ -138,7 +139,7 @@ class LevenbergMarquardtDriver(Driver):
         loss = self._loss
         if not math.isfinite(loss):
             return lay.NONFINITE_LOSS, loss
-        weight = float(self._forward.results[lay.R_LAST_WEIGHT])
+        weight = float(self._forward.results[lay.R_LAST_DIVISOR])
         unit = self._factor / weight  # E = unit Σ r²
         self._build()
         _, largest, total = self.assess(self._gradient, self.direction)
