@@ -12,7 +12,12 @@ from fastbp.kernels.losses import Loss as _Kernel
 
 @dataclass(frozen=True)
 class Loss:
-    """An error E = sum_i w_i e_i / sum_i w_i over a batch; w are sample weights, k outputs."""
+    """An error E = sum_i w_i e_i / (B m) over an update's B samples; k outputs.
+
+    w_i is the sample's weight times its class's, 1 if not given; m the mean weight of all samples
+    of the `fit`, 1 in `Trainer.step` and `Trainer.gradients`. What is reported of an epoch, of
+    validation data and by `Trainer.evaluate` is sum_i w_i e_i / sum_i w_i.
+    """
 
     name: ClassVar[str]
 

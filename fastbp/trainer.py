@@ -204,10 +204,15 @@ class Trainer(Stepping):
         validation_split : float
             In [0, 1): hold out the last so much of the samples as validation data.
         sample_weight : array_like or None
-            (n,), at least 0, not all 0.
+            (n,), at least 0, not all 0. An update by B samples has the error sum w e / (B m), m
+            being the mean weight of all samples that are trained on: their size doesn't matter,
+            their ratios do, at every batch size. A sample of weight 0 adds nothing, whatever its
+            values, and counts in B and m; a batch of such samples makes no update. Few heavy
+            samples make heavy batches: `clip_norm`, a larger `batch_size` or "adam" help.
         class_weight : mapping, "balanced" or None
             Weights by class id, times those of the samples; 1 for a class that it leaves out.
-            "balanced" is n / (k count), for the k classes that occur. Validation has none of it.
+            "balanced" is n / (k count), for the k classes that occur. The loss that is trained on
+            has them; metrics and validation don't.
         callbacks : sequence of Callback
             What is called as training goes, in this order.
         progress : None, bool, "lines" or callable

@@ -83,7 +83,8 @@ class LevenbergMarquardt(Solver):
 
     For squared errors (``"mse"``, ``"half_squared_error"``) over whole sets (``batch_size=None``).
     With the residuals r = w^½ (p - t) of all samples and outputs, their Jacobian J by all
-    parameters, and n the sum of the sample weights, an iteration solves ::
+    parameters, and n the sum of the sample weights, or in `Trainer.step` the number of samples, an
+    iteration solves ::
 
         (J'J / n + m I) d = -J'r / n
 
