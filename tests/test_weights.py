@@ -567,3 +567,78 @@ def test_results_name_what_divides() -> None:
     assert program("gradients").results[lay.R_LAST_DIVISOR] == len(X)
     trainer.evaluate(X, y, w)
     assert program("evaluation").results[lay.R_LAST_DIVISOR] == pytest.approx(w.sum() / 2)
+
+
+def test_gradients_are_checked_with_weights() -> None:
+    """Gradients are divided by rows, evaluations by weights: of any mean they agree."""
+    X, y, w = data("several")
+    w[1::3] = 0
+    for factor in (1e-3, 1.0, 50.0):
+        check = fastbp.check_gradients(network("several"), "mse", X, y, factor * w)
+        assert check.worst < 1e-6
+        assert check.loss == pytest.approx(
+            fastbp.Trainer(network("several"), "mse").evaluate(X, y, w)["loss"], rel=1e-12
+        )
+
+
+def test_a_fit_in_the_background() -> None:
+    X, y, w = classes(200, 4)
+    results = []
+    for background in (False, True):
+        net = fastbp.Network(4, [fastbp.Dense(9, "tanh"), fastbp.Dense(3, "softmax")], seed=0)
+        trainer = fastbp.Trainer(net, "cross_entropy", "adam", seed=0, metrics=["accuracy"])
+        weights: dict[str, Any] = {"sample_weight": w, "class_weight": "balanced"}
+        if background:
+            history = trainer.fit_async(X, y, 3, **weights).result()
+        else:
+            history = trainer.fit(X, y, 3, **weights)
+        results.append((bits(net), history.loss, history.accuracy))
+    assert results[0] == results[1]
+
+
+def test_a_ragged_batch_has_its_own_number_of_rows() -> None:
+    """46 rows in batches of 4: the last update's two rows weigh as much as any others."""
+    X, y, w = data("several")
+    net, twin = network("several"), network("several")
+    trainer = fastbp.Trainer(net, "mse", fastbp.SGD(0.1), batch_size=4, shuffle=False)
+    history = trainer.fit(X, y, sample_weight=w)
+    by_hand = fastbp.Trainer(twin, "mse", fastbp.SGD(0.1))
+    losses = [
+        by_hand.step(X[at], y[at], w[at] / w.mean()) * len(X[at])
+        for at in naive.consecutive(len(X), 4)
+    ]
+    for p, q in zip(net.get_weights(), twin.get_weights(), strict=True):
+        assert naive.relative_error(p, q) <= 1e-13
+    assert history.loss == pytest.approx([sum(losses) / len(X)], rel=1e-12)
+
+
+@pytest.mark.parametrize(("units", "size"), [(4, 1), (4, 3), (40, 4), (40, 300), (40, 2500)])
+def test_metrics_of_batches_whose_class_has_no_weight(units: int, size: int) -> None:
+    """They make no update and count all the same: in place, read ahead, whole, in slabs."""
+    X, y, w = classes(max(100, 2 * size + 7), 4)
+    y[:size] = 0
+    y[size : 2 * size] = 1 + np.arange(size) % 2
+    layers = [fastbp.Dense(units, "tanh"), fastbp.Dense(3, "softmax")]
+    net = fastbp.Network(4, layers, dtype="float64", seed=0)
+    trainer = fastbp.Trainer(
+        net, "cross_entropy", fastbp.SGD(0.0), batch_size=size, shuffle=False, metrics=METRICS
+    )
+    history = trainer.fit(X, y, sample_weight=w, class_weight={0: 0})
+    expected = trainer.evaluate(X, y, w)
+    for metric in trainer.metrics:
+        assert getattr(history, metric.name) == pytest.approx([expected[metric.name]], rel=1e-9)
+    weighted = [(w * (y > 0))[at].any() for at in naive.consecutive(len(X), size)]
+    assert trainer._engine.rates.steps == sum(weighted) < len(weighted)
+
+
+def test_an_area_is_taken_over_rows_with_weight() -> None:
+    """Whose targets are probabilities: the class is the most likely one, above one half or not."""
+    rng = np.random.default_rng(1)
+    X, y, w = rng.normal(size=(300, 4)), rng.dirichlet(np.full(3, 4.0), size=300), np.ones(300)
+    y = np.round(64 * y) / 64
+    y[:, 2] = 1 - y[:, 0] - y[:, 1]  # sums are 1 exactly
+    w[::3] = 0
+    net = fastbp.Network(4, [fastbp.Dense(3, "softmax")], dtype="float64", seed=0)
+    trainer = fastbp.Trainer(net, "cross_entropy", metrics=["auc"])
+    found = trainer.evaluate(X, y, w)["auc"]
+    assert found == trainer.evaluate(X[w > 0], y[w > 0])["auc"]
