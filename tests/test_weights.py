@@ -25,8 +25,9 @@ SHAPES: dict[str, tuple[int, list[tuple[int, str]], int | None, int]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def as_many_threads_as_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def teams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many threads as are asked for: tiny networks are then trained by the general loop."""
     monkeypatch.setattr(team, "_FLOPS_PER_THREAD", 1e-9)
 
 
@@ -95,9 +96,7 @@ def test_a_rare_class_counts_at_every_batch_size(batch_size: int | None) -> None
     net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
     epochs = 8 if batch_size else 400
     optimizer = fastbp.Adam(fastbp.CosineDecay(0.02, epochs))
-    trainer = fastbp.Trainer(
-        net, "binary_cross_entropy", optimizer, batch_size=batch_size, seed=0, n_threads=1
-    )
+    trainer = fastbp.Trainer(net, "binary_cross_entropy", optimizer, batch_size=batch_size, seed=0)
     history = trainer.fit(X, y, epochs, class_weight="balanced")
     found = net.predict_classes(X)
     assert 0.55 < found[y == 1].mean() < 0.75
@@ -230,7 +229,10 @@ def fits(loss: str, y: Any) -> Any:
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("loss", naive.LOSSES)
-def test_rows_without_weight_add_nothing(loss: str, shape: str, dtype: str) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_rows_without_weight_add_nothing(
+    threads: int, loss: str, shape: str, dtype: str, request: pytest.FixtureRequest
+) -> None:
     """Whatever their values: the bits of a fit, a step, gradients and all figures."""
     X, y, w = data(shape)
     y = fits(loss, y)
@@ -238,14 +240,19 @@ def test_rows_without_weight_add_nothing(loss: str, shape: str, dtype: str) -> N
     w[-2:] = 1
     metrics = ["mae", "rmse", "r2", "accuracy", "f1", "auc"]
     results = []
+    if threads > 1:
+        request.getfixturevalue("teams")
     for features, targets in ((X.astype(dtype), y.astype(dtype)), spoiled(loss, X, y, w, dtype)):
         net = network(shape, dtype, naive.LOSSES[loss].fused)
         trainer = fastbp.Trainer(
             net, loss, fastbp.SGD(1e-3, momentum=0.5), batch_size=SHAPES[shape][2], seed=1,
             metrics=metrics, clip_norm=1.0 if shape in ("several", "slabs") else None,
+            n_threads=threads,
         )  # fmt: skip
         rows = features, targets, w
         history = trainer.fit(features, targets, 2, sample_weight=w, validation_data=rows)
+        in_place = trainer._engine._programs["training"][1].table[lay.ONLINE] != 0
+        assert in_place == (shape.startswith("tiny") and threads == 1)
         figures = {k: v for k, v in vars(history).items() if k != "samples_per_second"}
         evaluated = trainer.evaluate(*rows)
         stepped, (at, gradients) = trainer.step(*rows), trainer.gradients(*rows)
@@ -348,6 +355,7 @@ def with_gaps(shape: str, interleaved: bool) -> tuple[Any, Any, Any, int]:
     return X[at], y[at], w[at], len(kept)
 
 
+@pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("threads", [1, 2, 3, 4])
 @pytest.mark.parametrize("drops", [0.0, 0.3])
 @pytest.mark.parametrize("shape", SHAPES)
@@ -483,6 +491,7 @@ def test_what_a_class_without_weight_has(batch_size: int | None, dtype: str) -> 
     assert results[0] == results[1]
 
 
+@pytest.mark.usefixtures("teams")
 @pytest.mark.parametrize("shape", ["several", "whole", "slabs"])
 def test_class_weights_and_any_number_of_threads(shape: str) -> None:
     n_inputs, _, batch_size, n = SHAPES[shape]
@@ -618,6 +627,7 @@ def test_metrics_of_batches_whose_class_has_no_weight(units: int, size: int) -> 
     X, y, w = classes(max(100, 2 * size + 7), 4)
     y[:size] = 0
     y[size : 2 * size] = 1 + np.arange(size) % 2
+    y[-(len(X) % size or size) :] = 0  # the last batch as well
     layers = [fastbp.Dense(units, "tanh"), fastbp.Dense(3, "softmax")]
     net = fastbp.Network(4, layers, dtype="float64", seed=0)
     trainer = fastbp.Trainer(
