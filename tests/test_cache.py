@@ -314,7 +314,7 @@ def test_threads_that_come_together_compile_once(monkeypatch: pytest.MonkeyPatch
 def test_a_disk_that_fills_up(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The code is used all the same, and no part of a file is left behind."""
 
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(objects.os, "replace", full)
@@ -326,3 +326,187 @@ def test_the_folder_goes_away_meanwhile(folder: Path) -> None:
     assert cache.folder() == folder
     shutil.rmtree(folder.parent)
     assert compile_some() == 5
+
+
+# -- files that somebody else could have written ---------------------------------------------------
+
+
+def signed(about: object, code: bytes) -> bytes:
+    """A file with a right digest."""
+    head = about if isinstance(about, bytes) else json.dumps(about).encode()
+    payload = head + b"\n" + code
+    return hashlib.sha256(payload).digest() + payload
+
+
+def parts(path: Path) -> tuple[dict[str, Any], bytes]:
+    head, _, code = path.read_bytes()[32:].partition(b"\n")
+    return json.loads(head), code
+
+
+NO_HEADERS: list[Any] = [
+    b"", b"no JSON", b"[" * 10_000, b"\xff", 7, [], {}, {"symbols": 3, "needed": [], "build": ""},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", range(len(NO_HEADERS)))
+def test_a_header_that_is_none_is_passed_over(folder: Path, which: int) -> None:
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        path.write_bytes(signed(NO_HEADERS[which], parts(path)[1]))
+        assert objects.read(path) is None
+    assert compile_some() == 5
+    assert all(objects.read(path) is not None for path in files(folder.parent))
+
+
+CHANGED: list[Any] = [
+    {"build": "another"}, {"symbols": {}}, {"symbols": {"wrapper": "no_such"}}, {"needed": [7]},
+    {"needed": None}, {"symbols": {"wrapper": 3}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("which", range(len(CHANGED)))
+def test_a_header_of_another_build_is_passed_over(folder: Path, which: int) -> None:
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        about, code = parts(path)
+        assert {*about} == {"build", "symbols", "needed"}
+        path.write_bytes(signed(about | CHANGED[which], code))
+        assert objects.read(path) is None
+
+
+def read_forged(folder: str, which: int) -> list[bool]:
+    """Whether objects with a right digest that LLVM would end the process for are loaded."""
+    os.environ["FASTBP_CACHE_DIR"] = folder
+    assert compile_some() == 5
+    found = []
+    for path in files(Path(folder)):
+        about, code = parts(path)
+        path.write_bytes(signed(about, no_objects(code)[which]))
+        found.append(objects.read(path) is not None)
+    assert compile_some() == 5
+    return found
+
+
+def no_objects(code: bytes) -> list[bytes]:
+    return [
+        b"", b"garbage" * 100, code[: len(code) // 2], code[:64], code[:-1], b"MZ" + code[2:],
+        code[:18] + b"\x08\x00" + code[20:], code[:40] + b"\xff" * 8 + code[48:],
+        code[:60] + b"\xff\xff" + code[62:], code[:16] + b"\x03\x00" + code[18:],
+        b"\x7fELF" + bytes(len(code) - 4),
+    ]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="of Mach-O only the head is looked at")
+@pytest.mark.parametrize("which", range(len(no_objects(bytes(100)))))
+def test_an_object_that_llvm_would_refuse_is_passed_over(which: int, tmp_path: Path) -> None:
+    """In a process of its own, which LLVM would have ended."""
+    assert child.call(read_forged, str(tmp_path), which, settings=child.QUICK) == [False, False]
+
+
+@posix
+@pytest.mark.parametrize("mode", [0o666, 0o620, 0o602], ids=oct)
+def test_a_file_that_others_can_write_is_passed_over(folder: Path, mode: int) -> None:
+    """And written anew."""
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        path.chmod(mode)
+        assert objects.read(path) is None
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert objects.read(path) is not None
+
+
+@posix
+@pytest.mark.skipif(sys.platform == "win32" or os.getuid() != 0, reason="only root can give away")
+def test_a_file_of_another_user_is_passed_over(folder: Path) -> None:
+    assert compile_some() == 5
+    for path in files(folder.parent):
+        os.chown(path, 12345, -1)
+        assert objects.read(path) is None
+    assert compile_some() == 5
+    assert {path.stat().st_uid for path in files(folder.parent)} == {0}
+
+
+@posix
+def test_links_and_pipes_are_passed_over(folder: Path, tmp_path: Path) -> None:
+    """A link to a good file too; a pipe is not waited for."""
+    assert compile_some() == 5
+    one, two = files(folder.parent)
+    one.rename(tmp_path / "elsewhere")
+    one.symlink_to(tmp_path / "elsewhere")
+    two.unlink()
+    os.mkfifo(two, 0o600)
+    assert objects.read(one) is None
+    assert objects.read(two) is None
+    assert compile_some() == 5
+    for path in (one, two):
+        assert path.is_file()
+        assert not path.is_symlink()
+        assert objects.read(path) is not None
+
+
+@posix
+def test_a_folder_that_is_a_link_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "target").mkdir(mode=0o700)
+    folder.parent.mkdir()
+    folder.symlink_to(tmp_path / "target")
+    with pytest.warns(RuntimeWarning, match="FASTBP_CACHE_DIR"):
+        assert cache.folder() is None
+    assert compile_some() == 5
+    assert list((tmp_path / "target").iterdir()) == []
+
+
+@posix
+def test_a_folder_put_in_its_place_is_never_used(folder: Path) -> None:
+    """What has been checked is what is read and written, whatever has the name by now."""
+    assert compile_some() == 5
+    names = sorted(path.name for path in files(folder.parent))
+    mine = folder.with_name("mine")
+    folder.rename(mine)
+    folder.mkdir(mode=0o777)
+    for name in names:  # forged by who can rename in the parent folder
+        about, code = parts(mine / name)
+        (folder / name).write_bytes(signed(about, code[::-1]))
+    planted = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for name in names:
+        assert objects.read(folder / name) is not None  # the folder that was checked
+        (mine / name).unlink()
+        assert objects.read(folder / name) is None
+    assert compile_some() == 5
+    assert sorted(path.name for path in mine.iterdir() if path.name[:5] != "lock-") == names
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == planted
+
+
+@posix
+def test_closed_descriptors_are_opened_again(folder: Path, tmp_path: Path) -> None:
+    """As of daemons, which close all; their numbers may be another folder's by then."""
+    assert compile_some() == 5
+    descriptor = cache.directory_of(folder / "x").descriptor
+    assert descriptor is not None
+    other = os.open(tmp_path, os.O_RDONLY)
+    os.dup2(other, descriptor)
+    os.close(other)
+    before = sorted(os.listdir(tmp_path))
+    for path in files(folder.parent):
+        assert objects.read(path) is not None
+        path.unlink()
+    assert compile_some() == 5
+    assert sorted(os.listdir(tmp_path)) == before
+    assert len(files(folder.parent)) == 2
+    os.close(descriptor)
+
+
+@posix
+def test_the_child_of_a_fork_reads_and_writes(folder: Path) -> None:
+    assert compile_some() == 5
+    kept = files(folder.parent)[0]
+    pid = os.fork()
+    if pid == 0:
+        try:
+            there = objects.read(kept) is not None
+            kept.unlink()
+            os._exit(0 if there and compile_some() == 5 and kept.exists() else 1)
+        finally:
+            os._exit(2)
+    assert os.waitpid(pid, 0)[1] == 0

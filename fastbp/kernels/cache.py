@@ -4,6 +4,11 @@ numba's own key leaves out functions imported from other files, fastmath flags a
 settings, so that an edited helper would leave a stale caller. Here the folder's name is a digest
 of every kernel source, of numba's and llvmlite's versions and of the settings; a file's name adds
 the function, the signature, the CPU and its features.
+
+The files hold machine code that will be run, so that nobody else may have written them. The folder
+is opened once and checked as it is open; its files are opened relative to that descriptor and
+checked as they are read. Whoever can rename things in a parent folder can put another folder in its
+place, and no file from there is ever read.
 """
 
 from __future__ import annotations
@@ -14,7 +19,6 @@ import hashlib
 import os
 import stat
 import sys
-import tempfile
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -63,13 +67,8 @@ def folder() -> Path | None:
     try:
         path = root() / digest()
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
-        # The files hold machine code that will be run: nobody else may write them.
-        if hasattr(os, "getuid") and (
-            status.st_uid != os.getuid() or stat.S_IMODE(status.st_mode) & 0o022
-        ):
-            raise OSError(f"{path} belongs to, or can be written by, another user")
-        tempfile.TemporaryFile(dir=path).close()
+        directory = _open_directory(path)
+        _probe(directory)
     except (OSError, RuntimeError) as error:
         warnings.warn(
             f"fastbp keeps no compiled code on disk ({error}); each process compiles anew. "
@@ -78,7 +77,112 @@ def folder() -> Path | None:
             stacklevel=2,
         )
         return None
+    _directories[path] = directory
     return path
+
+
+# -- files of a folder, by its descriptor ----------------------------------------------------------
+
+_AT = {os.open, os.rename, os.unlink} <= os.supports_dir_fd
+# No link is followed, no pipe is waited for, and no program that this one starts inherits it.
+_FLAGS = sum(getattr(os, f"O_{name}", 0) for name in ("CLOEXEC", "NOFOLLOW", "NONBLOCK", "BINARY"))
+
+
+class Directory:
+    """An open folder that was found to be this user's alone; where there is no `dir_fd`, its name.
+
+    It is the same folder for as long as this process lives, whatever becomes of its name.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None, identity: tuple[int, int]) -> None:
+        self.path, self.descriptor, self._identity = path, descriptor, identity
+
+    def is_open(self) -> bool:
+        """Whether the descriptor still is this folder's, and the folder still is there.
+
+        Daemons close all descriptors, whose numbers then go to others.
+        """
+        try:
+            status = self.path.stat() if self.descriptor is None else os.fstat(self.descriptor)
+        except OSError:
+            return False
+        same = self.descriptor is None or (status.st_dev, status.st_ino) == self._identity
+        return same and status.st_nlink > 0 and is_own(status)
+
+    def open(self, name: str, flags: int) -> int:
+        """A descriptor of a file in it."""
+        if self.descriptor is None:
+            return os.open(self.path / name, flags | _FLAGS, 0o600)
+        return os.open(name, flags | _FLAGS, 0o600, dir_fd=self.descriptor)
+
+    def replace(self, name: str, by: str) -> None:
+        """Give the file `by` the name of another."""
+        if self.descriptor is None:
+            os.replace(self.path / by, self.path / name)
+        else:
+            at = self.descriptor
+            os.replace(by, name, src_dir_fd=at, dst_dir_fd=at)
+
+    def unlink(self, name: str) -> None:
+        if self.descriptor is None:
+            os.unlink(self.path / name)
+        else:
+            os.unlink(name, dir_fd=self.descriptor)
+
+
+#: those in use: the one that `folder` has given
+_directories: dict[Path, Directory] = {}
+
+
+def _open_directory(path: Path) -> Directory:
+    """Open a folder; raise OSError unless it is this user's alone."""
+    if not _AT:
+        _check_owner(path, path.stat())
+        return Directory(path, None, (0, 0))
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | _FLAGS)
+    try:
+        status = os.fstat(descriptor)
+        _check_owner(path, status)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return Directory(path, descriptor, (status.st_dev, status.st_ino))
+
+
+def _check_owner(path: Path, status: os.stat_result) -> None:
+    if not is_own(status):
+        raise OSError(f"{path} belongs to, or can be written by, another user")
+
+
+def is_own(status: os.stat_result) -> bool:
+    """Whether nobody but this user could have written it."""
+    if not hasattr(os, "getuid"):
+        return True
+    own = status.st_uid == os.getuid() == os.geteuid()
+    return own and not stat.S_IMODE(status.st_mode) & 0o022
+
+
+def _probe(directory: Directory) -> None:
+    """Raise OSError unless a file can be made."""
+    name = temporary("probe")
+    os.close(directory.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
+    directory.unlink(name)
+
+
+def temporary(name: str) -> str:
+    """A name that no other file has."""
+    return f"{name}.{os.getpid():x}-{os.urandom(6).hex()}"
+
+
+def directory_of(path: Path) -> Directory:
+    """The open folder of a file; raises OSError as `_open_directory`."""
+    directory = _directories.get(path.parent)
+    if directory is None or not directory.is_open():
+        directory = _directories[path.parent] = _open_directory(path.parent)
+    return directory
+
+
+# -- names and locks -------------------------------------------------------------------------------
 
 
 def path_of(function: Callable[..., Any], signature: object) -> Path | None:
@@ -112,7 +216,8 @@ def lock(path: Path | None) -> Iterator[None]:
 def _file_lock(path: Path) -> Iterator[None]:
     """Advisory lock between processes, let go by the system if this one dies."""
     try:
-        handle = path.open("a+b")
+        descriptor = directory_of(path).open(path.name, os.O_RDWR | os.O_CREAT)
+        handle = os.fdopen(descriptor, "r+b", 0)
     except OSError:  # full or read-only by now: a second compile is wasteful, not wrong
         yield
         return

@@ -2,7 +2,10 @@
 
 Going through numba to load what it has compiled before would import most of numba (0.2 s, with
 SciPy installed twice that); LLVM's loader alone takes about a millisecond a file. A file is the
-SHA-256 of what follows; a line of JSON, the symbols; the object as LLVM wrote it.
+SHA-256 of what follows; a line of JSON, the build and the symbols; the object as LLVM wrote it.
+
+LLVM ends the process where an object is not as it should be: what it would refuse is passed over
+before it sees it.
 """
 
 from __future__ import annotations
@@ -13,14 +16,16 @@ import functools
 import hashlib
 import json
 import os
+import stat
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import config
+
+from fastbp.kernels import cache, object_format
 
 #: engines, whose code is in use until the process ends, also when this module is loaded again
 _kept: list[Any] = globals().get("_kept", [])
@@ -54,21 +59,50 @@ class Loaded:
 def read(path: Path | None) -> Loaded | None:
     """Load an object file; None if there is none, or none that can be used."""
     try:
-        data = b"" if path is None else path.read_bytes()
+        data = b"" if path is None else _content(path)
     except OSError:
         return None
     if len(data) < 32 or hashlib.sha256(data[32:]).digest() != data[:32]:
         return None  # nothing there, or damaged: compile anew and write over it
     head, _, code = data[32:].partition(b"\n")
-    about = json.loads(head)
+    about = _header(head)
+    if about is None or not object_format.is_whole(code, about["symbols"].values()):
+        return None
     engine = _engine()
     # The loader doesn't tell of a symbol that it can't find: it calls address 0.
     if engine is None or not all(map(llvm.address_of_symbol, about["needed"])):
         return None
-    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-    engine.finalize_object()
+    try:
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+    except (RuntimeError, ValueError):
+        return None
     _kept.append(engine)
     return Loaded(about["symbols"], engine)
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds; raises OSError for a link, a pipe, and what others could have written."""
+    descriptor = cache.directory_of(path).open(path.name, os.O_RDONLY)
+    with open(descriptor, "rb", buffering=0) as file:
+        status = os.fstat(descriptor)
+        if not (stat.S_ISREG(status.st_mode) and cache.is_own(status)):
+            raise OSError(f"{path} is no file of this user's alone")
+        return file.readall()
+
+
+def _header(text: bytes) -> dict[str, Any] | None:
+    """The line of JSON, if it is one of this build's."""
+    try:
+        about: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    match about:
+        case {"build": str(build), "symbols": dict(symbols), "needed": list(needed)}:
+            names = (*symbols.values(), *needed)
+            if build == cache.digest() and all(isinstance(n, str) and n for n in names):
+                return {"symbols": symbols, "needed": needed}
+    return None
 
 
 def write(path: Path | None, library: Any, symbols: dict[str, str]) -> None:
@@ -83,18 +117,24 @@ def write(path: Path | None, library: Any, symbols: dict[str, str]) -> None:
         return
     declared = (*module.functions, *module.global_variables)
     needed = [v.name for v in declared if v.is_declaration and not v.name.startswith("llvm.")]
-    payload = json.dumps({"symbols": symbols, "needed": needed}).encode() + b"\n" + code
-    # A full disk costs the next process time, no more.
-    with (
-        contextlib.suppress(OSError),
-        tempfile.NamedTemporaryFile(dir=path.parent, prefix=path.name, delete=False) as handle,
-    ):
-        try:
-            handle.write(hashlib.sha256(payload).digest() + payload)
-            handle.close()
-            os.replace(handle.name, path)
-        except OSError:
-            os.unlink(handle.name)
+    about = {"build": cache.digest(), "symbols": symbols, "needed": needed}
+    payload = json.dumps(about).encode() + b"\n" + code
+    # A full disk costs the next process time, no more; nor does a system that lacks what it takes.
+    with contextlib.suppress(OSError, TypeError):
+        _put(path, hashlib.sha256(payload).digest() + payload)
+
+
+def _put(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all."""
+    folder, beside = cache.directory_of(path), cache.temporary(path.name)
+    try:
+        with open(folder.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
+            file.write(content)
+        folder.replace(path.name, beside)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            folder.unlink(beside)
+        raise
 
 
 def _engine() -> Any:
