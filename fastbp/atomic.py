@@ -6,7 +6,9 @@ import errno
 import hashlib
 import os
 import secrets
+import stat
 from contextlib import suppress
+from functools import partial
 
 _PREFIX, _SUFFIX = ".fastbp-", ".tmp"
 
@@ -17,7 +19,8 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     Parameters
     ----------
     path : path-like
-        The file. A symbolic link is followed; the mode is that of any new file.
+        The file. A symbolic link is followed. The mode, and where the system lets it the owner,
+        are those of the file that is replaced, else those of any new file.
     content : bytes
         All of it.
 
@@ -29,12 +32,18 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
         The system can't write the file; what was there still is.
     """
     target = os.path.realpath(path)
-    if os.path.exists(target) and not os.path.isfile(target):
+    try:
+        before = os.stat(target)
+    except OSError:  # none there, or what opening will tell
+        before = None
+    if before is not None and not stat.S_ISREG(before.st_mode):
         raise ValueError("not a regular file")
     folder = os.path.dirname(target)
     temporary = os.path.join(folder, f"{_PREFIX}{secrets.token_hex(8)}{_SUFFIX}")
     try:
-        with open(temporary, "xb") as file:
+        # At no moment may more people read it than could, and will.
+        mode = 0o666 if before is None else 0o600
+        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -42,8 +51,10 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
             stored = hashlib.sha256()
             while block := file.read(1 << 20):
                 stored.update(block)
-        if stored.digest() != hashlib.sha256(content).digest():
-            raise OSError(errno.EIO, "what was written reads back differently")
+            if stored.digest() != hashlib.sha256(content).digest():
+                raise OSError(errno.EIO, "what was written reads back differently")
+            if before is not None and os.name == "posix":
+                _keep(before, file.fileno())
         os.replace(temporary, target)
     except BaseException as error:
         with suppress(OSError):
@@ -62,9 +73,28 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
                 os.close(descriptor)
 
 
+def _keep(before: os.stat_result, descriptor: int) -> None:
+    """Give an open file the owner of one that it will replace, if that may be, and the mode."""
+    now, mode = os.fstat(descriptor), stat.S_IMODE(before.st_mode) & 0o777
+    if (now.st_uid, now.st_gid) != (before.st_uid, before.st_gid):
+        try:
+            os.fchown(descriptor, before.st_uid, before.st_gid)
+        except OSError:  # only root can give files away; a group that one is in can be kept
+            with suppress(OSError):
+                os.fchown(descriptor, -1, before.st_gid)
+        if os.fstat(descriptor).st_gid != before.st_gid:  # what that group could is not for another
+            mode = mode & ~0o070 | (mode & 0o007) << 3
+    with suppress(OSError):  # file systems without modes
+        os.fchmod(descriptor, mode)
+
+
 def remove_leftovers(folder: str) -> None:
     """Remove what writers that were killed have left in a folder that nobody else writes to."""
-    for name in os.listdir(folder):
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:  # gone meanwhile, and what was left in it too
+        return
+    for name in names:
         if name.startswith(_PREFIX) and name.endswith(_SUFFIX):
             with suppress(OSError):
                 os.unlink(os.path.join(folder, name))

@@ -359,7 +359,7 @@ def test_a_header_that_is_none_is_passed_over(folder: Path, which: int) -> None:
 
 
 CHANGED: list[Any] = [
-    {"build": "another"}, {"symbols": {}}, {"symbols": {"wrapper": "no_such"}}, {"needed": [7]},
+    {"build": "another"}, {"symbols": {"wrapper": "no_such"}}, {"needed": [7]},
     {"needed": None}, {"symbols": {"wrapper": 3}},
 ]  # fmt: skip
 
