@@ -7,6 +7,7 @@ A file is as container.py says, with the entry ``fastbp_checkpoint`` and the key
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
@@ -24,6 +25,8 @@ from fastbp.container import DTYPES, ModelFileError, Tensors, check_finite, chec
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
 
+# A writer that keeps one checkpoint of a tiny network replaces it a thousand times a second.
+_LOOKS, _LISTINGS = 1000, 8
 _NAME = re.compile(r"checkpoint-(\d{12})\.safetensors")
 _LOG = logging.getLogger("fastbp")
 
@@ -95,7 +98,9 @@ def in_folder(folder: str) -> list[str]:
 def newest(path: str | os.PathLike[str], level: int = 3) -> tuple[str, state.State] | None:
     """The newest checkpoint that can be read, of a folder, or the file itself; None without any.
 
-    A warning is said to come from `level` calls above, where a person's own code is.
+    Another process may be writing there, and removes the oldest as it goes: where a file that was
+    there is not any more, the folder is looked at again. A warning is said to come from `level`
+    calls above, where a person's own code is.
 
     Warns
     -----
@@ -110,24 +115,49 @@ def newest(path: str | os.PathLike[str], level: int = 3) -> tuple[str, state.Sta
         The system can't read a file.
     """
     path = os.fspath(path)
-    if os.path.isfile(path):
-        return path, read(path)
-    if not os.path.isdir(path):
-        if os.path.lexists(path) or _NAME.fullmatch(os.path.basename(path)):
+    found, vanished = None, None
+    for _ in range(_LOOKS):
+        try:
+            found = _look(path)
+        except OSError as error:
+            gone = isinstance(error, (FileNotFoundError, NotADirectoryError))
+            if not gone and error.errno != errno.ESTALE:  # which is what NFS says instead
+                raise
+            vanished = error
+            continue
+        if found is not None or vanished is None:
+            break
+    if found is None:
+        if vanished is not None:
+            raise vanished
+        named = _NAME.fullmatch(os.path.basename(path))
+        if not os.path.isdir(path) and (named or os.path.lexists(path)):
             raise FileNotFoundError(f"{path} is neither a checkpoint nor a folder of them")
         return None
+    file, kept, damage = found
+    if damage is not None:
+        warnings.warn(
+            f"{damage}; going on from the checkpoint before, {file}", RuntimeWarning, level
+        )
+    return file, kept
+
+
+def _look(path: str) -> tuple[str, state.State, ModelFileError | None] | None:
+    """What `newest` gives, and what is wrong with a newer one; OSError where a file vanishes."""
+    if os.path.isfile(path):
+        return path, read(path), None
+    if not os.path.isdir(path):
+        return None
+    # A listing made while one file comes and another goes may have neither.
+    files = next((found for _ in range(_LISTINGS) if (found := in_folder(path))), [])
     damage: ModelFileError | None = None
-    for file in reversed(in_folder(path)):
+    for file in reversed(files):
         try:
-            found = read(file)
+            kept = read(file)
         except ModelFileError as error:
             damage = damage or error
             continue
-        if damage is not None:
-            warnings.warn(
-                f"{damage}; going on from the checkpoint before, {file}", RuntimeWarning, level
-            )
-        return file, found
+        return file, kept, damage
     if damage is not None:
         raise damage
     return None
@@ -238,7 +268,8 @@ class Checkpoint(Callback):
         write(file, state.taken(trainer))
         self._written.add(file)
         for old in [*there, file][: -self.keep]:
-            with suppress(FileNotFoundError):
+            # Windows refuses it while somebody reads it: then it goes with the next ones.
+            with suppress(FileNotFoundError, PermissionError):
                 os.unlink(old)
             self._written.discard(old)
         self._last, self._saved_at = time.monotonic(), place

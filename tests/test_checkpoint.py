@@ -7,6 +7,7 @@ import csv
 import errno
 import os
 import pickle
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -486,3 +487,126 @@ def test_arguments() -> None:
         with pytest.raises(ValueError, match=next(iter(wrong))):
             fastbp.Checkpoint("run", **wrong)  # type: ignore[arg-type]
     assert container.ModelFileError is fastbp.ModelFileError
+
+
+# -- while another process writes there ------------------------------------------------------------
+
+
+def write_on(folder: str) -> None:
+    """Train with a checkpoint after every epoch, of which one is kept, until killed."""
+    network = fastbp.Network(4, [fastbp.Dense(2)], seed=0)
+    trainer = fastbp.Trainer(network, "mse", seed=0)
+    trainer.fit(X, NUMBERS, 10**9, callbacks=[fastbp.Checkpoint(folder, keep=1)])
+
+
+def test_a_folder_that_another_process_writes_to(tmp_path: Path) -> None:
+    """Every read finds a checkpoint, each no older than the one before."""
+    writer = child.start(write_on, str(tmp_path / "run"))
+    try:
+        epochs, looks = [0], 0
+        while writer.poll() is None and (len(set(epochs)) < 40 or looks < 200):
+            looks += 1
+            if epochs != [0] or checkpoint.newest(tmp_path / "run") is not None:
+                epochs.append(fastbp.Trainer.load(tmp_path / "run")._epochs_done)
+        assert writer.poll() is None
+    finally:
+        child.end(writer)
+        writer.communicate()
+    assert epochs == sorted(epochs)
+
+
+def vanishing(monkeypatch: pytest.MonkeyPatch, times: int, then: Any = lambda path: None) -> None:
+    """Have the file that is read vanish so many times, after something else has happened."""
+    read, left = checkpoint.read, [times]
+
+    def gone(path: str) -> Any:
+        if left[0]:
+            left[0] -= 1
+            then(path)
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return read(path)
+
+    monkeypatch.setattr(checkpoint, "read", gone)
+
+
+def test_a_file_that_vanishes_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = classifier()
+    expected.fit(X, LABELS, 3, callbacks=[fastbp.Checkpoint(tmp_path / "run", keep=1)])
+    (file,) = checkpoint.in_folder(str(tmp_path / "run"))
+    later = file.replace("3.", "4.")
+
+    def move_on(path: str) -> None:
+        if os.path.exists(file):
+            os.rename(file, later)
+
+    vanishing(monkeypatch, 5, move_on)
+    assert fastbp.Trainer.load(tmp_path / "run")._epochs_done == 3
+    os.rename(later, file)
+    vanishing(monkeypatch, 5, move_on)
+    assert classifier().fit(X, LABELS, 4, resume=tmp_path / "run").epoch == [0, 1, 2, 3]
+    vanishing(monkeypatch, 3)
+    assert fastbp.Trainer.load(later)._epochs_done == 3
+
+
+def test_what_has_gone_for_good_is_no_beginning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("run", "file"):
+        trainer = classifier()
+        trainer.fit(X, LABELS, callbacks=[fastbp.Checkpoint(tmp_path / "run")])
+        trainer.save(tmp_path / "file")
+        path = tmp_path / name
+
+        def remove(_: str, path: Path = path) -> None:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+        with monkeypatch.context() as patch:
+            vanishing(patch, 1, remove)
+            with pytest.raises(FileNotFoundError):
+                classifier().fit(X, LABELS, resume=path)
+
+
+def test_a_listing_that_has_neither_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier().fit(X, LABELS, callbacks=[fastbp.Checkpoint(tmp_path, keep=1)])
+    listdir, empty = os.listdir, [[], [], []]
+    monkeypatch.setattr(os, "listdir", lambda path: empty.pop() if empty else listdir(path))
+    assert checkpoint.newest(tmp_path) is not None
+    assert empty == []
+
+
+def test_a_folder_that_is_replaced_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    classifier().fit(X, LABELS, callbacks=[fastbp.Checkpoint(tmp_path / "run")])
+    listdir, left = os.listdir, [2]
+
+    def away(path: str) -> list[str]:
+        if left[0]:
+            left[0] -= 1
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", away)
+    assert fastbp.Trainer.load(tmp_path / "run")._epochs_done == 1
+
+
+def test_a_checkpoint_that_cannot_be_removed_yet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows refuses to remove what somebody reads; it goes with one of the next."""
+    unlink, refused = os.unlink, [4]
+
+    def busy(path: str) -> None:
+        if "checkpoint-" in str(path) and refused[0]:
+            refused[0] -= 1
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        unlink(path)
+
+    monkeypatch.setattr(os, "unlink", busy)
+    classifier().fit(X, LABELS, 6, callbacks=[fastbp.Checkpoint(tmp_path, keep=1)])
+    assert refused == [0]
+    assert os.listdir(tmp_path) == ["checkpoint-000000000006.safetensors"]
