@@ -58,7 +58,7 @@ def _start(
     ] = False,
 ) -> None:
     if ctx.invoked_subcommand is None:
-        display.say(ctx.get_help())
+        display.say_lines(ctx.get_help())
 
 
 @app.command()
@@ -246,7 +246,7 @@ def evaluate(model: Model, data: Data, threads: Threads = "auto") -> None:
 def info(model: Model) -> None:
     """Print a model's layers and the columns stored with it."""
     network, change = _load(model, columns=False)
-    display.say(repr(network))
+    display.say_lines(repr(network))
     if change is None:
         display.say("no columns are stored with this model")
         return
@@ -271,7 +271,7 @@ def info(model: Model) -> None:
 
 def _listed(words: Any) -> str:
     more = f", ... ({len(words)} in all)" if len(words) > 8 else ""
-    return ", ".join(words[:8]) + more
+    return ", ".join(map(display.plain, words[:8])) + more
 
 
 # -- what the commands share -----------------------------------------------------------------------

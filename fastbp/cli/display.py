@@ -15,14 +15,31 @@ from fastbp.history import Progress as State
 from fastbp.progress import clock, short
 
 
+def plain(text: str) -> str:
+    """`text` with what would not be shown, or steers a terminal, written as `repr` does.
+
+    Names and labels come from files that anybody may have made: line breaks, escapes, and marks
+    that turn the direction of writing would be obeyed.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def say(line: str = "") -> None:
     """Print a line of results, never wrapped."""
-    print(line)
+    print(plain(line))
+
+
+def say_lines(text: str) -> None:
+    """Print several."""
+    for line in text.split("\n"):
+        say(line)
 
 
 def note(line: str) -> None:
     """Print a line that is about the results to stderr."""
-    print(line, file=sys.stderr)
+    print(plain(line), file=sys.stderr)
 
 
 def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -30,9 +47,9 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
     say(title)
     shown = Table()
     for name in header:
-        shown.add_column(name, overflow="fold")
+        shown.add_column(plain(name), overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(plain, row))
     # the user's words are no markup
     Console(markup=False, highlight=False, emoji=False).print(shown)
 

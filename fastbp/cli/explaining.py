@@ -114,7 +114,7 @@ def explain(
             Show.latex: step.to_latex,
             Show.json: lambda: json.dumps(step.to_dict()),
         }
-        display.say(texts[show]())
+        display.say_lines(texts[show]())
         return
     try:
         atomic.write(html, content.encode())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,6 +16,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from fastbp.cli.display import plain
 from fastbp.cli.table import Table, UserError, cast, first_failure, quoted
 
 # what pandas takes for missing in a CSV file
@@ -177,13 +179,15 @@ def _blank(data: Any) -> NDArray[np.bool_]:
 def write_table(table: Any, out: str | None) -> None:
     """Write a pyarrow table to a .parquet or .csv file, or as CSV to stdout.
 
+    A terminal is shown names and labels as `display.plain` has them; a pipe gets them as they are.
+
     Raises
     ------
     UserError
         The file cannot be written.
     """
     if out is None:
-        _write_csv(table, sys.stdout)
+        _write_csv(table, sys.stdout, plain if sys.stdout.isatty() else str)
         return
     try:
         if out.lower().endswith(".parquet"):
@@ -195,8 +199,10 @@ def write_table(table: Any, out: str | None) -> None:
         raise UserError(f"{out}: {error.strerror or error}") from None
 
 
-def _write_csv(table: Any, file: TextIO) -> None:
+def _write_csv(table: Any, file: TextIO, shown: Callable[[str], str] = str) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.column_names)
+    writer.writerow(map(shown, table.column_names))
     texts = [pc.cast(column, pa.string()).to_pylist() for column in table.columns]
+    if shown is not str:
+        texts = [[text and shown(text) for text in column] for column in texts]
     writer.writerows(zip(*texts, strict=True))

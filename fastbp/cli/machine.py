@@ -76,7 +76,7 @@ def bench(
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
     if as_json:
-        display.say(json.dumps(figures, indent=2))
+        display.say_lines(json.dumps(figures, indent=2))
         return
     widths = "-".join(str(n) for n in [net.n_inputs, *(layer.units for layer in net.layers)])
     display.table(

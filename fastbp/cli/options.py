@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from fastbp.cli.display import plain
 from fastbp.cli.table import UserError, quoted
 
 
@@ -39,7 +40,7 @@ class Group(TyperGroup):
 
 def complain(message: str) -> int:
     """Print a mistake as one line; returns the exit code."""
-    print("error:", " ".join(message.splitlines()), file=sys.stderr)
+    print("error:", plain(" ".join(message.splitlines())), file=sys.stderr)
     return 2
 
 
