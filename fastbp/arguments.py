@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import checkpoint, container, inputs
-from fastbp import state as states
+from fastbp import checkpoint, inputs, resuming
 from fastbp.callbacks import Callback, check_monitor
 from fastbp.checks import real
 from fastbp.class_weight import class_weights
@@ -79,7 +77,9 @@ def of_fit(
     for callback in callbacks:
         if isinstance(callback, checkpoint.Checkpoint):
             callback.check_folder(folder)
-    kept = None if folder is None else _saved(trainer, folder, samples)
+    kept = None
+    if folder is not None:
+        kept = resuming.saved(trainer, folder, samples, validation, callbacks)
     return samples, validation, callbacks, report, kept
 
 
@@ -115,18 +115,3 @@ def _check_callbacks(trainer: Trainer, callbacks: Sequence[Callback], validation
         callback.check(names)
     if trainer._engine.rates.monitor is not None:
         check_monitor(trainer._engine.rates.monitor, names)
-
-
-def _saved(trainer: Trainer, path: str, samples: inputs.Samples) -> states.State | None:
-    """The checkpoint to go on from, after every check of it; None without any."""
-    found = checkpoint.newest(path, 5)
-    if found is None:
-        return None
-    file, kept = found
-    with container.naming(file):
-        states.check(kept, trainer)
-    for change in states.changes(kept, samples):
-        warnings.warn(
-            f"{file}: {change}; the run goes on, but not to the same bits", RuntimeWarning, 4
-        )
-    return kept

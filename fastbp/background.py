@@ -22,6 +22,8 @@ CANCELLED = "cancelled"
 class _Cancel(Callback):
     """Stops a fit when it has been asked to, from any thread."""
 
+    _looks_on = True
+
     def __init__(self) -> None:
         self.asked = threading.Event()
 

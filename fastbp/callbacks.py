@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp import panels
 from fastbp.checks import integer, real
+from fastbp.container import check_keys
 from fastbp.schedules import rises
 
 if TYPE_CHECKING:
@@ -71,6 +73,12 @@ class Callback:
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         """Go on from such a state; called after `on_train_begin` when a `fit` resumes."""
 
+    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        """Raise TypeError or ValueError for what `restore` can't take; nothing has changed yet."""
+
+    #: whether it only looks on, so that a run is the same without it
+    _looks_on = False
+
     def _settled(self, trainer: Trainer, last: bool = False) -> None:
         """After all hooks of a moment: nothing changes until the next."""
 
@@ -113,6 +121,18 @@ class _Best:
     def set_state(self, state: dict[str, Any]) -> None:
         self.figure, self.epoch = float(state["figure"]), state.get("epoch")
         self.weights, self._version = state["weights"], None
+
+    @staticmethod
+    def check_state(trainer: Trainer, state: Any) -> None:
+        """Raise for what `set_state` can't take."""
+        last = "latest" if isinstance(state, dict) and "latest" in state else "epoch"
+        check_keys("a callback's best", state, {"figure", "weights", last})  # latest: in old files
+        if type(state["figure"]) is not float or math.isnan(state["figure"]):
+            raise ValueError(f"a callback's best figure must be a float, got {state['figure']!r}")
+        if last == "epoch" and state["epoch"] is not None:
+            integer("a callback's best epoch", state["epoch"], minimum=0, maximum=2**53)
+        if state["weights"] is not None:
+            panels.checked(trainer.network, state["weights"])
 
     def give_back(self, trainer: Trainer) -> int | None:
         """Have the network's weights be the best ones; their epoch, if they were others."""
@@ -240,6 +260,11 @@ class EarlyStopping(_KeepsBest):
     def state(self) -> dict[str, Any]:
         return {"waited": self._waited, "best": self._best.state()}
 
+    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        check_keys("EarlyStopping", state, {"waited", "best"})
+        integer("EarlyStopping's waited", state["waited"], minimum=0, maximum=2**53)
+        _Best.check_state(trainer, state["best"])
+
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._waited = int(state["waited"])
         self._best.set_state(state["best"])
@@ -296,6 +321,9 @@ class TimeBudget(_KeepsBest):
     def state(self) -> dict[str, Any]:
         return self._best.state()
 
+    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        _Best.check_state(trainer, state)
+
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._best.set_state(state)  # the budget is this call's own
 
@@ -308,6 +336,8 @@ class LearningRateLogger(Callback):
     >>> import fastbp
     >>> logger = fastbp.LearningRateLogger()
     """
+
+    _looks_on = True
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         logs["learning_rate"] = trainer._engine.last_rate
@@ -333,6 +363,8 @@ class CSVLogger(Callback):
     >>> import fastbp
     >>> logger = fastbp.CSVLogger("history.csv")
     """
+
+    _looks_on = True
 
     def __init__(self, path: str | os.PathLike[str], *, append: bool = False) -> None:
         self.path, self.append = os.fspath(path), append

@@ -3,6 +3,9 @@
 A file is as container.py says, with the entry ``fastbp_checkpoint`` and the key ``checkpoint`` ::
 
     {"state": a tree (tree.py) of what state.py takes, "tensors": [[name, dtype, shape], ...]}
+
+Format 2 has digests of all data, of the validation data too, and callbacks' settings. Format 1 is
+read as what it is: its digests are those of 64 rows, and sample weights meant something else.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from fastbp import atomic, container, state, tree
+from fastbp import atomic, container, state, state_checks, tree
 from fastbp.callbacks import Callback
 from fastbp.checks import integer, real
 from fastbp.container import DTYPES, ModelFileError, Tensors, check_finite, check_keys
@@ -49,7 +52,7 @@ def _demanded(value: Any) -> Tensors:
     return tensors
 
 
-_KIND = container.Kind("fastbp_checkpoint", "checkpoint", "checkpoint", 1, _demanded)
+_KIND = container.Kind("fastbp_checkpoint", "checkpoint", "checkpoint", 2, _demanded)
 
 
 def write(path: str | os.PathLike[str], kept: state.State) -> None:
@@ -80,13 +83,32 @@ def read(path: str | os.PathLike[str]) -> state.State:
         The system can't read the file.
     """
     with container.naming(path):
-        value, arrays = container.read(path, _KIND)
+        value, arrays, version = container.read(path, _KIND)
         found = tree.decode(value["state"], arrays)
         if not isinstance(found, dict):
             raise ValueError("its state must be a dict")
+        found["format"] = version
+        if version == 1:
+            _from_format_1(found)
         weights = (f"state.weights.{i}" for i in range(len(found.get("weights") or ())))
         check_finite({name: arrays[name] for name in weights if name in arrays})
         return found
+
+
+def _from_format_1(found: state.State) -> None:
+    """Bring what format 1 has of a fit to where format 2 has it; what is not right stays wrong."""
+    fit = found.get("fit")
+    if not isinstance(fit, dict):
+        return
+    check_keys("its fit", fit, {"data", "callbacks"}, fit.keys() - {"validation"})
+    fit["validation"] = None
+    if isinstance(fit["data"], dict):
+        for name, text in fit["data"].items():
+            about, _, sample = str(text).rpartition(" ")
+            fit["data"][name] = {"about": about, "whole": None, "sample": sample}
+    for entry in fit["callbacks"] if isinstance(fit["callbacks"], list) else ():
+        check_keys("a callback", entry, {"kind", "state"})
+        entry["settings"] = None
 
 
 def in_folder(folder: str) -> list[str]:
@@ -201,6 +223,8 @@ class Checkpoint(Callback):
     >>> checkpoint = fastbp.Checkpoint("run", every_seconds=60, keep=3)
     """
 
+    _looks_on = True
+
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -262,10 +286,14 @@ class Checkpoint(Callback):
         if not trainer._snap():
             _LOG.warning("no checkpoint was written: a weight is not finite")
             return
+        kept = state.taken(trainer)
+        if what := state_checks.not_finite(kept):
+            _LOG.warning("no checkpoint was written: %s is not finite", what)
+            return
         there = in_folder(self.path)
         number = 1 + (int(_NAME.fullmatch(os.path.basename(there[-1]))[1]) if there else 0)  # type: ignore[index]
         file = os.path.join(self.path, f"checkpoint-{number:012d}.safetensors")
-        write(file, state.taken(trainer))
+        write(file, kept)
         self._written.add(file)
         for old in [*there, file][: -self.keep]:
             # Windows refuses it while somebody reads it: then it goes with the next ones.

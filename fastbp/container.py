@@ -79,7 +79,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         yield
     except RecursionError:  # from JSON, or from showing what was refused
         raise ModelFileError(f"{os.fspath(path)}: nested too deep") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ModelFileError(f"{os.fspath(path)}: {str(error)[:400]}") from None
 
 
@@ -99,15 +99,15 @@ def pack(kind: Kind, value: Any, arrays: Mapping[str, Array]) -> bytes:
     return content
 
 
-def read(path: str | os.PathLike[str], kind: Kind) -> tuple[Any, dict[str, Array]]:
-    """The value and the tensors, new and C-contiguous, of a file; call it within `naming`."""
+def read(path: str | os.PathLike[str], kind: Kind) -> tuple[Any, dict[str, Array], int]:
+    """The value, the tensors, new and C-contiguous, and the format of a file; within `naming`."""
     if not stat.S_ISREG(os.stat(path).st_mode):  # opening a pipe would wait for its writer
         raise ValueError("not a regular file")
     with open(path, "rb") as file:
         return _from_file(file, kind)
 
 
-def _from_file(file: io.BufferedReader, kind: Kind) -> tuple[Any, dict[str, Array]]:
+def _from_file(file: io.BufferedReader, kind: Kind) -> tuple[Any, dict[str, Array], int]:
     size = os.fstat(file.fileno()).st_size
     header, fields = _read_fields(file, size, kind)
     tensors = kind.tensors(fields[kind.key])
@@ -129,10 +129,11 @@ def _from_file(file: io.BufferedReader, kind: Kind) -> tuple[Any, dict[str, Arra
             raise ValueError("cut short while it was read")
     if _digest(fields, tensors, arrays) != fields["sha256"]:
         raise ValueError("damaged: its contents don't match its SHA-256")
-    return fields[kind.key], {
+    native = {
         name: array.astype(array.dtype.newbyteorder("="), copy=False)
         for name, array in arrays.items()
     }
+    return fields[kind.key], native, fields["format_version"]
 
 
 def _n_bytes(tensor: tuple[str, tuple[int, ...]]) -> int:

@@ -7,13 +7,13 @@ import math
 import threading
 import time
 from collections.abc import Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from fastbp import panels, solvers
+from fastbp import panels, resuming, solvers
 from fastbp import state as states
 from fastbp.callbacks import Callback
 from fastbp.history import History, Progress, last_figures
@@ -70,6 +70,7 @@ class Fit:
         self.trainer, self.samples, self.validation = trainer, samples, validation
         self.callbacks, self.report = callbacks, report
         self.history, self.resumed = History(), resumed
+        self.callback_settings = list(map(resuming.callback_settings, callbacks))
         self.thread: int | None = threading.get_ident()  # while it runs
         self.inside = False  # whether an epoch has been begun
         self.unrecorded: tuple[int, float, dict[str, float]] | None = None  # one that has ended
@@ -123,6 +124,13 @@ class Fit:
                 )
         else:
             self.program = self.solver
+
+    @cached_property
+    def fingerprints(self) -> resuming.Fingerprints:
+        """Of the samples, and of the validation data: made once, where one is asked for."""
+        if self.resumed is not None:
+            return self.resumed["here"]  # type: ignore[no-any-return]
+        return resuming.fingerprints(self.trainer, self.samples, self.validation)
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""

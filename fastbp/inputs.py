@@ -79,7 +79,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
             f"{name} must have as many features as the network has inputs, {n_features}, "
             f"got {a.size // n}: shape {a.shape}{hint}"
         )
-    lazy = _is_map(a) and _readable(a)
+    lazy = is_map(a) and _readable(a)
     if not lazy:
         check_finite(a, dtype, name, "feature")
     return _source(a, dtype, lazy)
@@ -158,7 +158,7 @@ def targets(
         check_range(a, max(least, -bound), min(greatest, bound), name, takes, "output")
         if whole and a.dtype.kind == "f":
             check(a, lambda block: block == np.floor(block), name, takes, "output")
-    elif _is_map(a) and _readable(a):
+    elif is_map(a) and _readable(a):
         return _source(a, dtype, lazy=True)
     else:
         check_finite(a, dtype, name, "output")
@@ -227,7 +227,7 @@ def _readable(a: NDArray[Any]) -> bool:
     return a.dtype in KINDS and a.flags.aligned
 
 
-def _is_map(a: NDArray[Any]) -> bool:
+def is_map(a: NDArray[Any]) -> bool:
     """Whether the memory is a memmap's: a view's chain of bases then ends at the map itself."""
     base: object = a
     while isinstance(base, np.ndarray):

@@ -110,7 +110,7 @@ def read(path: str | os.PathLike[str]) -> Model:
         The system can't read the file.
     """
     with container.naming(path):
-        description, arrays = container.read(path, _KIND)
+        description, arrays, _ = container.read(path, _KIND)
         check_finite(arrays)
         return Model(weights=list(arrays.values()), **description)
 

@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.checks import real
+from fastbp.checks import integer, real
+from fastbp.container import check_keys
 from fastbp.kernels import layout as lay
 from fastbp.program import Program, aligned_zeros
 from fastbp.schedules import ReduceOnPlateau, Schedule, rises
@@ -72,6 +73,16 @@ class Rates:
             "steps": self.steps, "epochs": self.epochs, "scale": self.scale,
             "_best": best, "_bad": bad, "_cooling": cooling,
         }  # fmt: skip
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take."""
+        check_keys("its rates", state, set(self.state()))
+        for name in ("steps", "epochs", "_bad", "_cooling"):
+            integer(f"its rates' {name.strip('_')}", state[name], minimum=0, maximum=2**53)
+        real("its rates' scale", state["scale"], low=0.0)
+        best = state["_best"]
+        if type(best) is not float or math.isnan(best):
+            raise ValueError(f"its rates' best must be a float and no NaN, got {best!r}")
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Stand where another stood."""

@@ -17,6 +17,7 @@ from fastbp.checks import choice, integer, real
 
 Doubles = NDArray[np.float64]
 Per = Literal["epoch", "step"]
+_MOST = 2**53  # of a count: float64 holds all whole numbers up to it
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ class StepDecay(Schedule):
     per: Per = "epoch"
 
     def _check(self) -> None:
-        integer("every", self.every, minimum=1)
+        integer("every", self.every, minimum=1, maximum=_MOST)
         real("gamma", self.gamma, low=0.0)
 
     def _factors(self, t: Doubles) -> Any:
@@ -114,7 +115,7 @@ class MultiStepDecay(Schedule):
     def _check(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
         for milestone in self.milestones:
-            integer("milestones", milestone, minimum=1)
+            integer("milestones", milestone, minimum=1, maximum=_MOST)
         real("gamma", self.gamma, low=0.0)
 
     def _factors(self, t: Doubles) -> Any:
@@ -158,7 +159,7 @@ class PolynomialDecay(Schedule):
     per: Per = "epoch"
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=1)
+        integer("length", self.length, minimum=1, maximum=_MOST)
         real("power", self.power, low=0.0)
 
     def _factors(self, t: Doubles) -> Any:
@@ -189,9 +190,9 @@ class CosineDecay(Schedule):
     per: Per = "epoch"
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=1)
+        integer("length", self.length, minimum=1, maximum=_MOST)
         real("minimum", self.minimum, low=0.0)
-        integer("lengthen", self.lengthen, minimum=1)
+        integer("lengthen", self.lengthen, minimum=1, maximum=_MOST)
 
     def _rates(self, t: Doubles) -> Any:
         length: Any = self.length
@@ -229,7 +230,7 @@ class OneCycle(Schedule):
     per: Per = "step"
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=2)
+        integer("length", self.length, minimum=2, maximum=_MOST)
         real("rise", self.rise, low=0.0, high=1.0, low_open=True, high_open=True)
         real("start_divisor", self.start_divisor, low=0.0, low_open=True)
         real("end_divisor", self.end_divisor, low=0.0, low_open=True)
@@ -292,7 +293,7 @@ class LinearWarmUp(Schedule):
         self.__post_init__()
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=1)
+        integer("length", self.length, minimum=1, maximum=_MOST)
         real("start", self.start, low=0.0, high=1.0)
 
     def _rates(self, t: Doubles) -> Any:
@@ -329,10 +330,12 @@ class ReduceOnPlateau(Schedule):
 
     def _check(self) -> None:
         real("factor", self.factor, low=0.0, high=1.0, high_open=True)
-        integer("patience", self.patience, minimum=0)
+        integer("patience", self.patience, minimum=0, maximum=_MOST)
         real("min_delta", self.min_delta, low=0.0)
-        integer("cooldown", self.cooldown, minimum=0)
+        integer("cooldown", self.cooldown, minimum=0, maximum=_MOST)
         real("minimum", self.minimum, low=0.0)
+        if not isinstance(self.monitor, str):
+            raise TypeError(f"monitor must be a figure's name, got {self.monitor!r}")
 
     def _factors(self, t: Doubles) -> Any:
         return np.ones_like(t)

@@ -7,9 +7,10 @@ from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
 from fastbp import losses, metrics, optimizers, schedules
+from fastbp.checks import integer
 from fastbp.container import check_keys
 from fastbp.custom import CustomActivation
-from fastbp.dense import Dense
+from fastbp.dense import MOST_UNITS, Dense
 
 if TYPE_CHECKING:
     from fastbp.network import Network
@@ -99,15 +100,34 @@ def of_trainer(trainer: Trainer) -> dict[str, Any]:
     }
 
 
+def check_stored(stored: Any) -> None:
+    """Raise TypeError or ValueError unless these are the names, and the sizes are sizes."""
+    check_keys("its settings", stored, {"network", "loss", "optimizer", "metrics", *PLAIN})
+    about = stored["network"]
+    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"})
+    integer("its n_inputs", about["n_inputs"], minimum=1, maximum=MOST_UNITS)
+    integer("its network's seed", about["seed"], minimum=0, maximum=2**64 - 1)
+    if not isinstance(about["metadata"], dict):
+        raise TypeError("its metadata must be a dict")
+    if not isinstance(about["layers"], list) or not about["layers"]:
+        raise TypeError("its layers must be a list of at least one")
+    for layer in about["layers"]:
+        if not isinstance(layer, dict) or not layer.keys() >= {"units", "activation", "bias"}:
+            raise TypeError("a layer must be a dict with units, activation and bias")
+        integer("its units", layer["units"], minimum=1, maximum=MOST_UNITS)
+    for name in ("batch_size", "accumulate"):
+        none = name == "batch_size"
+        integer(f"its {name}", stored[name], minimum=1, maximum=2**63 - 1, none=none)  # type: ignore[call-overload]
+
+
 def differences(stored: dict[str, Any], trainer: Trainer) -> list[str]:
     """What a trainer was built with otherwise than one whose settings are stored.
 
     Initial weights, seeds of networks and metadata make none: weights are restored.
     """
-    check_keys("its settings", stored, {"network", "loss", "optimizer", "metrics", *PLAIN})
+    check_stored(stored)
     here = of_trainer(trainer)
     pairs = {name: (stored[name], here[name]) for name in here if name not in ("network", "seed")}
-    check_keys("its network", stored["network"], set(here["network"]))
     for name in ("n_inputs", "dtype"):
         pairs[name] = stored["network"][name], here["network"][name]
     pairs["layers"] = tuple(
@@ -128,16 +148,13 @@ def trainer_of(stored: dict[str, Any]) -> Trainer:
     from fastbp.network import Network
     from fastbp.trainer import Trainer
 
-    check_keys("its settings", stored, {"network", "loss", "optimizer", "metrics", *PLAIN})
+    check_stored(stored)
     about = stored["network"]
-    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"})
     for layer in about["layers"]:
         if "own" in (layer.get("activation_settings") or ()):
             made(layer["activation_settings"])
     layers = [Dense._from_stored(layer) for layer in about["layers"]]
     network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
-    if not isinstance(about["metadata"], dict):
-        raise ValueError("its metadata must be a dict")
     network.metadata = about["metadata"]
     parts = {name: made(stored[name]) for name in ("loss", "optimizer", "metrics")}
     return Trainer(network, **parts, **{name: stored[name] for name in PLAIN})

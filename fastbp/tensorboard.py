@@ -55,6 +55,8 @@ class TensorBoard(Callback):
     >>> board = fastbp.TensorBoard("runs/first", histograms=5)
     """
 
+    _looks_on = True
+
     def __init__(self, log_dir: str | os.PathLike[str], *, histograms: int | None = 10) -> None:
         self.log_dir = os.fspath(log_dir)
         self.histograms = integer("histograms", histograms, minimum=1, none=True)

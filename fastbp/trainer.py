@@ -12,7 +12,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import arguments, checkpoint, container, losses, optimizers, settings, solvers
+from fastbp import (
+    arguments,
+    checkpoint,
+    container,
+    losses,
+    optimizers,
+    settings,
+    solvers,
+    state_checks,
+)
 from fastbp import state as states
 from fastbp.activations import name_of
 from fastbp.background import BackgroundFit
@@ -115,6 +124,7 @@ class Trainer(Stepping):
         if not isinstance(shuffle, (bool, np.bool_)):
             raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
         self.shuffle = bool(shuffle)
+        self._seed_drawn = seed is None
         seed = secrets.randbits(63) if seed is None else seed
         self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
         check_threads(n_threads)
@@ -337,7 +347,7 @@ class Trainer(Stepping):
         Raises
         ------
         ValueError
-            A weight is not finite.
+            A weight, or a value of the optimizer's, is not finite.
         OSError
             The system can't write the file; what was there still is.
         RuntimeError
@@ -348,8 +358,8 @@ class Trainer(Stepping):
         else:
             self._refuse_others()
         kept = states.taken(self)
-        if not all(np.isfinite(w).all() for w in kept["weights"]):
-            raise container.ModelFileError(f"{os.fspath(path)}: a weight is not finite")
+        if what := state_checks.not_finite(kept):
+            raise container.ModelFileError(f"{os.fspath(path)}: {what} is not finite")
         checkpoint.write(path, kept)
 
     @classmethod
@@ -374,11 +384,7 @@ class Trainer(Stepping):
             raise FileNotFoundError(f"{os.fspath(path)} holds no checkpoint")
         file, kept = found
         with container.naming(file):
-            container.check_keys("the checkpoint", kept, states.PARTS)
-            trainer = settings.trainer_of(kept["settings"])
-            states.check(kept, trainer)
-            states.given(trainer, kept)
-        return trainer
+            return states.trainer_of(kept)
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -410,8 +416,12 @@ class Trainer(Stepping):
         if not self._inside:
             self._refuse_others()
         parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
-        kept = {name: value for name, value in states.taken(self).items() if name != "weights"}
-        return {**{name: getattr(self, name) for name in parts}, "state": {**kept, "fit": None}}
+        kept = {
+            name: value
+            for name, value in states.taken(self, with_fit=False).items()
+            if name != "weights"
+        }
+        return {**{name: getattr(self, name) for name in parts}, "state": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         built = {name: value for name, value in state.items() if name != "state"}

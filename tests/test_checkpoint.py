@@ -444,12 +444,12 @@ def test_well_signed_nonsense(named: int, tmp_path: Path) -> None:
 
 
 def test_a_newer_format_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    newer = checkpoint._KIND.__class__(**{**vars(checkpoint._KIND), "version": 2})
+    newer = checkpoint._KIND.__class__(**{**vars(checkpoint._KIND), "version": 3})
     trainer = classifier()
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "_KIND", newer)
         trainer.save(tmp_path / "t")
-    with pytest.raises(fastbp.ModelFileError, match="written in format 2 by fastbp"):
+    with pytest.raises(fastbp.ModelFileError, match="written in format 3 by fastbp"):
         fastbp.Trainer.load(tmp_path / "t")
 
 

@@ -16,7 +16,7 @@ from fastbp.kernels.simd import value
 _BETA_1, _BETA_2, _EPSILON, _DECAY, _MOMENTUM_DECAY = range(OWN, OWN + 5)
 # STATE and PENDING: beta_1^t and beta_2^t, t, NAdam's product; then what the updates read.
 _POWER_1, _POWER_2, _T, _PRODUCT, _STEP, _ROOT, _EXTRA = range(7)
-_STATE = (1.0, 1.0, 0.0, 1.0)
+_STATE, _MOST = (1.0, 1.0, 0.0, 1.0), (1.0, 1.0, 2.0**53, 1.0)
 
 
 @jit.kernel
@@ -147,12 +147,17 @@ def radam(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - step * m / (np.sqrt(v) + epsilon if rectified else one)
 
 
+def _update(kernel: jit.Doorway, prepare: jit.Doorway, amsgrad: bool = False) -> Update:
+    squares = (1, 2) if amsgrad else (1,)
+    return Update(kernel, 1 + len(squares), prepare, _STATE, squares=squares, most=_MOST)
+
+
 UPDATES = {
-    "adam": Update(_adam(False, False), 2, adam_prepare, _STATE),
-    "adam_amsgrad": Update(_adam(False, True), 3, adam_prepare, _STATE),
-    "adamw": Update(_adam(True, False), 2, adam_prepare, _STATE),
-    "adamw_amsgrad": Update(_adam(True, True), 3, adam_prepare, _STATE),
-    "adamax": Update(adamax, 2, adam_prepare, _STATE),
-    "nadam": Update(nadam, 2, nadam_prepare, _STATE),
-    "radam": Update(radam, 2, radam_prepare, _STATE),
+    "adam": _update(_adam(False, False), adam_prepare),
+    "adam_amsgrad": _update(_adam(False, True), adam_prepare, True),
+    "adamw": _update(_adam(True, False), adam_prepare),
+    "adamw_amsgrad": _update(_adam(True, True), adam_prepare, True),
+    "adamax": _update(adamax, adam_prepare),
+    "nadam": _update(nadam, nadam_prepare),
+    "radam": _update(radam, radam_prepare),
 }

@@ -109,12 +109,12 @@ def lion(p, g, s0, s1, s2, n, hyper):
 
 
 UPDATES = {
-    "rmsprop": Update(_rmsprop(False, False), 1),
-    "rmsprop_momentum": Update(_rmsprop(False, True), 2),
-    "rmsprop_centered": Update(_rmsprop(True, False), 2),
-    "rmsprop_centered_momentum": Update(_rmsprop(True, True), 3),
-    "adagrad": Update(adagrad, 1),
-    "adadelta": Update(adadelta, 2),
-    "rprop": Update(rprop, 2),
+    "rmsprop": Update(_rmsprop(False, False), 1, squares=(0,)),
+    "rmsprop_momentum": Update(_rmsprop(False, True), 2, squares=(0,)),
+    "rmsprop_centered": Update(_rmsprop(True, False), 2, squares=(0,)),
+    "rmsprop_centered_momentum": Update(_rmsprop(True, True), 3, squares=(0,)),
+    "adagrad": Update(adagrad, 1, squares=(0,)),
+    "adadelta": Update(adadelta, 2, squares=(0, 1)),
+    "rprop": Update(rprop, 2, squares=(1,)),
     "lion": Update(lion, 1),
 }

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import panels
+from fastbp.checks import integer, real
+from fastbp.container import check_keys
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
@@ -96,6 +98,24 @@ class Driver:
     def state(self) -> dict[str, Any]:
         """What is kept from one `begin` to the next."""
         return {name: getattr(self, name) for name in self._KEPT}
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take.
+
+        Kinds and sizes are looked at here; what the numbers mean, by the kinds of drivers.
+        """
+        check_keys("its solver", state, set(self._KEPT))
+        for name in self._KEPT:
+            now, given, what = getattr(self, name), state[name], f"its solver's {name.strip('_')}"
+            if isinstance(now, np.ndarray):
+                if not isinstance(given, np.ndarray) or given.dtype != now.dtype:
+                    raise TypeError(f"{what} must be an array of {now.dtype}")
+                if given.shape != now.shape:
+                    raise ValueError(f"{what} must be of shape {now.shape}, got {given.shape}")
+            elif isinstance(now, int):
+                integer(what, given, minimum=-1, maximum=2**53)
+            else:
+                real(what, given)
 
     def set_state(self, state: dict[str, Any]) -> None:
         """Keep what another kept."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from fastbp.checks import integer
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
@@ -38,6 +40,24 @@ class LBFGSDriver(Driver):
         self._program: Program | None = None
         self._start: Trial | None = None
         self._largest = self._total = 0.0
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take."""
+        super().check_state(state)
+        history, newest, count = self.settings.history, state["_newest"], state["_count"]
+        integer("its solver's count", count, minimum=0, maximum=history)
+        integer("its solver's newest", newest, minimum=min(count, 1) - 1, maximum=history - 1)
+        kept = [(newest - back) % history for back in range(count)]
+        for name in ("_s", "_y"):
+            pairs = state[name].reshape(history, 1 + self.n)[kept]
+            # The first value stands for padding.
+            if not np.isfinite(pairs).all() or pairs[:, 0].any():
+                raise ValueError(
+                    f"its solver's {name.strip('_')} must be finite, and 0 at the front"
+                )
+        products = state["_pairs"].reshape(3, history)[:2, kept]
+        if not (np.isfinite(products) & (products > 0.0)).all():
+            raise ValueError("its solver's pairs must be finite and above 0")
 
     def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         rows = samples[0].n

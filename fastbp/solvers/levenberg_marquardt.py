@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
+from fastbp.checks import real
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
 from fastbp.kernels import cholesky, jacobian, jit
@@ -86,6 +88,11 @@ class LevenbergMarquardtDriver(Driver):
         self._loss: float | None = None
         self._forward: Program | None = None
         self._builder: Program | None = None
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take."""
+        super().check_state(state)
+        real("its solver's damping", state["_damping"], low=0.0, low_open=True)
 
     def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         n = samples[0].n
