@@ -78,6 +78,8 @@ class Callback:
 
     #: whether it only looks on, so that a run is the same without it
     _looks_on = False
+    #: settings that belong to one call of `fit`, and may be others when it is gone on with
+    _of_this_call: tuple[str, ...] = ()
 
     def _settled(self, trainer: Trainer, last: bool = False) -> None:
         """After all hooks of a moment: nothing changes until the next."""
@@ -295,6 +297,8 @@ class TimeBudget(_KeepsBest):
     >>> import fastbp
     >>> budget = fastbp.TimeBudget(60)
     """
+
+    _of_this_call = ("seconds",)
 
     def __init__(self, seconds: float, monitor: str | None = None) -> None:
         self.seconds = real("seconds", seconds, low=0.0, low_open=True)

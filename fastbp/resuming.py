@@ -82,7 +82,8 @@ def callback_settings(callback: Callback) -> dict[str, str] | None:
     if callback._looks_on:
         return None
     has, kind = getattr(callback, "__dict__", {}), type(callback)
-    found = {name: has[name] for name in _arguments(kind) if name in has}  # type: ignore[arg-type]
+    names = {*_arguments(kind)} & has.keys() - {*callback._of_this_call}  # type: ignore[arg-type]
+    found = {name: has[name] for name in sorted(names)}
     texts = {name: repr(_plain(value)) for name, value in found.items() if _is_plain(value)}
     return {name: text for name, text in texts.items() if len(text) <= _LONGEST}
 

@@ -65,9 +65,7 @@ def check_architecture(state: State) -> None:
 def check(state: State, trainer: Trainer) -> None:
     """Raise TypeError or ValueError unless the state is one of a trainer with these settings."""
     check_parts(state)
-    if not isinstance(state["machine"], dict) or not all(
-        isinstance(text, str) for text in state["machine"].values()
-    ):
+    if not _is_texts(state["machine"]):
         raise TypeError("its machine must be a dict of strings")
     different = settings.differences(state["settings"], trainer)
     if different:
@@ -134,7 +132,7 @@ def _check_fit(fit: Any, trainer: Trainer) -> None:
         raise TypeError("its callbacks must be a list")
     for entry in fit["callbacks"]:
         check_keys("a callback", entry, {"kind", "settings", "state"})
-        known = isinstance(entry["settings"], (dict, type(None)))
+        known = entry["settings"] is None or _is_texts(entry["settings"])
         if not (isinstance(entry["kind"], str) and known and isinstance(entry["state"], dict)):
             raise TypeError("a callback must have a kind, settings and a state")
     if not isinstance(fit["inside"], bool):
@@ -228,6 +226,10 @@ def check_array(
             f"{what} must hold {'numbers' if high is not None else 'finite numbers'}"
             f"{' of at least 0' if low == 0.0 else ''}"
         )
+
+
+def _is_texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
 
 
 def _whole(what: str, value: Any) -> int:

@@ -169,7 +169,7 @@ def _other(r: random.Random, value: Any) -> Any:
             return {k: v for k, v in value.items() if k != key}
         return {**value, r.choice(["", "more", "recording", "stopped"]): value[key]}
     if isinstance(value, list) and value and r.random() < 0.5:
-        return r.choice([value[:-1], value + value[-1:], value[::-1], value * 40])
+        return r.choice([value[:-1], value + value[-1:], value[::-1], (value * 40)[:200]])
     if isinstance(value, int) and r.random() < 0.3:
         return value + r.choice([-2, -1, 1, 2, 100])
     if isinstance(value, float) and r.random() < 0.3:
