@@ -24,6 +24,8 @@ class Metric:
     _kernel: ClassVar[jit.Doorway]
     #: whether it takes all samples together, and so can't be had of an epoch under way
     _whole: ClassVar[bool] = False
+    #: whether no sum of it is ever below 0
+    _positive: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -65,6 +67,7 @@ class Accuracy(Metric):
 
     name: ClassVar[str] = "accuracy"
     _kernel: ClassVar[jit.Doorway] = kernels.accuracy
+    _positive: ClassVar[bool] = True
 
     def _settings(self, activation: str, k: int) -> list[float]:
         return _classes(activation, k)
@@ -92,6 +95,7 @@ class TopK(Metric):
     """
 
     _kernel: ClassVar[jit.Doorway] = kernels.top_k
+    _positive: ClassVar[bool] = True
     k: int = 5
 
     def __post_init__(self) -> None:
@@ -118,6 +122,7 @@ class MeanAbsoluteError(Metric):
 
     name: ClassVar[str] = "mae"
     _kernel: ClassVar[jit.Doorway] = kernels.absolute_errors
+    _positive: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ class RootMeanSquaredError(Metric):
 
     name: ClassVar[str] = "rmse"
     _kernel: ClassVar[jit.Doorway] = kernels.squared_errors
+    _positive: ClassVar[bool] = True
 
     def _value(self, sums: Doubles, k: int) -> float:
         return math.sqrt(_ratio(sums[1], sums[0]))
@@ -166,6 +172,7 @@ class F1(Metric):
 
     name: ClassVar[str] = "f1"
     _kernel: ClassVar[jit.Doorway] = kernels.confusions
+    _positive: ClassVar[bool] = True
 
     def _sums(self, k: int) -> int:
         return 1 + 3 * k

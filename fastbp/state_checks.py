@@ -155,8 +155,11 @@ def _check_place(fit: State, trainer: Trainer) -> None:
     if not anything:
         real("its error", results[lay.R_ERROR])
     taken = [metric for metric in trainer.metrics if not metric._whole]
-    size = sum(metric._sums(trainer.network.n_outputs) for metric in taken)
-    check_array("its sums", fit["sums"], (size,), "float64", nan=anything, high=math.inf)
+    sizes = [metric._sums(trainer.network.n_outputs) for metric in taken]
+    check_array("its sums", fit["sums"], (sum(sizes),), "float64", nan=anything, high=math.inf)
+    for metric, end, size in zip(taken, np.cumsum(sizes), sizes, strict=True):
+        if metric._positive and (fit["sums"][end - size : end] < 0.0).any():
+            raise ValueError(f"its sums of {metric.name!r} must be at least 0")
 
 
 def check_samples(fit: State, n_batches: int) -> None:

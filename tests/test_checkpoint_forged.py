@@ -61,6 +61,7 @@ FORGED: dict[str, tuple[str, tuple[Any, ...], list[Any]]] = {
         [None, [], np.zeros(0), np.zeros(900), np.zeros((2, 2)), np.zeros(9, np.float32)],
     ),
     "a sum": ("adam, within", ("fit", "sums", 0), [np.nan]),
+    "a metric's sum": ("sgd, within", ("fit", "sums", -1), [-1.0, -np.inf]),
     "inside": ("sgd, within", ("fit", "inside"), [1, 0, None, "yes", []]),
     "inside a solver's": ("lbfgs", ("fit", "inside"), [True]),
     "spent": ("sgd", ("fit", "spent"), REALS),

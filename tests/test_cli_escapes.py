@@ -116,3 +116,17 @@ def test_what_can_be_read_stays() -> None:
         assert display.plain(text) == text
     for text in ("\x00", "\x7f", "\x85", "\u2028", "\u200b", "\u2066", "\ufeff", "\udc80", "\n"):
         assert display.plain(text) == repr(text)[1:-1]
+
+
+# -- numbers in what is stored with a model --------------------------------------------------------
+
+
+@pytest.mark.parametrize("label", [2**63, -(2**63) - 1, 10**400])
+def test_classes_beyond_64_bits_are_refused(label: int) -> None:
+    network = fastbp.Network(1, [fastbp.Dense(2, "softmax")], seed=0)
+    number = {"name": "x", "kind": "number", "mean": 0.0, "scale": 1.0}
+    target = {"name": "y", "kind": "integer", "classes": [0, label]}
+    stored = {"version": 1, "columns": [number], "target": target, "missing": "error"}
+    network.save("m", {"table": {**stored, "unseen": "zero"}})
+    for command in (("info", "m"), ("predict", "m", "data.csv")):
+        assert "the stored target has classes beyond 64 bits" in fail(*command)

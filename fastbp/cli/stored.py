@@ -122,6 +122,8 @@ def _target(where: str, item: Any) -> Number | Classes:
     if kind not in types:
         raise ValueError(f"{where} is of an unknown kind")
     _check_list(where, item["classes"], lambda label: type(label) is types[kind], least=2)
+    if kind == "integer" and not all(-(2**63) <= label < 2**63 for label in item["classes"]):
+        raise ValueError(f"{where} has classes beyond 64 bits")
     return Classes(_name(where, item), kind, tuple(item["classes"]))  # type: ignore[arg-type]
 
 

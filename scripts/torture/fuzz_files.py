@@ -4,9 +4,10 @@
     pip install atheris; python scripts/torture/fuzz_files.py --kind checkpoint --seconds 600
 
 Inputs start from whole files. Each must be refused with ModelFileError, or be read and written
-back to a file that reads the same; atheris ends the process, with the input in a file, where one
-does anything else. What the file says of its SHA-256 is taken as right: fuzzing finds no
-digests, and nothing behind that check would be seen. Options after ``--`` are libFuzzer's.
+back to a file that reads the same; of a checkpoint a trainer must be made, or that be refused.
+atheris ends the process, with the input in a file, where one does anything else. What the file says
+of its SHA-256 is taken as right: fuzzing finds no digests, and nothing behind that check would be
+seen. Options after ``--`` are libFuzzer's. forge_files.py knows the fields of a checkpoint.
 """
 
 from __future__ import annotations
@@ -23,9 +24,17 @@ from pathlib import Path
 import atheris
 
 with atheris.instrument_imports(
-    include=["fastbp.container", "fastbp.model_file", "fastbp.checkpoint", "fastbp.tree"]
+    include=[
+        "fastbp.container",
+        "fastbp.model_file",
+        "fastbp.checkpoint",
+        "fastbp.tree",
+        "fastbp.settings",
+        "fastbp.state",
+        "fastbp.state_checks",
+    ]
 ):
-    from fastbp import checkpoint, container, model_file, tree
+    from fastbp import checkpoint, container, model_file, state, tree
 
 KINDS = {"model": model_file._KIND, "checkpoint": checkpoint._KIND}
 
@@ -48,9 +57,11 @@ def read(data: bytes, kind: container.Kind) -> tuple[object, dict[str, container
     container._digest = lambda fields, *_: fields.get("sha256", "")  # type: ignore[assignment]
     container.os.fstat = lambda _: Stat(len(data))  # type: ignore[assignment, attr-defined]
     with container.naming("input"):
-        value, arrays = container._from_file(InMemory(data), kind)  # type: ignore[arg-type]
+        value, arrays, version = container._from_file(InMemory(data), kind)  # type: ignore[arg-type]
         if kind is KINDS["checkpoint"]:
-            tree.decode(value["state"], arrays)
+            found = tree.decode(value["state"], arrays)
+            if version == kind.version:
+                state.trainer_of(found)
     return value, arrays
 
 

@@ -18,6 +18,7 @@ import tempfile
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -83,6 +84,10 @@ KINDS = {
 SIZES = [
     0, -1, 2**24, 2**31, 2**32 - 1, 2**53, 2**63 - 1, 2**64, 10**400, 1e308, "1e999", "NaN", "-0",
     "1.0", "true", "null", "[]", '"7"',
+]  # fmt: skip
+PLAIN_SIZES = [
+    0, -1, 2**24, 2**24 + 1, 2**31, 2**53, 2**63, 2**64, 10**400, -(10**400), 1e308, 3.0, True,
+    None, "7", [],
 ]  # fmt: skip
 Damage = Callable[[random.Random, bytes, bytes], bytes]  # of a file, perhaps by parts of another
 
@@ -185,6 +190,28 @@ def not_finite(r: random.Random, blob: bytes, _: bytes) -> bytes:
     return joined(header.replace(fields["sha256"].encode(), digest.encode()), data)
 
 
+def signed_sizes(r: random.Random, blob: bytes, _: bytes) -> bytes:
+    """Another size where the file says one, and the digest that it then demands."""
+    header, data = split(blob)
+    entries = json.loads(header)
+    ((entry, text),) = entries["__metadata__"].items()
+    kind = next(kind.format for kind in KINDS.values() if kind.format.entry == entry)
+    fields = json.loads(text)
+    value = fields[kind.key]
+    if kind.key == "model":
+        sizes = [(value, "n_inputs"), *((layer, "units") for layer in value["layers"])]
+    else:
+        sizes = [(shape, i) for *_, shape in value["tensors"] for i in range(len(shape))]
+    holder, key = r.choice(sizes)
+    holder[key] = r.choice([size for size in PLAIN_SIZES if size != holder[key]])
+    with suppress(TypeError, ValueError, KeyError):  # refused before its digest is looked at
+        tensors = kind.tensors(value)
+        raw = {name: data[slice(*entries[name]["data_offsets"])] for name in tensors}
+        fields["sha256"] = container._digest(fields, tensors, raw)
+    entries["__metadata__"] = {entry: container.dumps(fields).decode()}
+    return joined(json.dumps(entries, separators=(",", ":")).encode(), data)
+
+
 def nonsense(r: random.Random, blob: bytes, _: bytes) -> bytes:
     header, data = split(blob)
     a, b = sorted(r.randrange(len(header)) for _ in range(2))
@@ -196,7 +223,7 @@ def nonsense(r: random.Random, blob: bytes, _: bytes) -> bytes:
 
 DAMAGES: list[Damage] = [
     flip_bits, flip_weights, cut, cut_out, add, splice, absurd_sizes, double_keys, not_finite,
-    nonsense,
+    signed_sizes, nonsense,
 ]  # fmt: skip
 
 
