@@ -8,7 +8,6 @@ import os
 import secrets
 import stat
 from contextlib import suppress
-from functools import partial
 
 _PREFIX, _SUFFIX = ".fastbp-", ".tmp"
 
@@ -43,7 +42,8 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
     try:
         # At no moment may more people read it than could, and will.
         mode = 0o666 if before is None else 0o600
-        with open(temporary, "xb", opener=partial(os.open, mode=mode)) as file:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+        with os.fdopen(os.open(temporary, flags, mode), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -20,6 +20,12 @@ Per = Literal["epoch", "step"]
 _MOST = 2**53  # of a count: float64 holds all whole numbers up to it
 
 
+def _count(name: str, value: object, minimum: int) -> None:
+    """Raise unless `value` is a whole number from `minimum` up that a float64 holds."""
+    integer(name, value, minimum=minimum)
+    integer(name, value, minimum=minimum, maximum=_MOST)
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A learning rate that changes by itself.
@@ -90,7 +96,7 @@ class StepDecay(Schedule):
     per: Per = "epoch"
 
     def _check(self) -> None:
-        integer("every", self.every, minimum=1, maximum=_MOST)
+        _count("every", self.every, 1)
         real("gamma", self.gamma, low=0.0)
 
     def _factors(self, t: Doubles) -> Any:
@@ -115,7 +121,7 @@ class MultiStepDecay(Schedule):
     def _check(self) -> None:
         object.__setattr__(self, "milestones", tuple(self.milestones))
         for milestone in self.milestones:
-            integer("milestones", milestone, minimum=1, maximum=_MOST)
+            _count("milestones", milestone, 1)
         real("gamma", self.gamma, low=0.0)
 
     def _factors(self, t: Doubles) -> Any:
@@ -159,7 +165,7 @@ class PolynomialDecay(Schedule):
     per: Per = "epoch"
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=1, maximum=_MOST)
+        _count("length", self.length, 1)
         real("power", self.power, low=0.0)
 
     def _factors(self, t: Doubles) -> Any:
@@ -190,9 +196,9 @@ class CosineDecay(Schedule):
     per: Per = "epoch"
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=1, maximum=_MOST)
+        _count("length", self.length, 1)
         real("minimum", self.minimum, low=0.0)
-        integer("lengthen", self.lengthen, minimum=1, maximum=_MOST)
+        _count("lengthen", self.lengthen, 1)
 
     def _rates(self, t: Doubles) -> Any:
         length: Any = self.length
@@ -230,7 +236,7 @@ class OneCycle(Schedule):
     per: Per = "step"
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=2, maximum=_MOST)
+        _count("length", self.length, 2)
         real("rise", self.rise, low=0.0, high=1.0, low_open=True, high_open=True)
         real("start_divisor", self.start_divisor, low=0.0, low_open=True)
         real("end_divisor", self.end_divisor, low=0.0, low_open=True)
@@ -293,7 +299,7 @@ class LinearWarmUp(Schedule):
         self.__post_init__()
 
     def _check(self) -> None:
-        integer("length", self.length, minimum=1, maximum=_MOST)
+        _count("length", self.length, 1)
         real("start", self.start, low=0.0, high=1.0)
 
     def _rates(self, t: Doubles) -> Any:
@@ -330,9 +336,9 @@ class ReduceOnPlateau(Schedule):
 
     def _check(self) -> None:
         real("factor", self.factor, low=0.0, high=1.0, high_open=True)
-        integer("patience", self.patience, minimum=0, maximum=_MOST)
+        _count("patience", self.patience, 0)
         real("min_delta", self.min_delta, low=0.0)
-        integer("cooldown", self.cooldown, minimum=0, maximum=_MOST)
+        _count("cooldown", self.cooldown, 0)
         real("minimum", self.minimum, low=0.0)
         if not isinstance(self.monitor, str):
             raise TypeError(f"monitor must be a figure's name, got {self.monitor!r}")

@@ -233,9 +233,10 @@ class Trainer(Stepping):
             about every 100 ms and at each epoch's end. False shows nothing.
         resume : path-like or None
             A checkpoint, or a folder of them (`Checkpoint`), to go on from: bit for bit as if there
-            had been no break, with the same settings, data, versions and CPU. `epochs` is the
-            total then, and the trainer's own state is given up. An empty folder, or none yet, is a
-            beginning.
+            had been no break, with the same settings, data, callbacks, versions and CPU. `epochs`
+            is the total then, and the trainer's own state and seed are given up. An empty folder,
+            or none yet, is a beginning. Other settings are refused, and what else differs is named;
+            of data in memory any value is seen, of memory maps 64 rows are looked at.
 
         Returns
         -------
@@ -251,6 +252,11 @@ class Trainer(Stepping):
             The loss is not finite, with ``on_divergence="raise"``.
         RuntimeError
             This trainer is at work in another thread.
+
+        Warns
+        -----
+        RuntimeWarning
+            Data, callbacks, seed, versions or CPU are others than those of the run that is resumed.
         """
         epochs = integer("epochs", epochs, minimum=0)
         checked = arguments.of_fit(

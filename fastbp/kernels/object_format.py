@@ -8,16 +8,17 @@ it on Windows too); of Mach-O only the head is looked at.
 
 from __future__ import annotations
 
-import platform
 import struct
 import sys
 from collections.abc import Iterable
+
+import llvmlite.binding as llvm
 
 _HEAD = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, address, offset, size, link, ...
 _ENTRIES = {2: 24, 4: 24, 9: 16, 11: 24}  # bytes of a symbol, of a relocation with addend, without
 _SYMTAB, _STRTAB, _NOBITS = 2, 3, 8
-_MACHINES = {"x86_64": 62, "amd64": 62, "aarch64": 183, "arm64": 183}
+_MACHINES = {"x86_64": 62, "aarch64": 183}
 
 
 def is_whole(code: bytes, names: Iterable[str]) -> bool:
@@ -27,7 +28,7 @@ def is_whole(code: bytes, names: Iterable[str]) -> bool:
     if len(code) < _HEAD.size:
         return False
     ident, kind, machine, _, _, _, start, _, _, _, _, each, count, strings = _HEAD.unpack_from(code)
-    here = _MACHINES.get(platform.machine().lower(), machine)
+    here = _MACHINES.get(llvm.get_process_triple().partition("-")[0], machine)
     if ident[:7] != b"\x7fELF\x02\x01\x01" or (kind, machine) != (1, here):
         return False  # not of 64 bits, little endian and relocatable
     if each != _SECTION.size or not 0 <= strings < count or start + count * each > len(code):
