@@ -141,11 +141,12 @@ class Rates:
         if not isinstance(plan, ReduceOnPlateau):
             return self.plateau, scale
         figure = figures[plan.monitor]
-        if (
-            figure > best * (1.0 + plan.min_delta)
-            if rises(plan.monitor)
-            else figure < best * (1.0 - plan.min_delta)
-        ):
+        sign = 1.0 if rises(plan.monitor) else -1.0
+        # best + sign |best| min_delta, which has to be passed; any figure passes an infinite one
+        bar = best
+        if math.isfinite(best):
+            bar = best * (1.0 + sign * math.copysign(plan.min_delta, best))
+        if sign * figure > sign * bar:
             best, bad = figure, 0
         else:
             bad += 1

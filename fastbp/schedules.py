@@ -313,8 +313,10 @@ class LinearWarmUp(Schedule):
 class ReduceOnPlateau(Schedule):
     """Times `factor` after more than `patience` epochs without progress: ReduceLROnPlateau.
 
-    Progress is a figure below ``best (1 - min_delta)``, or above ``best (1 + min_delta)`` for one
-    that should rise (see `EarlyStopping`). After a reduction `cooldown` epochs are not counted.
+    Progress is a figure below ``best - |best| min_delta``, or above ``best + |best| min_delta`` for
+    one that should rise (see `EarlyStopping`). PyTorch's "rel" mode has ``best (1 - min_delta)``,
+    by which every figure that stays the same is progress where it is negative; for others they are
+    the same. A NaN is no progress. After a reduction `cooldown` epochs are not counted.
 
     Parameters
     ----------
