@@ -15,7 +15,7 @@ class CFunction:
     ``int64_t f(void *state, const T *in, T *out, int64_t n)``, T being float or double as the
     network's dtype is. It returns a status of `fastbp.jit`, needs no interpreter lock, and may be
     called from one thread at a time for each object; a call that finds another at work returns
-    `BUSY`.
+    `BUSY`. `in` and `out` must share no memory: nothing looks for that.
 
     The pointers are good as long as this object lives, which keeps network and trainer alive. Keep
     it until nobody calls any more.

@@ -2,8 +2,9 @@
 
 The functions are called, with a state from `Network.compiled` or `Trainer.compiled`, in functions
 of your own under ``@numba.njit(nogil=True, cache=True)``. Arrays are C-contiguous and of the
-network's dtype, else numba refuses to compile the call. Every function returns a status, or a
-status and a loss:
+network's dtype, else numba refuses to compile the call. An array that is written must share no
+memory with one that is read: rows are worked on in blocks, each of which is written before the next
+is read, and nothing looks for that. Every function returns a status, or a status and a loss:
 
 ========================== =========================================================================
 `OK`                       0: done

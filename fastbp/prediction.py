@@ -23,6 +23,8 @@ Array = NDArray[Any]
 Threads: TypeAlias = "int | Literal['auto']"
 # At most so many rows of the network's own dtype take the short way through `predict`.
 _FEW_ROWS = 16
+# Steps of `numpy.shares_memory`, of some nanoseconds each; most arrays take a few.
+_OVERLAP_WORK = 10_000
 
 
 class Prediction(SharedParameters):
@@ -48,7 +50,8 @@ class Prediction(SharedParameters):
         X : array_like
             Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
         out : ndarray or None
-            (n, n_outputs), C-contiguous, of the network's dtype: where to write.
+            (n, n_outputs), C-contiguous, of the network's dtype: where to write. It may share
+            memory with X, but two memory maps of one file aren't seen to.
         n_threads : int or "auto"
             The most threads to use.
 
@@ -80,10 +83,16 @@ class Prediction(SharedParameters):
             out = np.empty(shape, self.dtype)
         else:
             _check_out(out, shape, self.dtype)
+        result = out
+        if _overlap(source.array, out):  # rows would be overwritten before they are read
+            require_memory(
+                f"out shares memory with X: a copy of {source.n} samples' outputs takes", out.nbytes
+            )
+            result = np.empty(shape, self.dtype)
         with self._predictor(source.n, n_threads) as program:
             program.set_samples(source)
             entry = kernels.predict.compiled(self.dtype)
-            address, target = program.address, out.ctypes.data
+            address, target = program.address, result.ctypes.data
             reader = object()
             try:
                 parameters = self._begin_reading(reader)
@@ -92,6 +101,8 @@ class Prediction(SharedParameters):
             finally:
                 self._readers.pop(reader, None)
         self._check_read(status)
+        if result is not out:
+            out[:] = result
         return out
 
     def _predict_few(self, X: Array, out: Array | None, n_threads: Threads) -> Array:
@@ -219,6 +230,16 @@ class _Few:
         self.program = Program(network, plan, 1, training=False)
         self.program.set_samples(inputs.features(self.samples, network.n_inputs, network.dtype))
         self.program.table[lay.LAZY] = 1  # the kernel checks the rows as it reads them
+
+
+def _overlap(a: Array, b: Array) -> bool:
+    """Whether arrays share memory, or may: it is not always told in little time."""
+    if not np.may_share_memory(a, b):  # by where they begin and end
+        return False
+    try:
+        return np.shares_memory(a, b, max_work=_OVERLAP_WORK)  # type: ignore[arg-type]
+    except RuntimeError:  # TooHardError, which has no one place in all versions of numpy
+        return True
 
 
 def _check_out(out: Array, shape: tuple[int, int], dtype: str) -> None:
