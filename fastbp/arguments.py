@@ -14,6 +14,7 @@ from fastbp.callbacks import Callback, check_monitor
 from fastbp.checks import real
 from fastbp.class_weight import class_weights
 from fastbp.dense import OPTIONAL
+from fastbp.losses import Poisson
 from fastbp.progress import Watcher
 from fastbp.split import validation_split as split_off
 
@@ -65,7 +66,10 @@ def of_fit(
     samples = trainer._sources(X, y, sample_weight)
     validation = None if validation_data is None else _validation(trainer, validation_data)
     if validation_split:
-        samples, validation = split_off(samples, validation_split, trainer.network.dtype)
+        counts = isinstance(trainer.loss, Poisson)
+        samples, validation = split_off(
+            samples, validation_split, trainer.network.dtype, trainer.network.n_outputs, counts
+        )
     if class_weight is not None:
         x, targets, weights = samples
         by_class = class_weights(class_weight, targets, trainer.network.n_outputs)

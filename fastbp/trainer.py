@@ -212,7 +212,9 @@ class Trainer(Stepping):
         validation_data : (X, y) or (X, y, sample_weight), or None
             The loss on it is taken after each epoch.
         validation_split : float
-            In [0, 1): hold out the last so much of the samples as validation data.
+            In [0, 1): hold out the last so much of the samples as validation data. A UserWarning
+            tells where these have classes that the others haven't, or the other way round, as they
+            have of samples that are sorted.
         sample_weight : array_like or None
             (n,), at least 0, not all 0. An update by B samples has the error sum w e / (B m), m
             being the mean weight of all samples that are trained on: their size doesn't matter,
