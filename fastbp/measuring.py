@@ -13,6 +13,7 @@ from fastbp.kernels import layout as lay
 from fastbp.metrics import R2, Metric
 from fastbp.network import Network
 from fastbp.program import Program, aligned_zeros
+from fastbp.values import CHUNK
 
 Int64s = NDArray[np.int64]
 
@@ -30,6 +31,7 @@ class Measuring:
 
     def __init__(self, network: Network, metrics: tuple[Metric, ...], program: Program) -> None:
         self._metrics, self._k, self._program = metrics, network.n_outputs, program
+        self._dtype = network.dtype
         name = name_of(network.layers[-1].activation)
         sizes = [metric._sums(self._k) for metric in metrics]
         self._offsets = [0, *np.cumsum(sizes).tolist()]
@@ -54,7 +56,7 @@ class Measuring:
         self.sums[:] = 0.0
         for i, metric in enumerate(self._metrics):
             if isinstance(metric, R2):
-                self._settings[i][:] = _about(samples, self._k)
+                self._settings[i][:] = _means(samples, self._k, self._dtype)
             if metric._whole:
                 self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))
                 self._plan[2 + 3 * i + 2] = self._settings[i].ctypes.data
@@ -75,10 +77,33 @@ class Measuring:
         return found
 
 
-def _about(samples: Samples, k: int) -> NDArray[np.float64]:
-    """A value near each output's targets: differences from it keep their digits."""
-    y = samples[1]
+def _means(samples: Samples, k: int, dtype: str) -> NDArray[np.float64]:
+    """Each output's mean target, to some digits: the kernel's sums are of differences from it.
+
+    Sums of squares about the mean don't cancel, wherever the targets lie; about any one of them
+    they do, where that one lies far from the others. Rows of weight 0, whose targets may be
+    anything, don't count. The mean is that of differences from a row, so that it is exact where
+    all targets are the same.
+    """
+    x, y, weights = samples
     if y.class_ids:
         return np.zeros(k)
-    first = np.asarray(y.array[:1], np.float64).reshape(k)
-    return np.where(np.isfinite(first), first, 0.0)
+    first: NDArray[np.float64] | None = None
+    total, sums = 0.0, np.zeros(k)
+    rows = max(1, CHUNK // k)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, x.n, rows):
+            part = slice(start, min(start + rows, x.n))
+            block = np.asarray(y.array[part], dtype).astype(np.float64).reshape(-1, k)
+            w = None if weights is None else np.asarray(weights.array[part], dtype)
+            if w is not None:
+                block, w = block[w > 0], w[w > 0].astype(np.float64)
+            if not len(block):
+                continue
+            if first is None:
+                first = block[0].copy()
+            block -= first
+            total += len(block) if w is None else float(w.sum())
+            sums += block.sum(axis=0) if w is None else w @ block
+        means = np.zeros(k) if first is None else first + sums / total
+    return np.where(np.isfinite(means), means, 0.0)

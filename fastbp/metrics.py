@@ -192,6 +192,9 @@ class F1(Metric):
 class AUC(Metric):
     """The area under the ROC curve (Hanley & McNeil 1982): of class 1 for one output, else the mean
     of each class against the rest. In `Trainer.evaluate` and for validation data only.
+
+    A class counts where there are rows of weight above 0 both in it and out of it; NaN where there
+    is no such class.
     """
 
     name: ClassVar[str] = "auc"
@@ -203,14 +206,21 @@ class AUC(Metric):
 
     def _of_rows(self, rows: Doubles, k: int) -> float:
         """From rows of weight, outputs, targets."""
-        w, p, t = rows[:, 0], rows[:, 1 : 1 + k], rows[:, 1 + k :]
+        rows = rows[rows[:, 0] > 0]
+        if not len(rows):
+            return math.nan
+        # by a power of 2, which changes no digit: products of small weights would be 0
+        w = np.ldexp(rows[:, 0], -int(np.frexp(rows[:, 0].max())[1]))
+        p, t = rows[:, 1 : 1 + k], rows[:, 1 + k :]
         if k > 1 and np.all(t.sum(axis=1) == 1):
             t = t == t.max(axis=1, keepdims=True)
-        return float(np.mean([_area(p[:, j], t[:, j] > 0.5, w) for j in range(k)]))
+        areas = [_area(p[:, j], t[:, j] > 0.5, w) for j in range(k)]
+        judged = [area for area in areas if not math.isnan(area)]
+        return float(np.mean(judged)) if judged else math.nan
 
 
 def _area(score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
-    """P(score of a positive > of a negative) + P(the same) / 2, by weight."""
+    """P(score of a positive > of a negative) + P(the same) / 2, by weight; NaN without either."""
     _, group = np.unique(score, return_inverse=True)
     of_positives = np.bincount(group, w * positive)
     of_negatives = np.bincount(group, w * ~positive)

@@ -152,6 +152,135 @@ def test_where_nothing_can_be_said() -> None:
     assert found["r2"] == 0.0  # the same target everywhere
 
 
+# output targets far from 0, from each other and from the array's first
+OFFSETS = {
+    "near": (0.0, 1.0, "float64"),
+    "far": (1e8, 1.0, "float64"),
+    "farther": (-1e12, 1.0, "float64"),
+    "large": (1e12, 1e12, "float32"),
+    "small": (0.0, 1e-30, "float32"),
+    "year": (2000.0, 10.0, "float32"),
+}
+
+
+def regression(dtype: str, k: int) -> fastbp.Trainer:
+    net = fastbp.Network(3, [fastbp.Dense(k)], dtype=dtype, seed=0)
+    net.set_weights([np.zeros((3, k)), np.zeros(k)])
+    return fastbp.Trainer(net, "mse", fastbp.SGD(0.0), metrics=["r2"], batch_size=32, seed=0)
+
+
+def exact_r2(y: Any, p: Any, w: Any, dtype: str) -> float:
+    """By whole-number arithmetic over the targets and outputs as they are in that dtype."""
+    from fractions import Fraction as F
+
+    scores = []
+    for t, q in zip(y.astype(dtype).T, p.T, strict=True):
+        ts, qs, ws = ([F(float(x)) for x in a] for a in (t, q, w))
+        mean = sum((a * b for a, b in zip(ws, ts, strict=True)), F(0)) / sum(ws, F(0))
+        spread = sum((a * (b - mean) ** 2 for a, b in zip(ws, ts, strict=True)), F(0))
+        errors = sum((a * (b - c) ** 2 for a, b, c in zip(ws, ts, qs, strict=True)), F(0))
+        scores.append(float(1 - errors / spread) if spread else float(errors == 0))
+    return float(np.mean(scores))
+
+
+@pytest.mark.parametrize("first", [None, "far row", "weightless row"])
+@pytest.mark.parametrize("case", OFFSETS)
+def test_r2_wherever_the_targets_lie(case: str, first: str | None) -> None:
+    """Of evaluations, epochs and held-out samples; the last are another part of the same array."""
+    offset, spread, dtype = OFFSETS[case]
+    rng = np.random.default_rng(0)
+    X, y, w = rng.normal(size=(90, 3)), rng.normal(size=(90, 2)), np.ones(90)
+    y = (offset + spread * y) * [1.0, 1.5]
+    fill = 1e30 if dtype == "float64" else 1e17  # whose square is finite
+    if first is not None:
+        y[0] = 1e6 * spread + offset if first == "far row" else [fill, -9999.0]
+    if first == "weightless row":
+        w[0] = w[60] = 0.0
+        y[60] = -9999.0
+    trainer = regression(dtype, 2)
+    near = (y[1:60].mean(axis=0) + 0.3 * spread).astype(dtype)
+    trainer.network.set_weights([np.zeros((3, 2)), near])
+    p = np.tile(trainer.network.get_weights()[1], (90, 1))
+    history = trainer.fit(X, y, 1, sample_weight=w, validation_split=1 / 3)
+    whole = trainer.evaluate(X, y, w)["r2"]
+    for found, part in (
+        (history.r2[0], slice(0, 60)), (history.val_r2[0], slice(60, 90)), (whole, slice(0, 90))
+    ):  # fmt: skip
+        expected = exact_r2(y[part], p[part], w[part], dtype)
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def test_r2_of_a_split_of_two_levels() -> None:
+    """The public report's: the first sample's target is far from those that are held out."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(400, 3))
+    y = X @ [1.0, 2.0, 3.0] + rng.normal(size=400)
+    y[:300] += 1e9
+    trainer = regression("float64", 1)
+    trainer.network.set_weights([np.array([[1.0], [2.0], [3.0]]), np.zeros(1)])
+    (found,) = trainer.fit(X, y, 1, validation_split=0.25).val_r2
+    expected = sk.r2_score(y[300:], trainer.network.predict(X[300:]))
+    assert found == pytest.approx(expected, rel=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e8 / 3, -1e20])
+def test_r2_of_constant_targets(value: float, dtype: str) -> None:
+    """1 where they are met, else 0, as scikit-learn's; with weightless rows of any targets."""
+    y = np.full((1001, 2), value)
+    y[0] = 1e30 if dtype == "float64" else 1e17
+    w = np.random.default_rng(0).uniform(0.1, 3, 1001)
+    w[0] = 0.0
+    trainer = regression(dtype, 2)
+    met = np.array([value, value]).astype(dtype)
+    trainer.network.set_weights([np.zeros((3, 2)), met])
+    assert trainer.evaluate(np.ones((1001, 3)), y, w)["r2"] == 1.0
+    trainer.network.set_weights([np.zeros((3, 2)), met + np.array([0, max(1.0, abs(value))])])
+    assert trainer.evaluate(np.ones((1001, 3)), y, w)["r2"] == 0.5
+
+
+def test_auc_leaves_out_classes_that_cannot_be_judged() -> None:
+    """As f1 does: classes without samples of weight above 0 in them, or out of them."""
+    y = np.array([0, 1] * 20 + [2] * 5)
+    X = RNG.normal(size=(45, 6))
+    net = fastbp.Network(6, [fastbp.Dense(4, "softmax")], dtype="float64", seed=1)
+    trainer = fastbp.Trainer(net, "cross_entropy", metrics=["auc"])
+    p = net.predict(X)
+
+    def expected(rows: Any, classes: Any, w: Any = None) -> float:
+        areas = [
+            sk.roc_auc_score(y[rows] == c, p[rows, c], sample_weight=None if w is None else w[rows])
+            for c in classes
+        ]
+        return float(np.mean(areas))
+
+    whole, held = np.arange(45), np.arange(40)
+    assert trainer.evaluate(X, y)["auc"] == pytest.approx(expected(whole, [0, 1, 2]), rel=1e-12)
+    assert trainer.evaluate(X[held], y[held])["auc"] == pytest.approx(expected(held, [0, 1]))
+    w = RNG.uniform(0.5, 2, 45)
+    w[y == 2] = 0.0
+    for scale in (1.0, 1e-200, 1e200):
+        found = trainer.evaluate(X, y, scale * w)["auc"]
+        assert found == pytest.approx(expected(held, [0, 1], w), rel=1e-12)
+    assert np.isnan(trainer.evaluate(X[:1], y[:1])["auc"])
+
+
+def test_auc_of_labels_without_weight() -> None:
+    """Fill values in a row of weight 0 don't make labels of classes."""
+    y = np.eye(3)[RNG.integers(0, 3, 40)]
+    y[:, 2] = 0
+    y[:, 0] = 1 - y[:, 1]
+    w, filled = np.ones(40), y.copy()
+    w[0], filled[0] = 0.0, [1, 1, 1]
+    net = fastbp.Network(6, [fastbp.Dense(3, "sigmoid")], dtype="float64", seed=1)
+    trainer = fastbp.Trainer(net, "binary_cross_entropy", metrics=["auc"])
+    X = RNG.normal(size=(40, 6))
+    found = trainer.evaluate(X, filled, w)["auc"]
+    p = net.predict(X)
+    expected = np.mean([sk.roc_auc_score(y[1:, j], p[1:, j]) for j in (0, 1)])
+    assert found == pytest.approx(expected)
+
+
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [

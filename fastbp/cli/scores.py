@@ -33,7 +33,8 @@ def regression(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> di
         In the target's units. R2 is NaN where all of `truth` is the same.
     """
     error = predicted - truth
-    total = float(np.sum((truth - truth.mean()) ** 2))
+    same = float(truth.min()) == float(truth.max())  # whose mean may be off by a rounding error
+    total = 0.0 if same else float(np.sum((truth - truth.mean()) ** 2))
     return {
         "RMSE": float(np.sqrt(np.mean(error**2))),
         "MAE": float(np.mean(np.abs(error))),
