@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 import time
@@ -12,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import panels
+from fastbp import atomic, panels
 from fastbp.checks import integer, real
 from fastbp.container import check_keys
+from fastbp.notices import NaNWatch
 from fastbp.schedules import rises
 
 if TYPE_CHECKING:
@@ -57,7 +59,10 @@ class Callback:
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """After an epoch and its validation.
 
-        `logs` holds the epoch's figures; what is added there becomes a list of `History`.
+        `logs` holds the epoch's figures; what is added there becomes a list of `History`, with NaN
+        for epochs that it isn't added in. A value must be a number, and a name none of `History`'s
+        own, such as "epoch" or "stopped"; else the `fit` ends with a TypeError or a ValueError, and
+        without that figure.
         """
 
     def on_chunk_end(self, trainer: Trainer) -> None:
@@ -195,7 +200,8 @@ class EarlyStopping(_KeepsBest):
     monitor : str
         A figure of `History`. More is better for accuracy, top-k, r2, f1 and auc, less for others.
     patience : int
-        Epochs without progress that are still borne, at least 0.
+        Epochs without progress that are still borne, at least 0. A NaN is no progress; so many in a
+        row bring a RuntimeWarning, once a `fit`.
     min_delta : float
         What counts as progress: a change by more than this.
     restore_best_weights : bool
@@ -249,11 +255,13 @@ class EarlyStopping(_KeepsBest):
     def on_train_begin(self, trainer: Trainer) -> None:
         self._begin(self.monitor, self.min_delta)
         self._waited = 0
+        self._watch = NaNWatch(type(self).__name__, self.monitor, self.patience)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         better = self._best.see(trainer, epoch, logs[self.monitor], self.restore_best_weights)
         self._waited = 0 if better else self._waited + 1
         self._stop_if_due(trainer)
+        self._watch.see(logs[self.monitor])
 
     def _stop_if_due(self, trainer: Trainer) -> None:
         if self._waited > self.patience:
@@ -285,7 +293,8 @@ class TimeBudget(_KeepsBest):
         Above 0; training ends within about 100 ms of it, or one update where that is longer.
     monitor : str or None
         What tells the best epoch; None is "val_loss" where there is validation data, else "loss".
-        Before the first epoch's end the weights stay as they are.
+        Before the first epoch's end the weights stay as they are, and so they do where it is NaN in
+        every epoch, which brings a RuntimeWarning.
 
     Raises
     ------
@@ -314,6 +323,7 @@ class TimeBudget(_KeepsBest):
     def on_train_begin(self, trainer: Trainer) -> None:
         self._begin(self._monitor, 0.0)
         self._started = time.monotonic()
+        self._watch = NaNWatch(type(self).__name__, self._monitor, None)
 
     def on_chunk_end(self, trainer: Trainer) -> None:
         if time.monotonic() - self._started >= self.seconds:
@@ -321,6 +331,7 @@ class TimeBudget(_KeepsBest):
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         self._best.see(trainer, epoch, logs[self._monitor], True)
+        self._watch.see(logs[self._monitor])
 
     def state(self) -> dict[str, Any]:
         return self._best.state()
@@ -330,6 +341,10 @@ class TimeBudget(_KeepsBest):
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._best.set_state(state)  # the budget is this call's own
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        super().on_train_end(trainer, history)
+        self._watch.end()
 
 
 class LearningRateLogger(Callback):
@@ -350,12 +365,15 @@ class LearningRateLogger(Callback):
 class CSVLogger(Callback):
     """Writes each epoch's figures to a CSV file as a row, at once.
 
+    A figure that comes later than others gets a column of its own then, which is empty in the rows
+    before; the file is written anew for that. An epoch without a figure leaves its cell empty.
+
     Parameters
     ----------
     path : path-like
     append : bool
-        Whether a file that exists is gone on with; else it is replaced. A `fit` that resumes goes
-        on with it, after the epochs that it goes on from.
+        Whether a file that exists is gone on with, with its columns; else it is replaced. A `fit`
+        that resumes goes on with it, after the epochs that it goes on from.
 
     Raises
     ------
@@ -374,28 +392,38 @@ class CSVLogger(Callback):
         self.path, self.append = os.fspath(path), append
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._columns: list[str] | None = None
+        self._columns: list[str] = []
         resumed = trainer._resuming
         if resumed is not None and os.path.exists(self.path):
-            self._cut(resumed)
+            head, *rows = self._read()
+            self._write(head, [r for r in rows if r[0].isdecimal() and int(r[0]) < resumed])
+        elif self.append and os.path.exists(self.path):
+            self._columns = self._read()[0]
         else:
-            with open(self.path, "a" if self.append else "w", encoding="utf-8"):
+            with open(self.path, "w", encoding="utf-8"):
                 pass
 
-    def _cut(self, epochs: int) -> None:
-        """Keep the rows of the first so many epochs."""
+    def _read(self) -> list[list[str]]:
+        """The file's rows, the names of its columns first."""
         with open(self.path, newline="", encoding="utf-8") as file:
-            head, *rows = list(csv.reader(file)) or [[]]
-        kept = [row for row in rows if row and row[0].isdecimal() and int(row[0]) < epochs]
-        self._columns = head or None
-        with open(self.path, "w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([head, *kept] if head else [])
+            return [row for row in csv.reader(file) if row] or [[]]
+
+    def _write(self, columns: list[str], rows: list[list[str]]) -> None:
+        """Put these in the file, at once: an interrupt leaves what was there."""
+        text = io.StringIO(newline="")
+        csv.writer(text).writerows([columns, *rows] if columns else [])
+        atomic.write(self.path, text.getvalue().encode())
+        self._columns = columns
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         row: dict[str, float] = {"epoch": epoch, **logs}
+        late = [name for name in row if name not in self._columns]
+        if late and self._columns and os.path.isfile(self.path):  # a pipe can't be read again
+            head, *rows = self._read()
+            width = len(head) + len(late)
+            self._write([*head, *late], [r + [""] * (width - len(r)) for r in rows])
         with open(self.path, "a", newline="", encoding="utf-8") as file:
-            if self._columns is None:
+            if not self._columns:
                 self._columns = list(row)
-                if file.tell() == 0:
-                    csv.writer(file).writerow(self._columns)
+                csv.writer(file).writerow(self._columns)
             csv.writer(file).writerow([row.get(name, "") for name in self._columns])

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastbp import panels, resuming, solvers
 from fastbp import state as states
 from fastbp.callbacks import Callback
-from fastbp.history import History, Progress, last_figures
+from fastbp.history import History, Progress, check_figures, last_figures
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.program import Program
@@ -169,6 +169,7 @@ class Fit:
             self.solver.begin(self.samples, self.weighing)
         if self.snapshot is not None:
             self.snap()
+        trainer._engine.rates.begin()
         for callback in self.callbacks:
             callback.on_train_begin(trainer)
         if self.resumed is not None:
@@ -284,10 +285,12 @@ class Fit:
         trainer._epochs_done, self.inside, self.unrecorded = number + 1, False, ended
         self.history.network_epoch = number
         rates.epochs, rates.plateau, rates.cells[SCALE] = rates.epochs + 1, plateau, scale
+        rates.watch(logs)
         if self.reduces:
             self._judge(logs["loss"])
         for callback in self.callbacks:
             callback.on_epoch_end(trainer, number, logs)
+            check_figures(logs, callback)
         self.record()
         if self.callbacks:
             self._settled()

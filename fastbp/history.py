@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import numbers
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 #: attributes of a `History` that are no lists
 NOT_FIGURES = ("stopped", "network_epoch")
@@ -12,7 +14,7 @@ NOT_FIGURES = ("stopped", "network_epoch")
 
 @dataclass
 class History:
-    """Figures of a `fit`, one entry an epoch.
+    """Figures of a `fit`: lists of one entry an epoch each.
 
     Attributes
     ----------
@@ -32,7 +34,8 @@ class History:
         an earlier one than the last where the best weights were given back, or after divergence.
 
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
-    is validation data.
+    is validation data; so has each figure that a callback adds. An epoch without a figure, before
+    its first or later, has NaN in its list.
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -43,14 +46,92 @@ class History:
     network_epoch: int | None = None
 
     def recording(self, epoch: int, rate: float, figures: dict[str, float]) -> Iterator[None]:
-        """What appends an epoch's figures, each to the list of its name, as it is gone through."""
-        entries = {"epoch": epoch, "samples_per_second": rate, **figures}
-        lists = [self.__dict__.setdefault(name, []) for name in entries]
-        return map(list.append, lists, entries.values())
+        """What appends an epoch's figures, each to the list of its name, as it is gone through.
+
+        What is no figure (see `check_figures`) is left out.
+        """
+        entries: dict[str, float] = {"epoch": epoch, "samples_per_second": rate}
+        entries |= {n: v for n, v in figures.items() if _fault(n, v) is None}
+        lists, done = self.__dict__, len(self.epoch)
+        for name in entries:
+            column = lists.get(name)
+            if column is None:
+                column = lists[name] = [math.nan] * done
+            if len(column) < done:  # validation that began late, or a list of an older fastbp's
+                column[:0] = [math.nan] * (done - len(column))
+        columns, values = [], []
+        for name, column in lists.items():
+            # without validation data `val_loss` stays empty
+            if column.__class__ is list and (column or name in entries):
+                columns.append(column)
+                values.append(entries.get(name, math.nan))
+        return map(list.append, columns, values)
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> list[float]: ...
+
+
+def check_figures(figures: dict[str, Any], callback: object) -> None:
+    """Refuse what a callback has added to an epoch's figures and can't be one.
+
+    What is refused is taken out, so that the figures that are left can be recorded.
+
+    Parameters
+    ----------
+    figures : dict
+        By name, as `Callback.on_epoch_end` is handed them.
+    callback : Callback
+        The one that was called last.
+
+    Raises
+    ------
+    TypeError
+        A name is not a string, or a value not a number.
+    ValueError
+        A name is one of `History`'s own, or a value is beyond float64.
+    """
+    faults = [(n, fault) for n, v in figures.items() if (fault := _fault(n, v)) is not None]
+    for name, _ in faults:
+        del figures[name]
+    for name, (error, takes) in faults:
+        raise error(f"{type(callback).__name__} has added the figure {name!r}: {takes}")
+
+
+def check_lists(lists: dict[str, Any]) -> None:
+    """Raise ValueError for what are no lists of a `History`, as a checkpoint holds them."""
+    if not {"epoch", "samples_per_second"} <= set(lists):
+        raise ValueError("its history must have the lists epoch and samples_per_second")
+    for name, values in lists.items():
+        if name not in ("epoch", "samples_per_second") and _fault(name, 0.0) is not None:
+            raise ValueError(f"its history can't have a figure of the name {name!r}")
+        if len(values) > len(lists["epoch"]):
+            raise ValueError(f"its history's {name} is longer than its epochs are")
+
+
+def _fault(name: object, value: object) -> tuple[type[Exception], str] | None:
+    """What is wrong with a figure: the error and what is taken; None where nothing is."""
+    if not isinstance(name, str):
+        return TypeError, f"figures must have strings for names, got {type(name).__name__}"
+    if name in _RESERVED or not name or (name.startswith("__") and name.endswith("__")):
+        return ValueError, "that name is History's own, and a figure needs one that is free"
+    if type(value) is float:
+        return None
+    scalar = getattr(value, "shape", None) == () and getattr(value, "dtype", None) is not None
+    if scalar and getattr(getattr(value, "dtype", None), "kind", "") in ("b", "i", "u", "f"):
+        return None
+    if not isinstance(value, numbers.Real):
+        text = repr(value)
+        shown = text if len(text) <= 60 else text[:57] + "..."
+        return TypeError, f"figures must be numbers, got {shown} of type {type(value).__name__}"
+    try:
+        float(value)
+    except OverflowError:
+        return ValueError, "figures must fit float64, and this one is beyond"
+    return None
+
+
+_RESERVED = {*dir(History), *(f.name for f in fields(History))} - {"loss", "val_loss"}
 
 
 def last_figures(history: History) -> dict[str, float]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fastbp.checks import integer, real
 from fastbp.container import check_keys
 from fastbp.kernels import layout as lay
+from fastbp.notices import NaNWatch
 from fastbp.program import Program, aligned_zeros
 from fastbp.schedules import ReduceOnPlateau, Schedule, rises
 
@@ -49,6 +50,7 @@ class Rates:
         self._address = int(self._buffer.ctypes.data)
         best = -math.inf if self.monitor and rises(self.monitor) else math.inf
         self.plateau: Plateau = best, 0, 0
+        self._watch: NaNWatch | None = None
 
     @property
     def scale(self) -> float:
@@ -133,6 +135,17 @@ class Rates:
             self._buffer[:count] *= self.scale
         else:
             self._buffer[0] = self.value
+
+    def begin(self) -> None:
+        """A `fit` begins."""
+        if isinstance(self.schedule, ReduceOnPlateau):
+            name, patience = type(self.schedule).__name__, self.schedule.patience
+            self._watch = NaNWatch(name, self.schedule.monitor, patience)
+
+    def watch(self, figures: dict[str, float]) -> None:
+        """Warn where the figure that the schedule looks at is NaN again and again."""
+        if self._watch is not None:
+            self._watch.see(figures[self._watch.monitor])
 
     def after_epoch(self, figures: dict[str, float]) -> tuple[Plateau, float]:
         """`plateau` and `scale` after an epoch with these figures, where the schedule looks."""

@@ -15,7 +15,7 @@ import numpy as np
 from fastbp import panels, settings
 from fastbp.checks import integer, real
 from fastbp.container import check_keys
-from fastbp.history import History
+from fastbp.history import check_lists
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, STATE
 
@@ -179,16 +179,12 @@ def _check_fingerprint(what: str, found: Any) -> None:
 
 
 def _check_history(history: Any) -> None:
-    if not isinstance(history, dict) or "epoch" not in history:
-        raise ValueError("its history must be a dict with the epochs")
-    fields = {*vars(History())} - {"stopped"}
+    if not isinstance(history, dict):
+        raise TypeError(f"its history must be a dict, got {type(history).__name__}")
     for name, values in history.items():
-        if name not in fields and (name == "stopped" or hasattr(History, name)):
-            raise ValueError(f"its history can't have figures named {name!r}")
         if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.ndim != 1:
             raise TypeError(f"its history's {name} must be a row of float64")
-        if len(values) > len(history["epoch"]):
-            raise ValueError(f"its history has more figures {name!r} than epochs")
+    check_lists(history)
     for value in history["epoch"]:
         _whole("its history's epoch", value)
 

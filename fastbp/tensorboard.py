@@ -82,7 +82,7 @@ class TensorBoard(Callback):
         summary = summaries.Summary()
         # Two groups: as many as the page opens by itself.
         for name, value in figures.items():
-            summary.value.add(tag=f"epoch/{name}", simple_value=value)
+            summary.value.add(tag=f"epoch/{name}", simple_value=float(value))
         if self.histograms is not None and epoch % self.histograms == 0:
             network = trainer.network
             names = [name for name, _ in panels.shapes(network)]

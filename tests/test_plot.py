@@ -194,6 +194,16 @@ def test_learning_curves_are_the_history() -> None:
     assert alone.get_ydata().tolist() == h.samples_per_second
 
 
+def test_learning_curves_leave_out_epochs_without_the_figure() -> None:
+    h = fastbp.History(epoch=[0, 1, 2, 3], loss=[4.0, 3.0, 2.0, 1.0])
+    h.score, h.val_score, h.never = [np.nan, 5.0, np.nan, 6.0], [7.0] * 4, [np.nan] * 4
+    training, validation = plot.learning_curves(h, "score").lines
+    assert training.get_xdata().tolist() == [2, 4]
+    assert training.get_ydata().tolist() == [5.0, 6.0]
+    assert validation.get_xdata().tolist() == [1, 2, 3, 4]
+    assert len(plot.learning_curves({"a": h}, "never").lines) == 1
+
+
 def test_learning_curves_of_several() -> None:
     several = {"a": history(2), "b": history(3)}
     ax = plot.learning_curves(several, log=True)

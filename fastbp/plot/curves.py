@@ -118,11 +118,14 @@ def _curves(history: History, quantity: str) -> list[tuple[list[int], list[float
         has = ", ".join(map(repr, known)) or "no epochs"
         raise ValueError(f"quantity must be one that history has ({has}), got {quantity!r}")
     finished = [epoch + 1 for epoch in history.epoch]
-    # a figure that only later epochs have belongs to the last of them
-    return [
-        (finished[len(finished) - len(values) :], list(values))
-        for values in (lists[quantity], lists.get(f"val_{quantity}", []))
-    ]
+    curves = []
+    for values in (lists[quantity], lists.get(f"val_{quantity}", [])):
+        # epochs without the figure are left out: the line goes on to the next that has it
+        # (a list that is shorter, of an older fastbp's history, belongs to the last epochs)
+        pairs = list(zip(finished[len(finished) - len(values) :], values, strict=True))
+        there = [pair for pair in pairs if pair[1] == pair[1]] or pairs
+        curves.append(([epoch for epoch, _ in there], [value for _, value in there]))
+    return curves
 
 
 def _spread(curves: list[list[float]]) -> bool:
