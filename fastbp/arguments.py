@@ -84,6 +84,7 @@ def of_fit(
     kept = None
     if folder is not None:
         kept = resuming.saved(trainer, folder, samples, validation, callbacks)
+    trainer._compare_custom(samples)
     return samples, validation, callbacks, report, kept
 
 

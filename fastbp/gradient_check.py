@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import panels
 from fastbp.checks import integer
+from fastbp.differences import EPSILON, slopes
 from fastbp.network import Network
 from fastbp.trainer import Trainer
 
 if TYPE_CHECKING:
     from fastbp.losses import Loss
 
-# Of the second, shorter difference; at 64 bits its rounding and truncation errors are about 1e-10.
-_STEP = 1e-5
+# The first step: so much a change of a unit's weighted sum, of which the largest is 1 or less.
+_STEP = 1e-3
+# An error of this size may be rounding's: where the loss is large beside a gradient, errors are
+# shares of the gradient that would be seen to so many digits.
+_SEEN = 1e-6
+_PROBES = 9  # evaluations that tell the loss's rounding
+_ROWS = 4096  # of the samples, from which the steps are chosen
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,8 @@ class GradientCheck:
     ----------
     errors : dict
         By parameter array, "W0", "b0", …: max|difference| / max|gradient| over what was checked.
+        Where the loss is so large beside the gradient that its rounding would be an error above
+        1e-6, a difference is divided by what makes that 1e-6 instead: rounding alone is no error.
     checked, skipped : dict
         How many parameters of each array were compared, and how many lie at a kink.
     loss : float
@@ -66,9 +75,12 @@ def check_gradients(
 ) -> GradientCheck:
     """Compare gradients with central differences, on a float64 copy of a network.
 
-    Penalties, dropout and freezing are left out. A parameter lies at a kink, and is skipped, where
-    the differences to its right and left don't come together by half as the step is halved, as
-    they do for a loss with a second derivative.
+    Penalties, dropout and freezing are left out. Each parameter's step is found by itself: the
+    first changes the weighted sum that it is part of by 1e-3 of that sum's size, or of 1 (more
+    where the loss is large beside the gradient), and shorter ones follow until the difference is
+    the gradient, or rounding could hide that it is another. A parameter lies at a kink, and is
+    skipped, where the differences to its right and left don't come together by half as the step is
+    halved, whatever the step, as they do for a loss with a second derivative.
 
     Parameters
     ----------
@@ -78,7 +90,7 @@ def check_gradients(
         As for `Trainer` and `Trainer.fit`; all samples are one batch.
     most : int
         Parameters of each array that are checked: all, or so many drawn at random (always the
-        same). Each takes four evaluations of the loss.
+        same). Each takes four evaluations of the loss, and four more for each shorter step.
 
     Returns
     -------
@@ -105,39 +117,89 @@ def check_gradients(
     copy = Network(network.n_inputs, layers, dtype="float64", seed=network.seed)
     copy.set_weights(network.get_weights())
     trainer = Trainer(copy, loss, batch_size=None, seed=0)
-    here, gradients = trainer.gradients(X, y, sample_weight)
-    if sample_weight is not None:  # evaluations are divided by the weights, gradients by the rows
-        mean = float(np.mean(np.asarray(sample_weight, np.float64)))
-        here, gradients = here / mean, [g / mean for g in gradients]
+    trainer._compared = True  # what is wrong is for the table
+    samples = trainer._sources(X, y, sample_weight)
+    if sample_weight is not None:  # of mean 1: then a sum over samples and a mean are the same
+        given = np.asarray(samples[2].array, np.float64)  # type: ignore[union-attr]
+        sample_weight = given / given.mean()
+    loss_here, gradients = trainer.gradients(X, y, sample_weight)
     weights = copy.get_weights()
-    rng = np.random.default_rng(0)
 
-    def moved(p: NDArray[Any], at: Any, by: float) -> float:
-        kept = p[at]
-        p[at] = kept + by
+    def evaluated() -> float:
         copy.set_weights(weights)
-        p[at] = kept
         return trainer.evaluate(X, y, sample_weight)["loss"]
 
+    noise = _noise(evaluated, weights)
+    rng = np.random.default_rng(0)
     errors, checked, skipped = {}, {}, {}
     names = [name for name, _ in panels.shapes(copy)]
-    for name, p, g in zip(names, weights, gradients, strict=True):
+    steps = _steps(copy, np.asarray(samples[0].array))
+    for name, p, g, first in zip(names, weights, gradients, steps, strict=True):
         places = np.arange(p.size)
         if p.size > most:
             places = np.sort(rng.choice(p.size, most, replace=False))
-        worst, kinks = 0.0, 0
+        size, worst, kinks = float(np.abs(g).max()), 0.0, 0
         for place in places:
             at = np.unravel_index(place, p.shape)
-            far = [moved(p, at, by) for by in (2 * _STEP, -2 * _STEP)]
-            near = [moved(p, at, by) for by in (_STEP, -_STEP)]
-            bends = [abs(sum(e) - 2 * here) for e in (far, near)]
-            noise = 1e-14 * max(1.0, abs(here))
-            # of a smooth loss the bend is as the square of the step
-            if abs(bends[1] - bends[0] / 4) > 0.05 * bends[0] + noise:
+            kept = p[at].copy()
+
+            def along(x: NDArray[np.float64]) -> NDArray[np.float64]:
+                p[at] = x[0]  # noqa: B023
+                return np.array([evaluated()])
+
+            step = first[at] * _longer(noise, size * first[at])
+            at_kept, claimed, tolerance = (np.array([x]) for x in (kept, g[at], 0.1 * _SEEN * size))
+            found = slopes(along, at_kept, claimed, np.array([step]), noise, tolerance)
+            p[at] = kept
+            if np.isnan(found.slope[0]):
                 kinks += 1
                 continue
-            worst = max(worst, abs((near[0] - near[1]) / (2 * _STEP) - g[at]))
-        size = float(np.abs(g).max())
-        errors[name] = float(worst / size if size else worst)
+            off = float(abs(found.slope[0] - claimed[0]))
+            whole = max(size, 2.0 * float(found.doubt[0]) / _SEEN)
+            worst = max(worst, off / whole if whole else off)
+        errors[name] = worst
         checked[name], skipped[name] = len(places) - kinks, kinks
-    return GradientCheck(errors, checked, skipped, here)
+    return GradientCheck(errors, checked, skipped, loss_here)
+
+
+def _noise(evaluated: Callable[[], float], weights: list[NDArray[Any]]) -> float:
+    """What rounding does to the loss, about: of its own sums, and of the sums below it."""
+    kept = [p.copy() for p in weights]
+    values = []
+    for i in range(_PROBES):  # so near to each other that the loss is a straight line
+        for p, q in zip(weights, kept, strict=True):
+            p[...] = q * (1.0 + i * 2.0 * EPSILON)
+        values.append(evaluated())
+    for p, q in zip(weights, kept, strict=True):
+        p[...] = q
+    places = np.arange(_PROBES) - (_PROBES - 1) / 2
+    off = np.array(values) - np.mean(values)
+    off -= places * (places @ off) / (places @ places)
+    return max(EPSILON * abs(values[0]), 3.0 * float(np.abs(off).max()))
+
+
+def _longer(noise: float, gain: float) -> float:
+    """How many times the first step where rounding is much of what a step gains.
+
+    The step's own error is as its fourth power, rounding's as its inverse.
+    """
+    usual = EPSILON / _STEP
+    return float(np.clip((noise / (usual * gain)) ** 0.2, 1.0, 100.0)) if gain else 1.0
+
+
+def _steps(network: Network, X: NDArray[Any]) -> list[NDArray[np.float64]]:
+    """The first step of every parameter, shaped as `Network.get_weights`."""
+    rows = X[:: -(-len(X) // _ROWS)]
+    below = rows.reshape(len(rows), -1).astype(np.float64)
+    arrays, found = iter(network.get_weights()), []
+    for dense, above in zip(network.layers, network.activations(rows), strict=False):
+        w = next(arrays)
+        b = next(arrays) if dense.bias else None
+        z = below @ w if b is None else below @ w + b
+        size = _STEP * np.maximum(1.0, np.abs(z).max(axis=0))
+        reach = np.abs(below).max(axis=0)
+        found.append(size / np.where(reach > 0.0, reach, 1.0)[:, None])
+        if b is not None:
+            found.append(size if len(b) == len(size) else size.min(keepdims=True))
+        below = above
+    return found

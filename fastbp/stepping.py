@@ -7,7 +7,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import embedding, inputs, losses, optimizers, panels, solvers
+from fastbp import custom, embedding, inputs, losses, optimizers, panels, solvers
 from fastbp.c_function import CFunction
 from fastbp.checks import integer
 from fastbp.engine import Engine
@@ -30,6 +30,7 @@ class Stepping:
     _engine: Engine
     _solver: solvers.Driver | None
     _busy: threading.Lock
+    _compared = False  # whether the derivatives of custom functions have been, at what they meet
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update; the whole of X is the batch.
@@ -54,6 +55,7 @@ class Stepping:
         """
         samples = self._sources(X, y, sample_weight)
         self._refuse_others()
+        self._compare_custom(samples)
         with self._busy:
             if self._solver is not None:
                 self._solver.begin(samples)
@@ -108,6 +110,7 @@ class Stepping:
         """
         samples = self._sources(X, y, sample_weight)
         self._refuse_others()
+        self._compare_custom(samples)
         with self._busy:
             program = self._engine.gradients(samples[0].n)
             program.set_samples(*samples)
@@ -211,6 +214,12 @@ class Stepping:
             return x, targets, None
         weights = inputs.sample_weights(sample_weight, x.n, dtype, prefix + "sample_weight")
         return x, targets, weights
+
+    def _compare_custom(self, samples: inputs.Samples) -> None:
+        """Compare the derivatives of custom functions, the first time that this trainer trains."""
+        if not self._compared:
+            custom.compare_at(self.network, self.loss, samples)
+            self._compared = True
 
     def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:
         status, program = self._engine.evaluate(samples)
