@@ -18,7 +18,7 @@ DTYPES = ["float32", "float64"]
 # inputs, layers, batch size, rows: in place, several at a time, whole with a team, in slabs
 SHAPES: dict[str, tuple[int, list[tuple[int, str]], int | None, int]] = {
     "tiny": (2, [(2, "tanh"), (1, "linear")], 1, 40),
-    "tiny, ragged": (2, [(2, "tanh"), (1, "linear")], 3, 40),
+    "tiny, ragged": (2, [(2, "relu"), (1, "linear")], 3, 40),
     "several": (5, [(20, "relu"), (2, "linear")], 4, 46),
     "whole": (5, [(20, "tanh"), (2, "linear")], 300, 1000),
     "slabs": (3, [(33, "relu"), (2, "linear")], 2500, 5600),
@@ -244,6 +244,8 @@ def test_rows_without_weight_add_nothing(
         request.getfixturevalue("teams")
     for features, targets in ((X.astype(dtype), y.astype(dtype)), spoiled(loss, X, y, w, dtype)):
         net = network(shape, dtype, naive.LOSSES[loss].fused)
+        if shape.startswith("tiny"):  # the sum of its two inputs is to be infinite
+            net.set_weights([[[-0.7, -0.6], [0.7, 0.6]], *net.get_weights()[1:]])
         trainer = fastbp.Trainer(
             net, loss, fastbp.SGD(1e-3, momentum=0.5), batch_size=SHAPES[shape][2], seed=1,
             metrics=metrics, clip_norm=1.0 if shape in ("several", "slabs") else None,
