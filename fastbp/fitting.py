@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,7 @@ class Fit:
         self.thread: int | None = threading.get_ident()  # while it runs
         self.inside = False  # whether an epoch has been begun
         self.unrecorded: tuple[int, float, dict[str, float]] | None = None  # one that has ended
+        self.columns: list[list[Any]] = []  # of the history, where nobody adds figures
         self.spent = 0.0
         self.n = samples[0].n
         self.size = trainer._rows_of(self.n)
@@ -299,9 +300,17 @@ class Fit:
 
     def record(self) -> None:
         """Put the epoch that has ended into the history, in one step, once."""
-        if self.unrecorded is not None:
-            appends = self.history.recording(*self.unrecorded)
-            any(chain(appends, map(partial(setattr, self, "unrecorded"), [None])))
+        if self.unrecorded is None:
+            return
+        number, rate, figures = self.unrecorded
+        appends: Iterator[None]
+        if self.columns:  # all epochs have the same figures, which are floats
+            appends = map(list.append, self.columns, [number, rate, *figures.values()])
+        else:
+            appends = self.history.recording(number, rate, figures)
+        any(chain(appends, map(partial(setattr, self, "unrecorded"), [None])))
+        if not (self.columns or self.callbacks):
+            self.columns = self.history.columns(figures)
 
     def _work(self, done: int) -> tuple[int, int]:
         """A chunk of work from batch `done` on: a status, and the batch after it."""

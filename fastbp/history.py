@@ -28,7 +28,6 @@ class History:
         Samples trained on a second, validation not included.
     stopped : str or None
         Why the `fit` ended before its last epoch: a callback, a solver or divergence.
-
     network_epoch : int or None
         The last epoch that the network's weights have been through as a whole when the `fit` ended:
         an earlier one than the last where the best weights were given back, or after divergence.
@@ -66,6 +65,13 @@ class History:
                 columns.append(column)
                 values.append(entries.get(name, math.nan))
         return map(list.append, columns, values)
+
+    def columns(self, figures: dict[str, float]) -> list[list[float]]:
+        """The lists of an epoch's number, its speed and these figures; none if there are others."""
+        lists = self.__dict__
+        columns = [lists[name] for name in ("epoch", "samples_per_second", *figures)]
+        filled = sum(values.__class__ is list and bool(values) for values in lists.values())
+        return columns if filled == len(columns) else []
 
     if TYPE_CHECKING:
 
