@@ -10,11 +10,11 @@ import logging
 from fastbp.activations import ELU, Activation, LeakyReLU
 from fastbp.background import BackgroundFit
 from fastbp.c_function import CFunction
-from fastbp.callbacks import Callback, CSVLogger, EarlyStopping, LearningRateLogger, TimeBudget
+from fastbp.callbacks import Callback, CSVLogger, LearningRateLogger
 from fastbp.checkpoint import Checkpoint
 from fastbp.custom import CustomActivation, CustomLoss
 from fastbp.dense import Dense
-from fastbp.fitting import DivergenceError
+from fastbp.divergence import DivergenceError
 from fastbp.gradient_check import GradientCheck, check_gradients
 from fastbp.history import History, Progress
 from fastbp.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
@@ -71,6 +71,7 @@ from fastbp.schedules import (
     Schedule,
     StepDecay,
 )
+from fastbp.stopping import EarlyStopping, TimeBudget
 from fastbp.tensorboard import TensorBoard
 from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer

@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from fastbp import panels, resuming, solvers
 from fastbp import state as states
 from fastbp.callbacks import Callback
+from fastbp.divergence import DivergenceError, Recovery
 from fastbp.history import History, Progress, check_figures, last_figures
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
 from fastbp.program import Program
 from fastbp.progress import Watcher
 from fastbp.rates import SCALE
-from fastbp.snapshot import EPOCH_SECONDS, EPOCH_SHARE, Place, Snapshot, told
+from fastbp.snapshot import Place, told
 from fastbp.weighing import of_set
 
 if TYPE_CHECKING:
@@ -31,28 +32,6 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger("fastbp")
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
 _MOST_REDUCTIONS = 5
-# To go on with half the rate, weights are kept whose epoch's loss was at most so much over the
-# lowest before it: others may be on their way to infinity already.
-_WORSE = 0.1
-
-
-class DivergenceError(ArithmeticError):
-    """The loss or a weight became infinite or NaN.
-
-    The network is as at the last snapshot, which is finite and at most about an epoch old; or, with
-    `EarlyStopping` or `TimeBudget`, has its best weights back. The message says which, and
-    ``history.network_epoch`` the epoch.
-
-    Attributes
-    ----------
-    epoch, batch : int
-        Where it was found.
-    history : History or None
-        Up to the last finished epoch of the `fit`.
-    """
-
-    epoch = batch = 0
-    history: History | None = None
 
 
 class Fit:
@@ -79,16 +58,11 @@ class Fit:
         self.n = samples[0].n
         self.size = trainer._rows_of(self.n)
         self.n_batches = -(-self.n // self.size)
-        self.lowest = math.inf  # loss of an epoch, the last one apart
         self.reduces = trainer.on_divergence == "reduce"
-        self.rising = True  # whether the last one's was well over that, or there is none before it
         self.fallen: Place | None = None  # where the weights are of, after divergence
         self.solver = trainer._solver
         self.program: Program | solvers.Driver
-        self.snapshot: Snapshot | None = None
-        self.interval = 0  # updates to the next inside an epoch
-        self.waits: tuple[int, float] = 0, 0.0  # and epochs to the next at an epoch's end ...
-        self.due = 0.0  # ... which is at this number of them
+        self.recovery: Recovery | None = None
         self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
         if report is not None:
             report.begin()
@@ -118,11 +92,7 @@ class Fit:
             )
             self.measuring = engine.measuring["training"]
             if trainer.on_divergence != "ignore":
-                self.snapshot = engine.snapshot
-                self.interval = self.snapshot.interval(self.size)
-                self.waits = self.snapshot.waits(
-                    self.size, self.n_batches, EPOCH_SECONDS, EPOCH_SHARE
-                )
+                self.recovery = Recovery(engine, self.size, self.n_batches, self.reduces)
         else:
             self.program = self.solver
 
@@ -163,12 +133,13 @@ class Fit:
         if self.resumed is not None:
             states.given_fit(self, self.resumed)
             trainer._resuming = trainer._epochs_done
-            for loss in history.loss:
-                self._judge(loss)
+            if self.recovery is not None:
+                for loss in history.loss:
+                    self.recovery.judge(loss)
         first = trainer._resuming or 0
         if self.solver is not None:
             self.solver.begin(self.samples, self.weighing)
-        if self.snapshot is not None:
+        if self.recovery is not None:
             self.snap()
         trainer._engine.rates.begin()
         for callback in self.callbacks:
@@ -221,7 +192,7 @@ class Fit:
 
     def _epoch(self, epoch: int, epochs: int) -> bool:
         """Whether there may be another."""
-        trainer, snapshot = self.trainer, self.snapshot
+        trainer, recovery = self.trainer, self.recovery
         network = trainer.network
         number = trainer._epochs_done
         if not self.inside:
@@ -236,14 +207,17 @@ class Fit:
             started = time.perf_counter()
             status, last = lay.OK, done
             kept = (
-                snapshot is None
-                or (snapshot.seen == network._version and (done > 0 or number < self.due))
-                or self._secure()
+                recovery is None
+                or (
+                    recovery.snapshot.seen == network._version
+                    and (done > 0 or number < recovery.due)
+                )
+                or recovery.secure(number, self.batches)
             )
             if kept:
                 status, last = self._work(done)
-                if snapshot is not None and status == lay.OK and snapshot.since >= self.interval:
-                    kept = self.snap()
+                if recovery is not None and recovery.snapshot.since >= recovery.interval:
+                    kept = status != lay.OK or self.snap()
             seconds = time.perf_counter() - started
             self.spent += seconds
             if status == solvers.STOPPED and self.solver is not None:
@@ -287,8 +261,8 @@ class Fit:
         self.history.network_epoch = number
         rates.epochs, rates.plateau, rates.cells[SCALE] = rates.epochs + 1, plateau, scale
         rates.watch(logs)
-        if self.reduces:
-            self._judge(logs["loss"])
+        if self.reduces and recovery is not None:
+            recovery.judge(logs["loss"])
         for callback in self.callbacks:
             callback.on_epoch_end(trainer, number, logs)
             check_figures(logs, callback)
@@ -319,8 +293,9 @@ class Fit:
             return program.iterate()[0], done + 1
         rates, table = engine.rates, program.cells
         count = min(self.n_batches - done, self.chunk, rates.most)
-        if self.snapshot is not None and count > self.interval - self.snapshot.since:
-            count = int(self.interval - self.snapshot.since)
+        if self.recovery is not None:
+            left = self.recovery.interval - self.recovery.snapshot.since
+            count = count if count <= left else int(left)
         table[lay.EPOCH] = self.trainer._epochs_done
         rates.give(program, count)
         return engine.train(program, done, done + count), done + count
@@ -336,31 +311,14 @@ class Fit:
 
     def snap(self) -> bool:
         """Take the snapshot that a resumed run will begin with; whether all weights are finite."""
-        engine, epochs = self.trainer._engine, self.trainer._epochs_done
-        whole = engine.snapshot.take((epochs, self.batches))
-        most, share = self.waits
-        self.due = epochs + max(1, min(most, share * engine.rates.steps))
-        return whole
-
-    def _secure(self) -> bool:
-        """Keep weights that somebody has set, and those of an epoch's end; whether they are finite.
-
-        Of a fit that is to go on at half the rate, not those that may be on their way to infinity.
-        """
-        assert self.snapshot is not None
-        if self.snapshot.seen != self.trainer.network._version:
-            self.lowest, self.rising = math.inf, True  # of other weights
-            return self.snap()
-        return (self.reduces and self.rising) or self.snap()
-
-    def _judge(self, loss: float) -> None:
-        """Look at an epoch's loss: whether the fit is on its way up."""
-        self.rising = not loss - self.lowest <= _WORSE * abs(self.lowest) or self.lowest == math.inf
-        self.lowest = min(self.lowest, loss)
+        epochs, batches = self.trainer._epochs_done, self.batches
+        if self.recovery is None:
+            return self.trainer._engine.snapshot.take((epochs, batches))
+        return self.recovery.take(epochs, batches)
 
     def _finish(self) -> None:
         """The last updates have to have left finite weights too."""
-        if self.snapshot is None or not self.snapshot.since:
+        if self.recovery is None or not self.recovery.snapshot.since:
             return
         if not self.snap():
             epochs, batches = self.trainer._epochs_done, self.batches
@@ -373,8 +331,8 @@ class Fit:
         loss = float(self.results[lay.R_LAST_ERROR])
         what = f"the loss became {loss}" if status else "a weight became infinite or NaN"
         where = f"in epoch {epoch}, batch {batch}"
-        if self.snapshot is not None:
-            self.snapshot.restore()
+        if self.recovery is not None:
+            self.recovery.snapshot.restore()
         if self.reduces and self.solver is None and self.reductions < _MOST_REDUCTIONS:
             self.reductions += 1
             trainer._engine.rates.scale /= 2.0
@@ -383,7 +341,7 @@ class Fit:
                 what, where, self.reductions, _MOST_REDUCTIONS,
             )  # fmt: skip
             return True
-        self.fallen = None if self.snapshot is None else self.snapshot.place
+        self.fallen = None if self.recovery is None else self.recovery.snapshot.place
         if trainer.on_divergence == "stop":
             trainer.stop(f"{what} {where}")
             self._warn("%s %s: the fit ends", what, where)

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import custom, embedding, inputs, losses, optimizers, panels, solvers
 from fastbp.c_function import CFunction
 from fastbp.checks import integer
+from fastbp.divergence import DivergenceError
 from fastbp.engine import Engine
-from fastbp.fitting import DivergenceError
 from fastbp.kernels import layout as lay
 from fastbp.network import Network
 from fastbp.program import Program

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.fitting import DivergenceError
+from fastbp.divergence import DivergenceError
 from fastbp.tracing import Trace, Tracer, formulas
 
 #: units of a layer, and layers, that are drawn; of more, the first and the last
