@@ -6,9 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
+from operator import methodcaller
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from fastbp.callbacks import Callback
+from fastbp.forking import Watched, watch
 from fastbp.history import History, Progress
 from fastbp.progress import Watcher
 
@@ -23,15 +26,13 @@ class _Cancel(Callback):
     """Stops a fit when it has been asked to, from any thread."""
 
     _looks_on = True
-
-    def __init__(self) -> None:
-        self.asked = threading.Event()
+    asked = False  # set in one step, and no lock is left taken by it
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self.on_chunk_end(trainer)
 
     def on_chunk_end(self, trainer: Trainer) -> None:
-        if self.asked.is_set():
+        if self.asked:
             trainer.stop(CANCELLED)
 
 
@@ -59,7 +60,7 @@ class _Kept(Watcher):
             self.watcher.close(last)
 
 
-class BackgroundFit:
+class BackgroundFit(Watched):
     """A fit under way (`Trainer.fit_async`); ``await`` it, or ask for its `result`.
 
     Attributes
@@ -73,13 +74,16 @@ class BackgroundFit:
         self._watcher, self._cancel = _Kept(self, watcher), _Cancel()
         self._future: Future[History] = Future()
         self._future.set_running_or_notify_cancel()
+        self._outcome: Callable[[Future[History]], None] | None = None  # once it has ended
+        self._thread: int | None = None  # in which it runs
+        watch(self)
 
     def cancel(self) -> None:
         """Have it end after the chunk of work that it is in, about 100 ms.
 
         `result` then gives the `History` so far, whose ``stopped`` is "cancelled".
         """
-        self._cancel.asked.set()
+        self._cancel.asked = True
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
@@ -97,6 +101,8 @@ class BackgroundFit:
         ------
         concurrent.futures.TimeoutError
             It goes on after that time.
+        RuntimeError
+            It is under way in the process that this one was forked from.
         Exception
             What `Trainer.fit` has raised, or a callback.
         """
@@ -116,12 +122,15 @@ class BackgroundFit:
         self, trainer: Trainer, begin: Callable[[Callback, Watcher], Fit], epochs: int
     ) -> None:
         """Returns when the trainer is taken; raises where another has taken it."""
-        begun = threading.Event()
+        begun, go = threading.Event(), SimpleQueue[bool]()
 
         def work() -> None:
+            self._thread = threading.get_ident()
+            if not go.get():
+                return
             if not trainer._busy.acquire(blocking=False):
                 refusal = RuntimeError("this trainer is at work in another thread")
-                self._future.set_exception(refusal)
+                self._end(methodcaller("set_exception", refusal))
                 begun.set()
                 return
             begun.set()
@@ -129,11 +138,34 @@ class BackgroundFit:
                 trainer._fit = begin(self._cancel, self._watcher)
                 history = trainer._fit.run(epochs)
             except BaseException as error:
-                trainer._busy.release()
-                self._future.set_exception(error)
+                outcome = methodcaller("set_exception", error)
             else:
-                trainer._busy.release()  # first: who has waited may use the trainer
-                self._future.set_result(history)
+                outcome = methodcaller("set_result", history)
+            trainer._busy.release()  # first: who has waited may use the trainer
+            self._end(outcome)
 
-        threading.Thread(target=work, name="fastbp fit", daemon=True).start()
-        begun.wait()
+        try:
+            threading.Thread(target=work, name="fastbp fit", daemon=True).start()
+            go.put(True)
+            begun.wait()
+        except BaseException:  # an interrupt: nobody would hold the handle
+            self._cancel.asked = True
+            go.put(False)
+            raise
+
+    def _end(self, outcome: Callable[[Future[History]], None]) -> None:
+        self._outcome = outcome
+        outcome(self._future)
+
+    def _after_fork(self) -> None:
+        """The locks of the future are made anew, and a child has not the thread of its parent."""
+        self._future = Future()
+        self._future.set_running_or_notify_cancel()
+        if self._outcome is not None:
+            self._outcome(self._future)
+        elif self._thread != threading.get_ident():
+            lost = RuntimeError(
+                "this fit is under way in the parent process alone: the process was forked "
+                "meanwhile, and its threads stay there"
+            )
+            self._end(methodcaller("set_exception", lost))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import inputs, panels
+from fastbp.forking import Watched, watch
 from fastbp.kernels import embedded as e
 from fastbp.kernels import layout as lay
 from fastbp.plan import Plan
@@ -25,10 +26,15 @@ State: TypeAlias = tuple[NDArray[np.int64], NDArray[Any]]
 _ROWS = 1 << 20  # as if of so many: the greatest block that is of use
 
 
-class _Cells(np.ndarray[Any, Any]):
+class _Cells(np.ndarray[Any, Any], Watched):
     """The owner of a state's cells: keeps alive what they point at."""
 
     keeps: tuple[Any, ...]
+
+    def _after_fork(self) -> None:
+        """Nobody is at work in a child; but of training, what was begun may be half done."""
+        if not self[e.TRAIN]:
+            self[e.FLAG] = 0
 
 
 def of_network(network: Network) -> State:
@@ -114,6 +120,7 @@ def _state(network: Network, program: Program, *keeps: Any) -> State:
     owner.keeps = (network._parameters, program, places, loss, *keeps)
     cells: NDArray[np.int64] = owner.view(np.ndarray)
     cells[:] = 0
+    watch(owner)
     cells[e.DIGEST], cells[e.SELF] = DIGEST, cells.ctypes.data
     cells[e.N_INPUTS], cells[e.N_OUTPUTS] = network.n_inputs, network.n_outputs
     cells[e.N_PARAMETERS] = len(places)

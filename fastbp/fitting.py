@@ -64,9 +64,9 @@ class Fit:
         self.program: Program | solvers.Driver
         self.recovery: Recovery | None = None
         self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
-        if report is not None:
-            report.begin()
         try:
+            if report is not None:
+                report.begin()
             self._make_program()
         except BaseException:  # Ctrl-C, while kernels are compiled, for one
             self._leave()

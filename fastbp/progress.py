@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Literal
 
+from fastbp.forking import Watched, watch
 from fastbp.history import Progress
 
 Report = Callable[[Progress], object]
@@ -22,6 +23,18 @@ _INTERVAL = 0.2  # seconds between two drawings, each of which takes about 0.3 m
 _PATIENCE = 1.0  # seconds until a first `fit` that hasn't begun says that it will
 _LEAST_BAR = 8  # columns; figures that leave less are left out
 _WIDE = 100  # columns from which words are written out
+
+# In a child of `os.fork` instead of tqdm's lock, which a thread of the parent may have held.
+_forked: Any = None
+
+
+def _renew_lock() -> None:
+    global _forked
+    _forked = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)
 
 
 class Watcher:
@@ -45,7 +58,7 @@ class Watcher:
         """The `fit` has ended, in whatever way, and stands there."""
 
 
-class Bar(Watcher):
+class Bar(Watcher, Watched):
     """A bar by tqdm, imported only when there is something to show."""
 
     warm = False  #: whether a bar of this process has been told of progress: kernels are compiled
@@ -58,12 +71,25 @@ class Bar(Watcher):
         self.notebook = in_notebook()
         self.waiting: threading.Timer | None = None
         self.lock = threading.RLock()
+        self.thread = threading.get_ident()  # in which the `fit` runs
+        watch(self)
 
     def begin(self) -> None:
+        self.thread = threading.get_ident()
         if not Bar.warm and not self.notebook:
             self.waiting = threading.Timer(_PATIENCE, self._tell_to_wait)
             self.waiting.daemon = True
             self.waiting.start()
+
+    def _after_fork(self) -> None:
+        """A child draws the bar of its own thread alone, and waits for none of its parent's."""
+        self.lock = threading.RLock()
+        if self.bar is not None:
+            type(self.bar).set_lock(threading.RLock())
+        if self.thread != threading.get_ident():
+            if self.bar is not None:
+                self.bar.disable = True  # tqdm would draw it once more when it goes
+            self.bar, self.due = None, math.inf
 
     def _tell_to_wait(self) -> None:
         with self.lock:
@@ -194,7 +220,8 @@ def bars(notebook: bool) -> Any:
     except ImportError:
         return None
     tqdm.get_lock()  # one for all: a class that comes first below would make its own
-    return type("Bar", (tqdm,), {"monitor_interval": 0})
+    own = {} if _forked is None else {"_lock": _forked}
+    return type("Bar", (tqdm,), {"monitor_interval": 0, **own})
 
 
 def columns(stream: Any) -> int:

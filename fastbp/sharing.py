@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from fastbp.forking import Watched, watch
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -39,12 +41,14 @@ def read_by_any(readers: dict[object, Array], parameters: Array) -> bool:
 class Training(Protocol):
     """Whoever changes the parameters for as long as a fit lasts."""
 
+    thread: int | None
+
     @property
     def running(self) -> bool:
         """Whether the fit is still under way."""
 
 
-class SharedParameters:
+class SharedParameters(Watched):
     """Lets many threads read the parameters while at most one changes them."""
 
     _parameters: Array
@@ -61,6 +65,7 @@ class SharedParameters:
         self._training: dict[Training, list[Array]] = {}
         #: Counts the changes of the parameters: who believes that they are as they were compares.
         self._version = 0
+        watch(self)
 
     def _begin_reading(self, reader: object) -> Array:
         """Parameters that nobody changes while `reader` is in `_readers`.
@@ -152,3 +157,23 @@ class SharedParameters:
                     shown[0][:] = self._parameters
                 else:  # those who read the old one keep it
                     shown[0] = self._parameters.copy()
+
+    def _fork_locks(self) -> Iterator[threading.Lock]:
+        """So that the parameters, or the snapshot of a fit, are whole in the child.
+
+        A fit needn't be waited for: the child goes on from its snapshot.
+        """
+        if self._shown() is None:
+            yield self._gate
+        yield self._mutex
+
+    def _after_fork(self) -> None:
+        self._gate, self._mutex = threading.Lock(), threading.Lock()
+        self._readers.clear()
+        for fit, shown in list(self._training.items()):
+            # A network is told of forks before its trainers are, so a fit still says if it ran.
+            if fit.thread != threading.get_ident():
+                if fit.running:
+                    self._version += 1
+                    self._parameters[:] = shown[0]
+                del self._training[fit]

@@ -12,6 +12,7 @@ from fastbp.c_function import CFunction
 from fastbp.checks import integer
 from fastbp.divergence import DivergenceError
 from fastbp.engine import Engine
+from fastbp.forking import Watched
 from fastbp.kernels import layout as lay
 from fastbp.network import Network
 from fastbp.program import Program
@@ -19,7 +20,7 @@ from fastbp.program import Program
 Array = NDArray[Any]
 
 
-class Stepping:
+class Stepping(Watched):
     """The part of `Trainer` that takes samples once, and hands itself to compiled code."""
 
     network: Network
@@ -31,6 +32,7 @@ class Stepping:
     _solver: solvers.Driver | None
     _busy: threading.Lock
     _compared = False  # whether the derivatives of custom functions have been, at what they meet
+    _torn = False  # whether the process was forked while another thread was at work with it
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update; the whole of X is the batch.
@@ -176,6 +178,7 @@ class Stepping:
             whole sets, which can't be carried there.
         """
         most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        self._refuse_torn()
         return embedding.of_trainer(self, most)
 
     def c_function(self, *, rows: int | None = None) -> CFunction:
@@ -248,5 +251,14 @@ class Stepping:
 
         What follows takes the lock by a plain `with`, which an interrupt can't come into.
         """
+        self._refuse_torn()
         if self._busy.locked():
             raise RuntimeError("this trainer is at work in another thread; use one for each")
+
+    def _refuse_torn(self) -> None:
+        if self._torn:
+            raise RuntimeError(
+                "this trainer was at work in another thread when the process was forked, so that "
+                "its optimizer's state may be half updated here; build a new Trainer: the network "
+                "is as after its last finished update"
+            )

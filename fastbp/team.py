@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
+from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from fastbp.checks import integer
@@ -36,31 +38,70 @@ def resolve_threads(n_threads: object, flops: float) -> int:
     return max(1, min(most, int(flops / _FLOPS_PER_THREAD)))
 
 
-class _Worker:
-    """A thread that waits for calls."""
+# Threads that wait for a call, beyond one a core: a team of so many starts none anew.
+_SPARE = 4
+# Seconds after which those that are too many end. Calls that follow one another come sooner.
+_PATIENCE = 0.05
 
-    def __init__(self) -> None:
-        self.calls: SimpleQueue[tuple[Callable[[], int], SimpleQueue[Any]]] = SimpleQueue()
-        threading.Thread(target=self._work, name="fastbp", daemon=True).start()
+_Done = SimpleQueue[int]
+_Calls = SimpleQueue[tuple[Callable[[], int], _Done]]  # to one worker
+_PUT: Any = SimpleQueue.put
 
-    def _work(self) -> None:
-        while True:
-            call, done = self.calls.get()
-            done.put(call())
-            del call, done
-
-
-_idle: list[_Worker] = []
+# A worker is in one place at any time: here, in the list of a team that has taken it, or at work.
+# Each way from one to the next is one step of Python's, into which no interrupt comes; back to
+# here each goes in its own thread, where none ever comes.
+_idle: list[_Calls] = []
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_idle.clear)  # a child has none of its parent's threads
 
 
-def _worker() -> _Worker:
-    """One that is there, or a new one."""
+def _work(calls: _Calls) -> None:
+    """The life of a worker."""
+    most = cores() + _SPARE
+    patience: float | None = _PATIENCE
+    while True:
+        try:
+            call, done = calls.get() if patience is None else calls.get(timeout=patience)
+        except Empty:
+            if len(_idle) <= most:
+                patience = None
+                continue
+            try:
+                _idle.remove(calls)
+            except ValueError:  # a team has taken it meanwhile
+                continue
+            return
+        result = call()
+        _idle.append(calls)  # first: who has waited for the result finds it there
+        done.put(result)
+        patience = None if len(_idle) <= most else _PATIENCE
+        del call, done
+
+
+def _start(count: int, started: SimpleQueue[BaseException | None]) -> None:
+    """Start so many workers. In a thread of its own, so that no interrupt comes in between."""
     try:
-        return _idle.pop()
+        for _ in range(count):
+            calls: _Calls = SimpleQueue()
+            threading.Thread(target=_work, args=(calls,), name="fastbp", daemon=True).start()
+            _idle.append(calls)
+    except BaseException as error:
+        started.put(error)
+    else:
+        started.put(None)
+
+
+def _take(taken: list[_Calls], count: int) -> None:
+    """Move so many workers to `taken`; those that are missing are started first."""
+    try:
+        taken.extend(islice(iter(_idle.pop, None), count - len(taken)))
     except IndexError:
-        return _Worker()
+        started: SimpleQueue[BaseException | None] = SimpleQueue()
+        _thread.start_new_thread(_start, (count - len(taken), started))
+        error = started.get()
+        if error is not None:
+            raise error from None
+        _take(taken, count)  # another team may have been quicker
 
 
 def _do_all(calls: list[partial[Any]], results: list[Any]) -> None:
@@ -68,7 +109,8 @@ def _do_all(calls: list[partial[Any]], results: list[Any]) -> None:
 
     Threads that have entered a kernel wait there for the others, so once begun, all must follow.
     Python delivers signals between its own steps, and this is one step: no call is lost or made
-    twice.
+    twice. It ends when interrupts come faster than it begins anew, and may: no kernel lets the
+    calling thread go before all threads are done, and what is left are their results.
     """
     try:
         any(map(results.append, map(partial.__call__, calls[len(results) :])))
@@ -89,16 +131,18 @@ class Team:
         """
         if threads == 1:
             return entry(*arguments, 0)
-        workers = [_worker() for _ in range(threads - 1)]  # all, before any of them begins
-        done: SimpleQueue[Any] = SimpleQueue()
         own, *others = (partial(entry, *arguments, thread) for thread in range(threads))
-        calls: list[partial[Any]] = [
-            partial(worker.calls.put, (call, done))
-            for worker, call in zip(workers, others, strict=True)
-        ]
-        calls += [own, *[partial(done.get)] * len(workers)]
+        done: _Done = SimpleQueue()
+        taken: list[_Calls] = []
         results: list[Any] = []
-        _do_all(calls, results)
-        _idle.extend(workers)
-        status: int = max(results[len(workers) :])
+        try:
+            _take(taken, len(others))  # all, before any of them begins
+            # From the one that has waited longest: 4 threads begin in 0.7 of the time.
+            begin = map(_PUT, reversed(taken), [(call, done) for call in others])
+            calls: list[partial[Any]] = [partial(any, begin), partial(taken.clear), own]
+            calls += [partial(done.get)] * len(others)
+            _do_all(calls, results)
+        finally:
+            _idle.extend(taken)  # those that have been given no call
+        status: int = max(results[2:])
         return status

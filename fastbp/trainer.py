@@ -29,6 +29,7 @@ from fastbp.callbacks import Callback
 from fastbp.checks import choice, integer
 from fastbp.engine import Engine
 from fastbp.fitting import Fit
+from fastbp.forking import watch
 from fastbp.history import History
 from fastbp.metrics import Metric
 from fastbp.metrics import resolve as resolve_metrics
@@ -160,6 +161,7 @@ class Trainer(Stepping):
         self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
         if self._solver is not None:
             arguments.check_solver(self)
+        watch(self)
 
     @property
     def learning_rate(self) -> float:
@@ -421,6 +423,7 @@ class Trainer(Stepping):
 
         Refused while the trainer is at work in another thread, as `save` is.
         """
+        self._refuse_torn()
         if not self._inside:
             self._refuse_others()
         parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
@@ -435,6 +438,15 @@ class Trainer(Stepping):
         built = {name: value for name, value in state.items() if name != "state"}
         self.__init__(**built)  # type: ignore[misc]
         states.given_beside_weights(self, state["state"])  # these are the network's own business
+
+    def _after_fork(self) -> None:
+        """In a child, what another thread of the parent was doing with this trainer is lost."""
+        fit = self._fit
+        if not self._busy.locked() or (fit and fit.thread == threading.get_ident()):
+            return
+        self._busy, self._torn = threading.Lock(), True
+        if fit is not None:
+            fit.thread = None
 
     def _rows_of(self, n: int) -> int:
         """Samples of an update, of n."""

@@ -18,8 +18,10 @@ Report = Callable[[int, int, str], object]
 Part = tuple["jit.Entry | jit.Doorway", str]
 
 # numba compiles in one thread of a process at a time, so that more hands are other processes.
+# One ends when its stdin does: with this process at the latest, however that comes about.
 _HELPER = """
-import sys, json
+import os, sys, json, threading
+threading.Thread(target=lambda: (os.read(0, 1), os._exit(0)), daemon=True).start()
 sys.path[:] = json.loads(sys.argv[1])
 from fastbp import warm
 warm.help()
@@ -96,7 +98,7 @@ def _helpers(dtypes: list[str], missing: int) -> Iterator[None]:
                     subprocess.Popen(
                         [*command, json.dumps([dtypes, which + 1, count + 1])],
                         env={**os.environ, _MARK: "1"},
-                        stdin=subprocess.DEVNULL,
+                        stdin=subprocess.PIPE,
                         stdout=subprocess.DEVNULL,
                         stderr=subprocess.DEVNULL,
                     )
@@ -106,7 +108,8 @@ def _helpers(dtypes: list[str], missing: int) -> Iterator[None]:
         for process in running:
             process.kill()  # what it would still do has been done; files are there whole or not
         for process in running:
-            process.wait()
+            with process:  # waits, and closes the pipe
+                pass
 
 
 def _python() -> bool:

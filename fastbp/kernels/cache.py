@@ -20,8 +20,10 @@ import os
 import stat
 import sys
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ from fastbp.kernels import target
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT")
 _thread_lock = threading.RLock()
 _depth = 0  # of `lock`, guarded by _thread_lock
+_forks: list[None] = []  # that wait for _thread_lock
+_PAUSE = 5e-3  # seconds
 
 
 @functools.cache
@@ -198,6 +202,8 @@ def path_of(function: Callable[..., Any], signature: object) -> Path | None:
 def lock(path: Path | None) -> Iterator[None]:
     """Held while a thread of a process loads or compiles what goes to `path`; others wait."""
     global _depth
+    if _forks:
+        time.sleep(_PAUSE)  # a fork comes first: who lets go of a lock is the quickest to take it
     with _thread_lock:
         _depth += 1
         try:
@@ -242,10 +248,20 @@ def _file_lock(path: Path) -> Iterator[None]:
 
 
 def _forked() -> None:
-    """A child has none of its parent's threads, so nobody is at work."""
-    global _thread_lock, _depth
-    _thread_lock, _depth = threading.RLock(), 0
+    """A child has none of its parent's threads, so nobody else is at work."""
+    global _depth
+    try:
+        _thread_lock.release()
+    except RuntimeError:  # Ctrl-C came while it was waited for: another thread may hold it
+        _thread_lock._at_fork_reinit()  # type: ignore[attr-defined]
+        _depth = 0
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forked)
+    # Held during a fork: numba can't be left in the midst of compiling, with locks of its own
+    # taken. An interrupt that comes into a hook is lost with the hook, but into none of C's.
+    os.register_at_fork(after_in_parent=_forks.clear, after_in_child=_forks.clear)
+    os.register_at_fork(
+        before=_thread_lock.acquire, after_in_parent=_thread_lock.release, after_in_child=_forked
+    )
+    os.register_at_fork(before=partial(_forks.append, None))

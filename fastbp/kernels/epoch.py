@@ -1,6 +1,7 @@
 """The loop: shuffle, gather, forward, backward, update, for a range of batches, in one call.
 
-Every thread of a team runs the same loop. A batch takes one of two plans, by its size alone:
+Every thread of a team runs the same loop, and the calling one, thread 0, leaves a kernel only when
+all others have done their work. A batch takes one of two plans, by its size alone:
 
     whole    the batch's activations stay in the workspace. Rows are shared out for the passes
              forward and backward; then units of the parameters are: each unit's gradient is formed
@@ -284,17 +285,19 @@ def predict(tag, table, out, thread):
     target = pointer(tag, out)
     a = at(pointer(tag, t[lay.BASE]), last[lay.L_A] + row * ld)
     done, end = share(n, threads, thread), share(n, threads, thread + 1)
+    status = lay.OK
     while done < end:
         count = min(t[lay.BLOCK], end - done)
         status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread))
         if status != lay.OK:
-            return status
+            break
         call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD, 0, 0))
         for r in range(count):
             for j in range(n_out):
                 target[(done + r) * n_out + j] = a[r * ld + j]
         done += count
-    return lay.OK
+    barrier(t)
+    return status
 
 
 @jit.entry
