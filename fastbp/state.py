@@ -119,7 +119,18 @@ def taken_fit(fit: Fit) -> State:
 
 
 def given_fit(fit: Fit, state: State) -> None:
-    """Have a fit, and its trainer, stand where the saved one stood."""
+    """Have a fit, and its trainer, stand where the saved one stood.
+
+    An interrupt waits until it does: half a state would be saved, and resumed from, as a whole one.
+    """
+    try:
+        _given_fit(fit, state)
+    except BaseException:
+        _given_fit(fit, state)
+        raise
+
+
+def _given_fit(fit: Fit, state: State) -> None:
     given(fit.trainer, state)
     kept = state["fit"]
     if kept is None:

@@ -174,6 +174,40 @@ class SaveWithin(fastbp.Callback):
         self.pickled = pickle.dumps(trainer)
 
 
+@pytest.mark.parametrize("where", ["panels.write_updated", "state.fingerprint"])
+def test_an_interrupt_while_it_is_resumed(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is saved then is what was resumed from: no half of it."""
+    monkeypatch.setattr("fastbp.fitting._CHUNK_SECONDS", 0.0)
+    whole, broken = classifier(), classifier()
+    whole.fit(X, LABELS, EPOCHS)
+    with pytest.raises(BrokenOff):
+        broken.fit(X, LABELS, EPOCHS, callbacks=[BreakOff(chunk=17)])
+    broken.save(tmp_path / "a")
+    module, name = where.split(".")
+    called, came = getattr(getattr(fastbp, module), name), 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal came
+        came += 1
+        if came == 1:
+            raise KeyboardInterrupt
+        return called(*arguments)
+
+    resumed, last = classifier(), classifier()
+    with monkeypatch.context() as patch:
+        if name == "fingerprint":  # the first looks at the data, before anything changes
+            came = -1
+        patch.setattr(f"fastbp.{where}", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            resumed.fit(X, LABELS, EPOCHS, resume=tmp_path / "a")
+    resumed.save(tmp_path / "b")
+    assert outcome(last, last.fit(X, LABELS, EPOCHS, resume=tmp_path / "b")) == outcome(
+        whole, whole.history
+    )
+
+
 def test_saved_and_pickled_by_a_callback(tmp_path: Path) -> None:
     trainer, callback = classifier(), SaveWithin(tmp_path / "t")
     trainer.fit(X, LABELS, 2, callbacks=[callback])
