@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import random
 import signal
+import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -18,8 +21,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import inputs, team
+from fastbp import inputs, team, warm
 from fastbp.kernels import epoch as kernels
+from fastbp.kernels import jit
 from fastbp.progress import Bar
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
@@ -364,3 +368,17 @@ def test_an_interrupt_before_a_bar_is_drawn(monkeypatch: pytest.MonkeyPatch) -> 
     (bar,) = bars
     assert bar.waiting is not None
     assert bar.waiting.finished.is_set()
+
+
+def test_a_helper_of_warmup_ends_with_its_parent(tmp_path: Path) -> None:
+    """However that ends: the pipe that is its stdin is closed by the system at the latest."""
+    command = [sys.executable, "-I", "-c", warm._HELPER, json.dumps(sys.path)]
+    process = subprocess.Popen(
+        [*command, json.dumps([["float32"], 0, 1])],
+        stdin=subprocess.PIPE,
+        env={**os.environ, **child.QUICK, "FASTBP_CACHE_DIR": str(tmp_path)},
+    )
+    process.communicate(timeout=200)
+    compiled = [path for path in tmp_path.rglob("*") if path.is_file() and "lock" not in path.name]
+    assert process.returncode == 0
+    assert len(compiled) < len(jit.PARTS) / 2
