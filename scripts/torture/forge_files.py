@@ -174,7 +174,7 @@ def _other(r: random.Random, value: Any) -> Any:
         return value + r.choice([-2, -1, 1, 2, 100])
     if isinstance(value, float) and r.random() < 0.3:
         return value * r.choice([-1.0, 2.0, 1e3, 1e-3])
-    return r.choice(NASTY)
+    return copy.deepcopy(r.choice(NASTY))  # what stands there may be forged in turn
 
 
 def forged(r: random.Random, whole: dict[str, Any]) -> tuple[Any, list[Path_]]:
@@ -308,10 +308,12 @@ def torture(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     while first < last:
         command = [sys.executable, __file__, "--worker", str(first), str(last), str(seed)]
-        process = subprocess.Popen(
-            [*command, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            env=environment,
-        )  # fmt: skip
+        errors = folder / f"errors-{first}"
+        with errors.open("w") as file:  # a pipe that nobody reads would fill up
+            process = subprocess.Popen(
+                [*command, str(folder)], stdout=subprocess.PIPE, stderr=file, text=True,
+                env=environment,
+            )  # fmt: skip
         place, began = "", first
         for line in _lines(process):
             if line is None:
@@ -321,16 +323,18 @@ def torture(
             match json.loads(line):
                 case ["at", index, *what]:
                     first, place = index + 1, f"{index} {what}"
-                case ["failed", index, told]:
-                    failures.append(f"{place}: {told}")
+                case ["failed", index, error]:
+                    failures.append(f"{place}: {error}")
                 case ["done", found, named]:
                     counts.update(found)
                     fields |= {tuple(f) for f in named}
                     first = last
-        _, errors = process.communicate()
+        process.communicate()
+        told = errors.read_text()[-2000:]
+        errors.unlink()
         if first < last or process.returncode:
             if process.returncode not in (0, -9):
-                failures.append(f"ENDS with {process.returncode}: {place}\n{errors[-2000:]}")
+                failures.append(f"ENDS with {process.returncode}: {place}\n{told}")
             counts["lost with a process"] += first - began
         if first == began:
             break  # it doesn't come to its first file
