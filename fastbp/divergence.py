@@ -8,6 +8,8 @@ from fastbp.engine import Engine
 from fastbp.history import History
 from fastbp.snapshot import EPOCH_SECONDS, EPOCH_SHARE
 
+#: times that a fit halves its rate
+MOST_REDUCTIONS = 5
 # To go on with half the rate, weights are kept whose epoch's loss was at most so much over the
 # lowest before it: others may be on their way to infinity already.
 _WORSE = 0.1

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastbp import panels, resuming, solvers
 from fastbp import state as states
 from fastbp.callbacks import Callback
-from fastbp.divergence import DivergenceError, Recovery
+from fastbp.divergence import MOST_REDUCTIONS, DivergenceError, Recovery
 from fastbp.history import History, Progress, check_figures, last_figures
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _LOG = logging.getLogger("fastbp")
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
-_MOST_REDUCTIONS = 5
 
 
 class Fit:
@@ -333,12 +332,12 @@ class Fit:
         where = f"in epoch {epoch}, batch {batch}"
         if self.recovery is not None:
             self.recovery.snapshot.restore()
-        if self.reduces and self.solver is None and self.reductions < _MOST_REDUCTIONS:
+        if self.reduces and self.solver is None and self.reductions < MOST_REDUCTIONS:
             self.reductions += 1
             trainer._engine.rates.scale /= 2.0
             self._warn(
                 "%s %s: the learning rate is halved, %d of %d times",
-                what, where, self.reductions, _MOST_REDUCTIONS,
+                what, where, self.reductions, MOST_REDUCTIONS,
             )  # fmt: skip
             return True
         self.fallen = None if self.recovery is None else self.recovery.snapshot.place

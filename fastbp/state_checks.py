@@ -15,6 +15,7 @@ import numpy as np
 from fastbp import panels, settings
 from fastbp.checks import integer, real
 from fastbp.container import check_keys
+from fastbp.divergence import MOST_REDUCTIONS
 from fastbp.history import check_lists
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, STATE
@@ -34,7 +35,6 @@ _FIT = {
 }  # fmt: skip
 #: the greatest count: float64 holds all whole numbers up to it
 MOST = 2**53
-_MOST_REDUCTIONS = 5  # as of fitting.py, which imports this
 
 
 def check_parts(state: Any) -> None:
@@ -120,7 +120,7 @@ def _check_hyper(hyper: Any, trainer: Trainer) -> None:
 
 def _check_fit(fit: Any, trainer: Trainer) -> None:
     check_keys("its fit", fit, _FIT)
-    integer("its reductions", fit["reductions"], minimum=0, maximum=_MOST_REDUCTIONS)
+    integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
     real("its spent", fit["spent"], low=0.0)
     if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:
         raise TypeError(f"its val_loss must be a float or None, got {fit['val_loss']!r}")
