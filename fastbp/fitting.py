@@ -48,6 +48,7 @@ class Fit:
         self.trainer, self.samples, self.validation = trainer, samples, validation
         self.callbacks, self.report = callbacks, report
         self.history, self.resumed = History(), resumed
+        self.callbacks_resume = resumed is not None  # whether they are still to be restored
         self.callback_settings = list(map(resuming.callback_settings, callbacks))
         self.thread: int | None = threading.get_ident()  # while it runs
         self.inside = False  # whether an epoch has been begun
@@ -130,7 +131,7 @@ class Fit:
     def _train(self, epochs: int) -> None:
         trainer, history = self.trainer, self.history
         if self.resumed is not None:
-            states.given_fit(self, self.resumed)
+            self.restore(self.resumed)
             trainer._resuming = trainer._epochs_done
             if self.recovery is not None:
                 for loss in history.loss:
@@ -145,6 +146,7 @@ class Fit:
             callback.on_train_begin(trainer)
         if self.resumed is not None:
             states.given_callbacks(self, self.resumed)
+            self.callbacks_resume = False
         for epoch in range(first, epochs):
             if trainer._stopping is not None or not self._epoch(epoch, epochs):
                 break
@@ -155,6 +157,16 @@ class Fit:
         standing = self._standing()
         if self.fallen is not None:
             trainer._stopping = f"{trainer._stopping}; {standing}"
+
+    def restore(self, state: states.State) -> None:
+        """Have this fit, and its trainer, stand where a saved one stood.
+
+        Where an interrupt comes before that is so, the trainer's next use begins with it: half a
+        state would be saved, and resumed from, as a whole one.
+        """
+        self.trainer._restoring = partial(self.restore, state)
+        states.given_fit(self, state)
+        self.trainer._restoring = None
 
     def _broken_off(self, error: BaseException) -> None:
         """After an exception the best weights come back too, where a callback keeps them.

@@ -14,6 +14,7 @@ from fastbp.metrics import R2, Metric
 from fastbp.network import Network
 from fastbp.program import Program, aligned_zeros
 from fastbp.values import CHUNK
+from fastbp.weighing import of_rows
 
 Int64s = NDArray[np.int64]
 
@@ -88,6 +89,7 @@ def _means(samples: Samples, k: int, dtype: str) -> NDArray[np.float64]:
     x, y, weights = samples
     if y.class_ids:
         return np.zeros(k)
+    by = 1.0 if weights is None else of_rows(weights).by  # so that no sum overflows
     first: NDArray[np.float64] | None = None
     total, sums = 0.0, np.zeros(k)
     rows = max(1, CHUNK // k)
@@ -97,7 +99,7 @@ def _means(samples: Samples, k: int, dtype: str) -> NDArray[np.float64]:
             block = np.asarray(y.array[part], dtype).astype(np.float64).reshape(-1, k)
             w = None if weights is None else np.asarray(weights.array[part], dtype)
             if w is not None:
-                block, w = block[w > 0], w[w > 0].astype(np.float64)
+                block, w = block[w > 0], w[w > 0].astype(np.float64) * by
             if not len(block):
                 continue
             if first is None:

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 import llvmlite
 import numba
 import numpy as np
-from llvmlite import binding as llvm
-from numba.core import config
 from numpy.typing import NDArray
 
 import fastbp
@@ -16,7 +14,7 @@ from fastbp import fingerprint, panels, settings
 from fastbp.history import NOT_FIGURES
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import LEARNING_RATE, OWN, STATE
-from fastbp.kernels.target import VECTOR_BYTES
+from fastbp.kernels.target import CPU_NAME, VECTOR_BYTES
 from fastbp.state_checks import check, check_architecture, paired
 
 if TYPE_CHECKING:
@@ -86,13 +84,12 @@ def given_beside_weights(trainer: Trainer, state: State) -> None:
 
 def machine() -> dict[str, str]:
     """What the bits of a run depend on, beside its settings and data."""
-    cpu = config.CPU_NAME or llvm.get_host_cpu_name()
     return {
         "fastbp": fastbp.__version__,
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,
         "numpy": np.__version__,
-        "CPU": f"{cpu}, vectors of {VECTOR_BYTES} bytes",
+        "CPU": f"{CPU_NAME}, vectors of {VECTOR_BYTES} bytes",
     }
 
 
@@ -111,26 +108,26 @@ def taken_fit(fit: Fit) -> State:
         "data": data,
         "validation": validation,
         "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
-        "callbacks": [
-            {"kind": type(c).__name__, "settings": known, "state": c.state()}
-            for c, known in zip(fit.callbacks, fit.callback_settings, strict=True)
-        ],
+        "callbacks": _taken_callbacks(fit),
     }
 
 
-def given_fit(fit: Fit, state: State) -> None:
-    """Have a fit, and its trainer, stand where the saved one stood.
+def _taken_callbacks(fit: Fit) -> list[State]:
+    """What is kept of the callbacks: as they are, or were saved, if they are still to be restored.
 
-    An interrupt waits until it does: half a state would be saved, and resumed from, as a whole one.
+    (Files of the first format hold less of them.)
     """
-    try:
-        _given_fit(fit, state)
-    except BaseException:
-        _given_fit(fit, state)
-        raise
+    saved = fit.resumed if fit.callbacks_resume else None
+    if saved is not None and saved["fit"] is not None and saved["format"] > 1:
+        return list(saved["fit"]["callbacks"])
+    return [
+        {"kind": type(c).__name__, "settings": known, "state": c.state()}
+        for c, known in zip(fit.callbacks, fit.callback_settings, strict=True)
+    ]
 
 
-def _given_fit(fit: Fit, state: State) -> None:
+def given_fit(fit: Fit, state: State) -> None:
+    """Have a fit, and its trainer, stand where the saved one stood."""
     given(fit.trainer, state)
     kept = state["fit"]
     if kept is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,7 @@ class Stepping(Watched):
     _solver: solvers.Driver | None
     _busy: threading.Lock
     _compared = False  # whether the derivatives of custom functions have been, at what they meet
+    _restoring: Callable[[], None] | None = None  # what an interrupt has come into
     _torn = False  # whether the process was forked while another thread was at work with it
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -256,6 +258,9 @@ class Stepping(Watched):
             raise RuntimeError("this trainer is at work in another thread; use one for each")
 
     def _refuse_torn(self) -> None:
+        """Refuse a trainer that a fork has torn; finish what an interrupt has broken off."""
+        if self._restoring is not None and not self._busy.locked():
+            self._restoring()
         if self._torn:
             raise RuntimeError(
                 "this trainer was at work in another thread when the process was forked, so that "

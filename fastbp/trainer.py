@@ -337,8 +337,9 @@ class Trainer(Stepping):
         """Of the last `fit`, up to where it ended or was interrupted."""
         if self._fit is None:
             return None
-        if not self._fit.running:
-            self._fit.record()  # an interrupt may have come before
+        if not self._fit.running:  # an interrupt may have come before
+            self._refuse_torn()
+            self._fit.record()
         return self._fit.history
 
     def save(self, path: str | os.PathLike[str]) -> None:

@@ -190,6 +190,7 @@ def test_what_a_callback_takes_away_is_nan() -> None:
     assert len(history.loss) == 3
 
 
+@pytest.mark.filterwarnings("ignore:.*not to the same bits:RuntimeWarning")
 def test_over_a_break(tmp_path: Path) -> None:
     """A figure that comes after a fit was resumed, and one that doesn't come any more."""
     first = [Adds(early=[1.0, 2.0]), fastbp.Checkpoint(tmp_path)]
@@ -244,7 +245,7 @@ def test_what_is_no_figure(tmp_path: Path, name: Any, value: Any, error: Any, me
     assert len(history.loss) == 2
     assert not math.isnan(history.loss[0])
     assert vars(history).keys() <= {
-        "epoch", "loss", "val_loss", "samples_per_second", "stopped", "mine",
+        "epoch", "loss", "val_loss", "samples_per_second", "stopped", "network_epoch", "mine",
     }  # fmt: skip
     assert len(log.read_text().splitlines()) == 2  # it was refused before the next callback
     assert trainer.fit(X, Y, 1).epoch == [2]

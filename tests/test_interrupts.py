@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -22,6 +23,7 @@ import pytest
 
 import fastbp
 from fastbp import fitting, team
+from fastbp.kernels import objects
 
 SIZE = 40
 
@@ -333,3 +335,54 @@ def interrupt_readers(trials: int) -> int:
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="this system has no interval timers")
 def test_interrupted_readers_leave() -> None:
     assert child.call(interrupt_readers, 4000) > 400
+
+
+def torture(threads: int, times: int) -> dict[str, int]:
+    sys.path.insert(0, str(child.TESTS.parent / "scripts" / "torture"))
+    import interrupts  # type: ignore[import-not-found]
+
+    return dict(interrupts.torture(threads, times))
+
+
+@posix
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_torture_by_interrupts(threads: int) -> None:
+    """A short run of what the script does by the hundreds."""
+    counts = child.call(torture, threads, 60, timeout=200)
+    assert counts["interrupts"] == 60
+    assert {name: counts[name] for name in ("wrong", "refused", "threads left")} == {
+        "wrong": 0, "refused": 0, "threads left": 0,
+    }  # fmt: skip
+
+
+def test_llvm_is_not_asked_where_interrupts_come(monkeypatch: Any, tmp_path: Path) -> None:
+    """An interrupt there would have its objects freed twice, which ends the process."""
+    for name in ("get_host_cpu_name", "get_process_triple", "get_host_cpu_features"):
+        monkeypatch.delattr(f"llvmlite.binding.{name}")
+    trainer, X, y = level(1)
+    trainer.fit(X, y)
+    trainer.save(tmp_path / "run")
+    fastbp.Trainer.load(tmp_path / "run").fit(X, y)
+    seen = []
+    monkeypatch.setattr(objects, "_read", lambda _: seen.append(threading.current_thread()))
+    assert objects.read(tmp_path / "nothing") is None
+    assert seen[0] is not threading.main_thread()
+
+
+def ends() -> list[int]:
+    """Threads before code is loaded, right after, and once the loader has had nothing to do."""
+    objects._read(None)
+    counts = [threading.active_count()]
+    objects.read(child.TESTS / "nothing")
+    counts.append(threading.active_count())
+    for _ in range(200):
+        if threading.active_count() == counts[0]:
+            break
+        time.sleep(0.05)
+    objects.read(child.TESTS / "nothing")  # another one does it
+    return [*counts, int(objects._loader is not None and objects._loader.alive)]
+
+
+def test_the_loading_thread_ends() -> None:
+    before, meanwhile, alive = child.call(ends)
+    assert (meanwhile, alive) == (before + 1, 1)

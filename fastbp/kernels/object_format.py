@@ -8,24 +8,18 @@ it on Windows too); of Mach-O only the head is looked at.
 
 from __future__ import annotations
 
-import functools
 import struct
 import sys
 from collections.abc import Iterable
 
-import llvmlite.binding as llvm
+from fastbp.kernels import target
 
 _HEAD = struct.Struct("<16sHHIQQQIHHHHHH")
 _SECTION = struct.Struct("<IIQQQQIIQQ")  # name, type, flags, address, offset, size, link, ...
 _ENTRIES = {2: 24, 4: 24, 9: 16, 11: 24}  # bytes of a symbol, of a relocation with addend, without
 _SYMTAB, _STRTAB, _NOBITS = 2, 3, 8
-_MACHINES = {"x86_64": 62, "aarch64": 183}
-
-
-@functools.cache
-def _machine() -> int | None:
-    """This machine's number in ELF files, where it is known."""
-    return _MACHINES.get(llvm.get_process_triple().partition("-")[0])
+# This machine's number in ELF files, where it is known.
+_MACHINE = {"x86_64": 62, "aarch64": 183}.get(target.TRIPLE.partition("-")[0])
 
 
 def is_whole(code: bytes, names: Iterable[str]) -> bool:
@@ -35,7 +29,7 @@ def is_whole(code: bytes, names: Iterable[str]) -> bool:
     if len(code) < _HEAD.size:
         return False
     ident, kind, machine, _, _, _, start, _, _, _, _, each, count, strings = _HEAD.unpack_from(code)
-    here = _machine() or machine
+    here = _MACHINE or machine
     if ident[:7] != b"\x7fELF\x02\x01\x01" or (kind, machine) != (1, here):
         return False  # not of 64 bits, little endian and relocatable
     if each != _SECTION.size or not 0 <= strings < count or start + count * each > len(code):

@@ -18,14 +18,16 @@ import json
 import os
 import stat
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import config
 
-from fastbp.kernels import cache, object_format
+from fastbp.kernels import cache, object_format, target
 
 #: engines, whose code is in use until the process ends, also when this module is loaded again
 _kept: list[Any] = globals().get("_kept", [])
@@ -56,8 +58,70 @@ class Loaded:
         return made
 
 
+class _Loader:
+    """A thread that loads what others ask for, and ends when it has had nothing to do for a while.
+
+    Interrupts come into the main thread, and LLVM's objects must not be half handed over: they
+    would be freed twice.
+    """
+
+    def __init__(self) -> None:
+        self._calls: SimpleQueue[tuple[Path, SimpleQueue[Loaded | None]]] = SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name="fastbp loader", daemon=True)
+        self._thread.start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still be asked."""
+        return self._thread.is_alive()
+
+    def _work(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                path, done = self._calls.get(timeout=_IDLE_SECONDS)
+                try:
+                    done.put(_read(path))
+                except BaseException:  # it is compiled anew
+                    done.put(None)
+
+    def read(self, path: Path) -> Loaded | None:
+        """Load a file, and wait for it; raises Empty where the thread has ended."""
+        done: SimpleQueue[Loaded | None] = SimpleQueue()
+        self._calls.put((path, done))
+        while True:
+            with contextlib.suppress(Empty):
+                return done.get(timeout=_IDLE_SECONDS)
+            if not self._thread.is_alive() and done.empty():
+                raise Empty
+
+
+_IDLE_SECONDS = 0.2
+_loader: _Loader | None = None
+
+
+def _forked() -> None:
+    """A child has none of its parent's threads."""
+    global _loader
+    _loader = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 def read(path: Path | None) -> Loaded | None:
     """Load an object file; None if there is none, or none that can be used."""
+    global _loader
+    if path is None or threading.current_thread() is not threading.main_thread():
+        return _read(path)
+    while True:
+        if _loader is None or not _loader.alive:
+            _loader = _Loader()
+        with contextlib.suppress(Empty):  # it has ended in between
+            return _loader.read(path)
+
+
+def _read(path: Path | None) -> Loaded | None:
     try:
         data = b"" if path is None else _content(path)
     except OSError:
@@ -141,7 +205,7 @@ def _engine() -> Any:
     """A loader of its own for each file: symbols of two files never meet."""
     if not _symbols():
         return None
-    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(jit=True)
+    machine = llvm.Target.from_triple(target.TRIPLE).create_target_machine(jit=True)
     engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
     if config.ENABLE_PROFILING:
         engine.enable_jit_events()

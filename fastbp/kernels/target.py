@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Final
 
 import llvmlite.binding as llvm
@@ -29,15 +28,18 @@ TILE_ROWS: Final = 14 if {"avx512f", "neon"} & FEATURES else 6
 TILE_VECTORS: Final = 2
 
 
-@functools.cache
+# Asked once, as this is imported: llvmlite frees such a string twice where an interrupt comes into
+# the asking, and ends the process.
+TRIPLE: Final[str] = llvm.get_process_triple()
+CPU_NAME: Final[str] = config.CPU_NAME or llvm.get_host_cpu_name()
+_ALL_FEATURES: Final[str] = (
+    llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES
+)
+
+
 def cpu() -> tuple[str, str, str]:
     """Triple, name and features of the CPU that numba compiles for."""
-    features = config.CPU_FEATURES
-    return (
-        llvm.get_process_triple(),
-        config.CPU_NAME or llvm.get_host_cpu_name(),
-        llvm.get_host_cpu_features().flatten() if features is None else features,
-    )
+    return TRIPLE, CPU_NAME, _ALL_FEATURES
 
 
 def lanes(itemsize: int) -> int:

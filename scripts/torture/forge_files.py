@@ -239,7 +239,8 @@ def _resume(setup: Setup, path: Path) -> None:
         if _bytes(trainer) != before or trainer.history is not None:
             raise AssertionError("something has changed, though it was refused") from None
         raise
-    assert all(len(figures) <= 2**20 for figures in vars(history).values() if figures is not None)
+    lists = [figures for figures in vars(history).values() if isinstance(figures, list)]
+    assert all(len(figures) <= 2**20 for figures in lists)
 
 
 def _bytes(trainer: fastbp.Trainer) -> bytes:
