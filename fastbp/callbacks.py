@@ -81,11 +81,15 @@ class Callback:
     def _settled(self, trainer: Trainer, last: bool = False) -> None:
         """After all hooks of a moment: nothing changes until the next."""
 
+    def _measured(self, trainer: Trainer, logs: Logs, others: bool) -> None:
+        """An epoch's figures have been taken; whether other callbacks are told before this one."""
+
     def _give_back(self, trainer: Trainer) -> None:
         """Give the network back the best weights, where this keeps them: the `fit` has ended."""
 
     #: the epoch whose weights `_give_back` has set in this `fit`
     _given_back: int | None = None
+    _given_version: int | None = None  # of the parameters then
 
     #: seconds that a chunk of work may last
     _longest_chunk = math.inf

@@ -6,7 +6,7 @@ trainer first trains with it (`compare_at`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -138,7 +138,9 @@ class CustomLoss(Loss):
     -----
     The derivative is compared as that of a `CustomActivation` is: at 64 pairs drawn from [-4, 4],
     and when a `Trainer` first trains with it at pairs of outputs and targets of its data, at most
-    256, from the least output to the greatest and from the least difference to the greatest.
+    256, from the least output to the greatest and from the least difference to the greatest. A
+    guard, such as ``max(p * (1 - p), 1e-7)`` in a divisor, has to be in f too, which is else
+    another function than the derivative's: clamp p in both, and let the derivative be 0 beyond.
 
     Examples
     --------
@@ -309,15 +311,15 @@ def _rows(samples: Samples) -> NDArray[np.int64]:
     """Numbers of some rows of weight above 0, evenly spread."""
     x, _, weights = samples
     if weights is None:
-        return _spread(np.arange(x.n), _ROWS)
+        return _spread(range(x.n), _ROWS)
     return _spread(np.flatnonzero(np.asarray(weights.array[: x.n]) > 0), _ROWS)
 
 
-def _spread(values: NDArray[Any], most: int) -> NDArray[Any]:
+def _spread(values: Sequence[int] | NDArray[Any], most: int) -> NDArray[Any]:
     """At most so many of them, evenly spread, the first and the last included."""
-    if len(values) <= most:
-        return values
-    return values[np.linspace(0, len(values) - 1, most).round().astype(np.int64)]
+    n = len(values)
+    places = range(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
+    return np.array([values[i] for i in places])
 
 
 def _sums(network: Network, layer: int, below: NDArray[Any]) -> Doubles:

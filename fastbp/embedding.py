@@ -71,6 +71,7 @@ def of_trainer(trainer: Stepping, rows: int) -> State:
         table[lay.DROPOUT_SEED] = np.uint64(trainer.seed).astype(np.int64)
         table[lay.RATES], table[lay.RATE_STRIDE] = engine.rates.live.ctypes.data, 0
         tables.append(program)
+    network._untold = True
     cells, tag = _state(network, without, trainer, *tables)
     cells[e.TRAIN] = e.train.address(network.dtype)
     cells[e.GRADIENTS] = e.gradients.address(network.dtype)

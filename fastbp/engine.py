@@ -109,7 +109,7 @@ class Engine:
             live[STEPS] += made
             if snapshot is not None and results[lay.R_BATCHES] > worked:
                 snapshot.since += made
-                snapshot.seen += 1
+                snapshot.seen += 1  # an interrupt before leaves a change that is taken for others'
         return status
 
     def run(self, program: Program, first: int, last: int) -> int:
@@ -120,7 +120,7 @@ class Engine:
     def before_step(self) -> None:
         """Keep weights that somebody has set, or a fit has come to."""
         snapshot = self.snapshot
-        if snapshot.seen != self.network._version:
+        if not self.network._unchanged_since(snapshot.seen):
             snapshot.take((self.rates.epochs, 0))
 
     def after_step(self, rows: int) -> bool:

@@ -36,6 +36,11 @@ _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
 class Fit:
     """One call of `Trainer.fit`, whose arguments are checked."""
 
+    callbacks_resume = False  # whether they are still to be restored
+    reductions = 0  # of the rate, after divergence
+    fallen: Place | None = None  # where the weights are of, after divergence
+    val_loss: float | None = None
+
     def __init__(
         self,
         trainer: Trainer,
@@ -48,7 +53,8 @@ class Fit:
         self.trainer, self.samples, self.validation = trainer, samples, validation
         self.callbacks, self.report = callbacks, report
         self.history, self.resumed = History(), resumed
-        self.callbacks_resume = resumed is not None  # whether they are still to be restored
+        if resumed is not None:
+            self.callbacks_resume = True
         self.callback_settings = list(map(resuming.callback_settings, callbacks))
         self.thread: int | None = threading.get_ident()  # while it runs
         self.inside = False  # whether an epoch has been begun
@@ -58,8 +64,6 @@ class Fit:
         self.n = samples[0].n
         self.size = trainer._rows_of(self.n)
         self.n_batches = -(-self.n // self.size)
-        self.reduces = trainer.on_divergence == "reduce"
-        self.fallen: Place | None = None  # where the weights are of, after divergence
         self.solver = trainer._solver
         self.program: Program | solvers.Driver
         self.recovery: Recovery | None = None
@@ -73,9 +77,8 @@ class Fit:
             raise
         self.results: NDArray[Any] = self.program.results
         self.result_cells = self.program.result_cells
-        self.chunk, self.reductions = 1, 0
+        self.chunk = 1
         self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
-        self.val_loss: float | None = None
 
     def _make_program(self) -> None:
         trainer, engine = self.trainer, self.trainer._engine
@@ -92,7 +95,9 @@ class Fit:
             )
             self.measuring = engine.measuring["training"]
             if trainer.on_divergence != "ignore":
-                self.recovery = Recovery(engine, self.size, self.n_batches, self.reduces)
+                self.recovery = Recovery(
+                    engine, self.size, self.n_batches, trainer.on_divergence == "reduce"
+                )
         else:
             self.program = self.solver
 
@@ -133,9 +138,6 @@ class Fit:
         if self.resumed is not None:
             self.restore(self.resumed)
             trainer._resuming = trainer._epochs_done
-            if self.recovery is not None:
-                for loss in history.loss:
-                    self.recovery.judge(loss)
         first = trainer._resuming or 0
         if self.solver is not None:
             self.solver.begin(self.samples, self.weighing)
@@ -186,12 +188,15 @@ class Fit:
 
     def _given_back(self) -> int | None:
         """The epoch whose weights a callback has given back, the last one that did."""
-        epochs = [c._given_back for c in self.callbacks if c._given_back is not None]
-        return epochs[-1] if epochs else None
+        given = [c for c in self.callbacks if c._given_back is not None]
+        return given[-1]._given_back if given else None
 
     def _standing(self) -> str:
         """Where the network is, in words; the history is told its epoch."""
-        best = self._given_back()
+        best, version = self._given_back(), self.trainer.network._version
+        if best is not None and all(c._given_version != version for c in self.callbacks):
+            self.history.network_epoch = None
+            return "the network has weights that a callback has set since"
         if best is not None:
             self.history.network_epoch = best
             return f"the network has its best weights back, those of epoch {best}"
@@ -222,13 +227,16 @@ class Fit:
                 or (
                     recovery.snapshot.seen == network._version
                     and (done > 0 or number < recovery.due)
+                    and not network._untold
                 )
                 or recovery.secure(number, self.batches)
             )
             if kept:
                 status, last = self._work(done)
+                if recovery is not None and recovery.lowest == math.inf and status == lay.OK:
+                    recovery.lowest = self.result_cells[lay.R_LAST_ERROR]  # the first batch's
                 if recovery is not None and recovery.snapshot.since >= recovery.interval:
-                    kept = status != lay.OK or self.snap()
+                    kept = status != lay.OK or self.snap(first=False)
             seconds = time.perf_counter() - started
             self.spent += seconds
             if status == solvers.STOPPED and self.solver is not None:
@@ -272,8 +280,12 @@ class Fit:
         self.history.network_epoch = number
         rates.epochs, rates.plateau, rates.cells[SCALE] = rates.epochs + 1, plateau, scale
         rates.watch(logs)
-        if self.reduces and recovery is not None:
-            recovery.judge(logs["loss"])
+        if recovery is not None and recovery.reduces:
+            recovery.judge(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
+        others = False
+        for callback in self.callbacks:
+            callback._measured(trainer, logs, others)
+            others = others or not callback._looks_on
         for callback in self.callbacks:
             callback.on_epoch_end(trainer, number, logs)
             check_figures(logs, callback)
@@ -320,18 +332,18 @@ class Fit:
         for callback in self.callbacks:
             callback._settled(self.trainer, last)
 
-    def snap(self) -> bool:
-        """Take the snapshot that a resumed run will begin with; whether all weights are finite."""
+    def snap(self, first: bool = True) -> bool:
+        """Take a snapshot, with which a resumed run will begin; whether all weights are finite."""
         epochs, batches = self.trainer._epochs_done, self.batches
         if self.recovery is None:
             return self.trainer._engine.snapshot.take((epochs, batches))
-        return self.recovery.take(epochs, batches)
+        return self.recovery.take(epochs, batches, first)
 
     def _finish(self) -> None:
         """The last updates have to have left finite weights too."""
         if self.recovery is None or not self.recovery.snapshot.since:
             return
-        if not self.snap():
+        if not self.snap(first=False):
             epochs, batches = self.trainer._epochs_done, self.batches
             epoch = epochs if batches else epochs - 1
             self._diverged(lay.OK, epoch, (batches or self.n_batches) - 1)
@@ -343,8 +355,9 @@ class Fit:
         what = f"the loss became {loss}" if status else "a weight became infinite or NaN"
         where = f"in epoch {epoch}, batch {batch}"
         if self.recovery is not None:
-            self.recovery.snapshot.restore()
-        if self.reduces and self.solver is None and self.reductions < MOST_REDUCTIONS:
+            self.recovery.go_back()
+        reduces = self.recovery is not None and self.recovery.reduces
+        if reduces and self.reductions < MOST_REDUCTIONS:
             self.reductions += 1
             trainer._engine.rates.scale /= 2.0
             self._warn(

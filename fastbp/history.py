@@ -31,6 +31,7 @@ class History:
     network_epoch : int or None
         The last epoch that the network's weights have been through as a whole when the `fit` ended:
         an earlier one than the last where the best weights were given back, or after divergence.
+        None before there is one, and where a callback has set others after the best came back.
 
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
     is validation data; so has each figure that a callback adds. An epoch without a figure, before
@@ -50,7 +51,7 @@ class History:
         What is no figure (see `check_figures`) is left out.
         """
         entries: dict[str, float] = {"epoch": epoch, "samples_per_second": rate}
-        entries |= {n: v for n, v in figures.items() if _fault(n, v) is None}
+        entries |= {n: float(v) for n, v in figures.items() if _fault(n, v) is None}
         lists, done = self.__dict__, len(self.epoch)
         for name in entries:
             column = lists.get(name)

@@ -65,6 +65,8 @@ class SharedParameters(Watched):
         self._training: dict[Training, list[Array]] = {}
         #: Counts the changes of the parameters: who believes that they are as they were compares.
         self._version = 0
+        #: Whether compiled code has been handed out that changes them without counting.
+        self._untold = False
         watch(self)
 
     def _begin_reading(self, reader: object) -> Array:
@@ -103,6 +105,10 @@ class SharedParameters(Watched):
     def _address_of(self, parameters: Array) -> int:
         live = parameters is self._parameters
         return self._parameters_address if live else int(parameters.ctypes.data)
+
+    def _unchanged_since(self, version: int | None) -> bool:
+        """Whether the parameters are surely as they were in that version."""
+        return self._version == version and not self._untold
 
     def _change(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work`, which changes the parameters, while nobody reads them, and show the result.

@@ -135,6 +135,16 @@ class Snapshot:
         """Whether all parameters are."""
         return not self._count(0.0, *self._checked)
 
+    def copies(self) -> tuple[Place, list[NDArray[Any]]]:
+        """What was kept last, for `put_back`."""
+        return self.place, [kept.copy() for kept in self._kept]
+
+    def put_back(self, copies: tuple[Place, list[NDArray[Any]]]) -> None:
+        """Have what was kept earlier in place of what was kept last."""
+        self.place, arrays = copies
+        for kept, array in zip(self._kept, arrays, strict=True):
+            np.copyto(kept, array)
+
     def restore(self) -> None:
         """Go back to what was kept last."""
         self._network._change(self._copy_back)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import llvmlite
@@ -104,6 +105,8 @@ def taken_fit(fit: Fit) -> State:
         "sums": fit.measuring.sums.copy() if inside else None,
         "spent": fit.spent,
         "reductions": fit.reductions,
+        "lowest": math.inf if fit.recovery is None else fit.recovery.lowest,
+        "rising": fit.recovery is None or fit.recovery.rising,
         "val_loss": fit.val_loss,
         "data": data,
         "validation": validation,
@@ -133,6 +136,8 @@ def given_fit(fit: Fit, state: State) -> None:
     if kept is None:
         return
     fit.reductions, fit.val_loss, fit.spent = kept["reductions"], kept["val_loss"], kept["spent"]
+    if fit.recovery is not None and "lowest" in kept:
+        fit.recovery.lowest, fit.recovery.rising = kept["lowest"], kept["rising"]
     for name, values in kept["history"].items():
         kind = int if name == "epoch" else float
         vars(fit.history)[name] = [kind(value) for value in values]
@@ -145,7 +150,11 @@ def given_fit(fit: Fit, state: State) -> None:
 
 
 def given_callbacks(fit: Fit, state: State) -> None:
-    """Restore each callback from the saved one that it is paired with."""
+    """Restore each callback from the saved one that it is paired with, if it monitors the same."""
     saved = [] if state["fit"] is None else state["fit"]["callbacks"]
+    known = {id(c): s or {} for c, s in zip(fit.callbacks, fit.callback_settings, strict=True)}
     for callback, entry in paired(fit.callbacks, saved):
-        callback.restore(fit.trainer, entry["state"])
+        before, now = entry.get("settings") or {}, known[id(callback)]
+        # What is the best of one figure says nothing of another one.
+        if before.get("monitor", now.get("monitor")) == now.get("monitor"):
+            callback.restore(fit.trainer, entry["state"])

@@ -119,7 +119,11 @@ def _check_hyper(hyper: Any, trainer: Trainer) -> None:
 
 
 def _check_fit(fit: Any, trainer: Trainer) -> None:
-    check_keys("its fit", fit, _FIT)
+    check_keys("its fit", fit, _FIT, {"lowest", "rising"})  # not in files of the first format
+    if "lowest" in fit and (type(fit["lowest"]) is not float or math.isnan(fit["lowest"])):
+        raise TypeError(f"its lowest must be a float, got {fit['lowest']!r}")
+    if not isinstance(fit.get("rising", True), bool):
+        raise TypeError(f"its rising must be True or False, got {fit['rising']!r}")
     integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
     real("its spent", fit["spent"], low=0.0)
     if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:

@@ -26,19 +26,32 @@ class _Best:
     """The best figure so far, its epoch, and the weights that had it."""
 
     def __init__(self, monitor: str, min_delta: float) -> None:
-        self.rises, self.min_delta = rises(monitor), min_delta
+        self.monitor, self.rises, self.min_delta = monitor, rises(monitor), min_delta
         self.figure = -math.inf if self.rises else math.inf
         self.epoch: int | None = None
         self.weights: list[NDArray[Any]] | None = None
         self._version: int | None = None  # of the network's parameters, when they were these
+        # The parameters' version when an epoch's figures were taken, and the parameters, if another
+        # callback may change them before this one sees the figures.
+        self._measured: tuple[float, int, NDArray[Any] | None] = math.nan, -1, None
+
+    def measured(self, trainer: Trainer, figure: float, keep: bool) -> None:
+        """An epoch's figures have been taken, and no callback has been told yet."""
+        network = trainer.network
+        self._measured = figure, network._version, network._parameters.copy() if keep else None
 
     def see(self, trainer: Trainer, epoch: int, figure: float, keep: bool) -> bool:
         """Whether the figure is better by more than min_delta."""
+        figure, network = float(figure), trainer.network
         gain = figure - self.figure if self.rises else self.figure - figure
         if not gain > self.min_delta:
             return False
-        version = trainer.network._version
-        weights = trainer.network.get_weights() if keep else None
+        measured, version, parameters = self._measured
+        weights = None
+        if keep and parameters is not None and figure == measured:
+            weights = panels.read(network, parameters)
+        elif keep:  # nobody was told before, or has put a figure of its own there
+            version, weights = network._version, network.get_weights()
         if weights is not None and not all(np.isfinite(w).all() for w in weights):
             return False  # the epoch's last update has made them so: its figure is of those before
         # An interrupt finds all of these changed or none: there is no call in between.
@@ -67,7 +80,7 @@ class _Best:
     def give_back(self, trainer: Trainer) -> int | None:
         """Have the network's weights be the best ones; their epoch, if they were others."""
         network = trainer.network
-        if self.weights is None or network._version == self._version:
+        if self.weights is None or network._unchanged_since(self._version):
             return None
         network.set_weights(self.weights)
         self._version = network._version
@@ -98,12 +111,18 @@ class _KeepsBest(Callback):
     def _begin(self, monitor: str, min_delta: float) -> None:
         self._best, self._given_back = _Best(monitor, min_delta), None
 
+    def _measured(self, trainer: Trainer, logs: Logs, others: bool) -> None:
+        self._best.measured(trainer, logs.get(self._best.monitor, math.nan), others)
+
     def on_train_end(self, trainer: Trainer, history: History) -> None:
         self._give_back(trainer)
+        if self._given_back is not None:
+            history.network_epoch = self._given_back
 
     def _give_back(self, trainer: Trainer) -> None:
         epoch = self._best.give_back(trainer)
-        self._given_back = self._given_back if epoch is None else epoch
+        if epoch is not None:
+            self._given_back, self._given_version = epoch, trainer.network._version
 
 
 class EarlyStopping(_KeepsBest):

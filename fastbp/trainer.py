@@ -81,7 +81,8 @@ class Trainer(Stepping):
         go on from that batch, at most 5 times; or take no notice. Snapshots are taken at the ends
         of epochs, and within long ones: at most an epoch is lost, or a fiftieth of all updates
         before, or as many as take fifty times as long as a copy of weights and optimizer. For
-        "reduce" those of epochs are left out whose loss was rising. `step` raises likewise.
+        "reduce" only those of epochs are taken whose loss was the lowest so far, and if one leads
+        to divergence again it goes back to where the `fit` began. `step` raises likewise.
         "lbfgs" and "levenberg_marquardt" meet it at their start only.
 
     Raises
@@ -348,7 +349,9 @@ class Trainer(Stepping):
         With the position inside an epoch, where a `fit` was interrupted there; callbacks may call
         this too. After a `fit` that an interrupt or a callback's error has ended, the weights are
         those that it was broken off with, also where `EarlyStopping` has since given the network
-        its best ones back: so ``fit(resume=path)`` goes on exactly.
+        its best ones back: so ``fit(resume=path)`` goes on exactly. (Called in ``on_epoch_end``, it
+        keeps the callbacks behind in the list as they were before that epoch's end: `Checkpoint`
+        waits until all have been told.)
 
         Parameters
         ----------

@@ -217,7 +217,7 @@ def mixed(x: int) -> int:
 
 
 def order(n: int, seed: int, epoch: int) -> list[int]:
-    """An epoch's order of n <= 2^16 samples: Fisher and Yates, by draws as Lemire's of 2019."""
+    """An epoch's order of n <= 10,000 samples: Fisher and Yates, by draws as Lemire's of 2019."""
     key, found = mixed(seed ^ mixed(epoch)), []
     for i in range(n):
         x = mixed((key + i * 0x9E3779B97F4A7C15) % 2**64)

@@ -12,10 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numba
 import numpy as np
 import pytest
 
 import fastbp
+import fastbp.jit
 from fastbp import fitting
 
 RNG = np.random.default_rng(0)
@@ -199,6 +201,115 @@ def test_a_run_that_was_broken_off_resumes_exactly(tmp_path: Path, monkeypatch: 
     )
 
 
+class Clip(fastbp.Callback):
+    """Changes weights after each epoch, and says a figure of its own if it is given one."""
+
+    def __init__(self, figures: list[float] | None = None) -> None:
+        self.figures, self.seen = figures, []  # type: ignore[var-annotated]
+
+    def on_epoch_end(self, trainer: fastbp.Trainer, epoch: int, logs: dict[str, float]) -> None:
+        net = trainer.network
+        net.set_weights([np.clip(w, -0.1, 0.1) for w in net.get_weights()])
+        self.seen.append(net.get_weights())
+        if self.figures is not None:
+            logs["val_loss"] = self.figures[epoch]
+
+
+@pytest.mark.parametrize("figures", [None, [3.0, 1.0, 2.0, 2.5]])
+def test_weights_belong_to_their_figure(figures: list[float] | None) -> None:
+    """Where a callback earlier in the list changes weights, with a figure of its own or without."""
+    trainer, clip, stopping = build(), Clip(figures), fastbp.EarlyStopping()
+    sets = (V, target(V))
+    trainer.fit(X, target(X), 4, validation_data=sets, callbacks=[clip, stopping])
+    if figures is None:
+        assert trainer.evaluate(*sets)["loss"] == pytest.approx(stopping.best, rel=1e-6)
+    else:
+        assert equal(trainer.network.get_weights(), clip.seen[1])
+
+
+def test_what_a_later_callback_sets_at_the_end_stays() -> None:
+    """And the history doesn't say that it is the best epoch's."""
+    epochs = []
+
+    class Average(fastbp.Callback):
+        def on_train_end(self, trainer: fastbp.Trainer, history: fastbp.History) -> None:
+            epochs.append(history.network_epoch)
+            halve(trainer)
+
+    figures = Figures([3.0, 1.0, 2.0, 2.0])
+    trainer, stopping = build(), fastbp.EarlyStopping()
+    history = trainer.fit(
+        X, target(X), 4, validation_data=(V, target(V)), callbacks=[figures, stopping, Average()]
+    )
+    assert equal(trainer.network.get_weights(), [w / 2 for w in figures.seen[1]])
+    assert (epochs, history.network_epoch) == ([1], None)
+
+
+def test_figures_that_are_no_floats(tmp_path: Path) -> None:
+    """Whole numbers and arrays of one value are figures too, and are saved and resumed from."""
+    for kind in (int, np.array, np.float32, bool):
+        folder = tmp_path / str(kind)
+        for resume in (None, folder):
+            figures = Figures([kind(v) for v in (3.0, 2.0, 1.0, 0.0, 0.0)])  # type: ignore[operator]
+            stopping = fastbp.EarlyStopping()
+            history = build().fit(
+                X, target(X), 2 if resume is None else 4, validation_data=(V, target(V)),
+                callbacks=[figures, stopping, fastbp.Checkpoint(folder)], resume=resume,
+            )  # fmt: skip
+        assert all(type(v) is float for v in history.val_loss)
+        assert stopping.best == float(kind(0.0))  # type: ignore[operator]
+
+
+@pytest.mark.filterwarnings("ignore:.*not to the same bits:RuntimeWarning")
+def test_the_best_of_another_figure_is_none(tmp_path: Path) -> None:
+    """A run that is resumed with another monitor begins anew to look for the best."""
+    figures = Figures([1.0] * 99)
+    build().fit(
+        X, target(X), 8, validation_data=(V, target(V)),
+        callbacks=[figures, fastbp.EarlyStopping(patience=6), fastbp.Checkpoint(tmp_path)],
+    )  # fmt: skip
+    stopping = fastbp.EarlyStopping("loss", patience=3)
+    history = build().fit(
+        X, target(X), 20, validation_data=(V, target(V)),
+        callbacks=[Figures([1.0] * 99), stopping], resume=tmp_path,
+    )  # fmt: skip
+    assert len(history.loss) == 20
+    assert stopping.best == min(history.loss[8:])
+
+
+def test_compiled_code_changes_weights_too() -> None:
+    """By kernels of a person's own, which count no version: nobody trusts one any more."""
+    train, rows = fastbp.jit.train_batch, np.ascontiguousarray(X, np.float32)
+    wanted = np.ascontiguousarray(target(X)[:, None], np.float32)
+
+    @numba.njit(nogil=True)
+    def go(state: Any, X: Any, y: Any) -> Any:
+        return train(state, X, y)
+
+    trainer = build(batch_size=100)
+    trainer.step(X, target(X))
+    state = trainer.compiled(rows=100)
+    for _ in range(20):
+        go(state, rows, wanted)
+    before, updates = trainer.network.get_weights(), trainer._engine.rates.steps
+    trainer.learning_rate = 1e38
+    with pytest.raises(fastbp.DivergenceError, match="is as it was before it"):
+        trainer.step(X, 1e10 * target(X))
+    assert equal(trainer.network.get_weights(), before)
+    assert trainer._engine.rates.steps == updates == 21
+    trainer.learning_rate = 0.02
+
+    def train_on(_: fastbp.Trainer) -> None:
+        go(state, rows, wanted)
+
+    figures = Figures([3.0, 1.0, 2.0])
+    trainer.fit(
+        X, target(X), 2, validation_data=(V, target(V)),
+        callbacks=[figures, fastbp.EarlyStopping(), At(1, train_on, False)],
+    )  # fmt: skip
+    assert equal(trainer.network.get_weights(), figures.seen[1])
+
+
 # ------------------------------------------------------------------------------- divergence
 
 
@@ -242,6 +353,24 @@ def test_late_divergence(mode: str, fatal: int) -> None:
     assert fatal - 1 - at <= max(1, 0.02 * fatal)
     assert f"he network is as it was at the end of epoch {at}" in told
     assert equal(trainer.network.get_weights(), figures.seen[at])
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+@pytest.mark.parametrize("seed", range(4))
+def test_half_the_rate_begins_from_weights_that_can_be_gone_on_from(
+    seed: int, momentum: float
+) -> None:
+    """Not from those of an epoch that was on its way to infinity, nor with such a momentum."""
+    y = np.sin(X[:, 0]) + X[:, 1] ** 2
+    net = fastbp.Network(4, [fastbp.Dense(16, "relu"), fastbp.Dense(1)], seed=seed)
+    rate = 2.0 if momentum == 0.0 else 0.5
+    trainer = fastbp.Trainer(
+        net, "mse", fastbp.SGD(rate, momentum=momentum), seed=seed, on_divergence="reduce"
+    )
+    start = trainer.evaluate(X, y)["loss"]
+    trainer.fit(X, y, 100)
+    assert trainer.learning_rate < rate
+    assert trainer.evaluate(X, y)["loss"] < start
 
 
 def test_weights_that_a_callback_sets_are_progress(monkeypatch: Any) -> None:

@@ -26,7 +26,7 @@ from fastbp.kernels.simd import (
 from fastbp.kernels.steps import ordered_sum
 from fastbp.kernels.threads import add
 
-_INT = np.int64(0)
+_INT = _ZERO = np.int64(0)
 _DOUBLE = np.float64(0.0)
 
 # A state's cells. SELF is its own address: a copy, or what a pickle has brought, is none.
@@ -120,7 +120,7 @@ def train(state, x, y, g, dx, n):
         if t[lay.ONLINE]:
             status = call_batches(t[lay.ONLINE], (tag, t, 0, n))
         else:
-            status = whole_batch(tag, t, 0, 0, n, 0)
+            status = whole_batch(tag, t, _ZERO, _ZERO, n, _ZERO)
         results = pointer(_DOUBLE, t[lay.RESULTS])
         pointer(_DOUBLE, state[LOSS])[0] = results[lay.R_LAST_ERROR]
         if status == lay.OK:

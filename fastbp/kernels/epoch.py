@@ -45,6 +45,8 @@ from fastbp.kernels.threads import wait
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
+# For a literal 0 all kernels that it is handed to would be compiled again.
+_ZERO = np.int64(0)
 
 
 @jit.kernel
@@ -120,7 +122,7 @@ def whole_batch(tag, t, made, start, rows, thread):
     status = agree(t)
     if status != lay.OK:
         return status
-    weight = weights_of(tag, t, 0, rows)
+    weight = weights_of(tag, t, _ZERO, rows)
     error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
     if not account(t, thread, error, rows, weight):
         return lay.NONFINITE_LOSS
@@ -236,7 +238,7 @@ def several(tag, t, made, start, count):
     done = 0
     while done < rows and status == lay.OK:
         t[lay.SHIFT] = done
-        status = whole_batch(tag, t, made, start + done, min(size, rows - done), 0)
+        status = whole_batch(tag, t, made, start + done, min(size, rows - done), _ZERO)
         made += int(status == lay.OK)
         status = lay.OK if status == lay.NO_WEIGHT else status
         if status == lay.OK:
@@ -253,7 +255,7 @@ def run(tag, table, first, last, thread):
     n, size = t[lay.N], t[lay.BATCH]
     results = pointer(_DOUBLE, t[lay.RESULTS])
     before = results[lay.R_UPDATES]
-    status, b, made = lay.OK, first, 0
+    status, b, made = lay.OK, first, _ZERO
     while b < last and status == lay.OK:
         start = b * size
         count = min(t[lay.AHEAD], last - b)
@@ -262,7 +264,7 @@ def run(tag, table, first, last, thread):
             status = slabs_batch(tag, t, made, start, rows, thread)
         elif t[lay.AHEAD] > 1:  # one thread's work alone
             status = several(tag, t, made, start, count)
-            made = int(results[lay.R_UPDATES] - before)
+            made = np.int64(results[lay.R_UPDATES] - before)
         else:
             status = whole_batch(tag, t, made, start, rows, thread)
         if t[lay.AHEAD] == 1:

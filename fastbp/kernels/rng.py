@@ -16,9 +16,10 @@ import numpy as np
 from fastbp.kernels import jit
 
 #: samples up to which an epoch's order is drawn as a whole: 512 KB, which a core's L2 holds
-MOST_DRAWN = 1 << 16
+MOST_DRAWN = 10_000
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_COUNTERS = tuple(np.uint64(i * int(_GOLDEN) % 2**64) for i in range(8))
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31, _S32 = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(32)
@@ -112,11 +113,6 @@ def _permuted(position, keys, a, bits):
     return (left << bits) + right
 
 
-@jit.inlined
-def _round_key(key, number):
-    return mix(key + np.uint64(number) * _GOLDEN)
-
-
 @jit.kernel
 def indices(out, first, count, n, shuffle, seed, epoch, bits):
     """The samples at positions `first` ... of an epoch: a permutation of 0 ... n - 1, or in order.
@@ -130,15 +126,10 @@ def indices(out, first, count, n, shuffle, seed, epoch, bits):
         return
     key = _key_of(seed, epoch)
     keys = (
-        _round_key(key, 0),
-        _round_key(key, 1),
-        _round_key(key, 2),
-        _round_key(key, 3),
-        _round_key(key, 4),
-        _round_key(key, 5),
-        _round_key(key, 6),
-        _round_key(key, 7),
-    )
+        mix(key + _COUNTERS[0]), mix(key + _COUNTERS[1]), mix(key + _COUNTERS[2]),
+        mix(key + _COUNTERS[3]), mix(key + _COUNTERS[4]), mix(key + _COUNTERS[5]),
+        mix(key + _COUNTERS[6]), mix(key + _COUNTERS[7]),
+    )  # fmt: skip
     un, ubits = np.uint64(n), np.uint64(bits)
     a = (un + (_ONE << ubits) - _ONE) >> ubits
     for i in range(count):  # without the walk, so that it vectorises

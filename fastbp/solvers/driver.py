@@ -154,7 +154,7 @@ class Driver:
         """
         loss = math.nan
         try:
-            if self._version != self.network._version:
+            if not self.network._unchanged_since(self._version):
                 self._start_over()
             status, loss = (STOPPED, math.nan) if self.stopped else self._iterate()
         except BadSamplesError as error:
