@@ -95,13 +95,18 @@ def read(path: str | os.PathLike[str]) -> state.State:
         return found
 
 
+_NEW = {"validation", "lowest", "rising"}  # entries of a fit that format 1 hasn't
+
+
 def _from_format_1(found: state.State) -> None:
     """Bring what format 1 has of a fit to where format 2 has it; what is not right stays wrong."""
     fit = found.get("fit")
     if not isinstance(fit, dict):
         return
-    check_keys("its fit", fit, {"data", "callbacks"}, fit.keys() - {"validation"})
+    check_keys("its fit", fit, {"data", "callbacks"}, fit.keys() - _NEW)
     fit["validation"] = None
+    # The first loss is not known any more: the next epoch's stands for it.
+    fit["lowest"], fit["rising"] = math.inf, True
     if isinstance(fit["data"], dict):
         for name, text in fit["data"].items():
             about, _, sample = str(text).rpartition(" ")

@@ -136,7 +136,7 @@ def given_fit(fit: Fit, state: State) -> None:
     if kept is None:
         return
     fit.reductions, fit.val_loss, fit.spent = kept["reductions"], kept["val_loss"], kept["spent"]
-    if fit.recovery is not None and "lowest" in kept:
+    if fit.recovery is not None:
         fit.recovery.lowest, fit.recovery.rising = kept["lowest"], kept["rising"]
     for name, values in kept["history"].items():
         kind = int if name == "epoch" else float

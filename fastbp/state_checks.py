@@ -30,8 +30,8 @@ State = dict[str, Any]
 
 PARTS = {"settings", "machine", "weights", "slots", "hyper", "counters", "rates", "solver", "fit"}
 _FIT = {
-    "inside", "results", "sums", "spent", "reductions", "val_loss", "data", "validation", "history",
-    "callbacks",
+    "inside", "results", "sums", "spent", "reductions", "lowest", "rising", "val_loss", "data",
+    "validation", "history", "callbacks",
 }  # fmt: skip
 #: the greatest count: float64 holds all whole numbers up to it
 MOST = 2**53
@@ -119,10 +119,10 @@ def _check_hyper(hyper: Any, trainer: Trainer) -> None:
 
 
 def _check_fit(fit: Any, trainer: Trainer) -> None:
-    check_keys("its fit", fit, _FIT, {"lowest", "rising"})  # not in files of the first format
-    if "lowest" in fit and (type(fit["lowest"]) is not float or math.isnan(fit["lowest"])):
+    check_keys("its fit", fit, _FIT)
+    if type(fit["lowest"]) is not float or math.isnan(fit["lowest"]):
         raise TypeError(f"its lowest must be a float, got {fit['lowest']!r}")
-    if not isinstance(fit.get("rising", True), bool):
+    if not isinstance(fit["rising"], bool):
         raise TypeError(f"its rising must be True or False, got {fit['rising']!r}")
     integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
     real("its spent", fit["spent"], low=0.0)

@@ -66,6 +66,8 @@ FORGED: dict[str, tuple[str, tuple[Any, ...], list[Any]]] = {
     "inside a solver's": ("lbfgs", ("fit", "inside"), [True]),
     "spent": ("sgd", ("fit", "spent"), REALS),
     "reductions": ("sgd", ("fit", "reductions"), [6, 10**9, *COUNTS]),
+    "lowest": ("sgd", ("fit", "lowest"), [None, 1, "1", float("nan"), [], HUGE]),
+    "rising": ("sgd", ("fit", "rising"), [None, 1, "yes", 0.0]),
     "val_loss": ("sgd", ("fit", "val_loss"), ["0.5", 1, True, []]),
     "history": (
         "sgd",
