@@ -185,12 +185,17 @@ def torture(threads: int, times: int, seed: int = 0, pairs: float = 0.1) -> Coun
             pair, came = draw.random() < pairs, sender.came
             thread = sender.send(moment, longest, pair)
             try:
-                sender.armed = True
-                trainer.fit(X, y, EPOCHS, validation_split=0.1, callbacks=callbacks, resume=resume)
+                try:
+                    sender.armed = True
+                    trainer.fit(
+                        X, y, EPOCHS, validation_split=0.1, callbacks=callbacks, resume=resume
+                    )
+                    sender.armed = False
+                except KeyboardInterrupt:
+                    sender.armed = False
+            except KeyboardInterrupt:  # the second of a pair, while the first was caught
                 sender.armed = False
-            except KeyboardInterrupt:
-                sender.armed = False
-                counts["interrupts"] += 1
+            counts["interrupts"] += sender.came > came
             moment.set()
             thread.join()
             counts["in pairs"] += sender.came - came > 1
