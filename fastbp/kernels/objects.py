@@ -126,10 +126,11 @@ def _read(path: Path | None) -> Loaded | None:
         data = b"" if path is None else _content(path)
     except OSError:
         return None
-    if len(data) < 32 or hashlib.sha256(data[32:]).digest() != data[:32]:
+    if len(data) < 32 or hashlib.sha256(memoryview(data)[32:]).digest() != data[:32]:
         return None  # nothing there, or damaged: compile anew and write over it
-    head, _, code = data[32:].partition(b"\n")
-    about = _header(head)
+    line = data.find(b"\n", 32)
+    about, code = _header(data[32:line]), data[line + 1 :]
+    del data  # copies count in what a process takes
     if about is None or not object_format.is_whole(code, about["symbols"].values()):
         return None
     engine = _engine()
