@@ -36,6 +36,7 @@ _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
 class Fit:
     """One call of `Trainer.fit`, whose arguments are checked."""
 
+    begun = 0  # callbacks that know of this fit: others may still have the best of an earlier one
     callbacks_resume = False  # whether they are still to be restored
     reductions = 0  # of the rate, after divergence
     fallen: Place | None = None  # where the weights are of, after divergence
@@ -146,6 +147,7 @@ class Fit:
         trainer._engine.rates.begin()
         for callback in self.callbacks:
             callback.on_train_begin(trainer)
+            self.begun += 1
         if self.resumed is not None:
             states.given_callbacks(self, self.resumed)
             self.callbacks_resume = False
@@ -178,7 +180,7 @@ class Fit:
         """
         trainer, network = self.trainer, self.trainer.network
         left = panels.read(network, network._parameters)
-        for callback in self.callbacks:
+        for callback in self.callbacks[: self.begun]:
             callback._give_back(trainer)
         standing = self._standing()
         if isinstance(error, DivergenceError):
@@ -188,7 +190,7 @@ class Fit:
 
     def _given_back(self) -> int | None:
         """The epoch whose weights a callback has given back, the last one that did."""
-        given = [c for c in self.callbacks if c._given_back is not None]
+        given = [c for c in self.callbacks[: self.begun] if c._given_back is not None]
         return given[-1]._given_back if given else None
 
     def _standing(self) -> str:

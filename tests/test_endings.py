@@ -92,6 +92,10 @@ def fail(_: fastbp.Trainer) -> None:
     raise OSError("on purpose")
 
 
+def refuse(_: object) -> None:
+    raise RuntimeError("another trainer is at work on this network")
+
+
 def stop(trainer: fastbp.Trainer) -> None:
     trainer.stop("enough")
 
@@ -243,6 +247,31 @@ def test_what_a_later_callback_sets_at_the_end_stays() -> None:
     )
     assert equal(trainer.network.get_weights(), [w / 2 for w in figures.seen[1]])
     assert (epochs, history.network_epoch) == ([1], None)
+
+
+@pytest.mark.parametrize("how", ["callback", "network", "interrupt"])
+def test_the_best_of_an_earlier_fit_stays_there(how: str, tmp_path: Path, monkeypatch: Any) -> None:
+    """A fit that ends before its callbacks have begun gives nothing back."""
+    trainer, stopping = build(), fastbp.EarlyStopping()
+    sets = {"validation_data": (V, target(V))}
+    figures = Figures([3.0, 1.0, 2.0])
+    trainer.fit(X, target(X), 3, callbacks=[figures, stopping], **sets)  # type: ignore[arg-type]
+    trainer.step(X, target(X))
+    now, callbacks = trainer.network.get_weights(), [stopping]
+    error: Any = OSError
+    if how == "callback":
+        callbacks.insert(0, fastbp.CSVLogger(tmp_path / "nowhere" / "log.csv"))  # type: ignore[arg-type]
+    elif how == "network":
+        error = RuntimeError
+        monkeypatch.setattr(trainer.network, "_begin_training", refuse)
+    else:
+        error = KeyboardInterrupt
+        monkeypatch.setattr(trainer._engine.rates, "begin", lambda: interrupt(trainer))
+    with pytest.raises(error):
+        trainer.fit(X, target(X), 3, callbacks=callbacks, **sets)  # type: ignore[arg-type]
+    assert equal(trainer.network.get_weights(), now)
+    assert trainer.history is not None
+    assert trainer.history.network_epoch is None
 
 
 def test_figures_that_are_no_floats(tmp_path: Path) -> None:
