@@ -76,10 +76,10 @@ EXACT: dict[str, tuple[Function, Function]] = {
 }
 
 
-def call(doorway: Any, dtype: str, *arguments: Any) -> None:
+def call(cfunc: Any, dtype: str, *arguments: Any) -> None:
     kinds = {types.int64: ctypes.c_int64}
-    arguments_of = (kinds.get(kind, ctypes.c_void_p) for kind in doorway._types(dtype).args)
-    function = ctypes.CFUNCTYPE(None, *arguments_of)(doorway.c_address(dtype))
+    arguments_of = (kinds.get(kind, ctypes.c_void_p) for kind in cfunc._types(dtype).args)
+    function = ctypes.CFUNCTYPE(None, *arguments_of)(cfunc.c_address(dtype))
     function(*(x.ctypes.data if isinstance(x, np.ndarray) else x for x in arguments))
 
 

@@ -19,6 +19,7 @@ import pytest
 import fastbp
 import fastbp.jit
 from fastbp import fitting
+from fastbp.divergence import Recovery
 
 RNG = np.random.default_rng(0)
 X, V = RNG.normal(size=(2, 100, 4))
@@ -382,6 +383,35 @@ def test_late_divergence(mode: str, fatal: int) -> None:
     assert fatal - 1 - at <= max(1, 0.02 * fatal)
     assert f"he network is as it was at the end of epoch {at}" in told
     assert equal(trainer.network.get_weights(), figures.seen[at])
+
+
+def test_what_leads_to_divergence_twice_is_left() -> None:
+    """First the last snapshot, then that of the fit's beginning, until there is a new one."""
+    trainer = build(fastbp.SGD(0.02, momentum=0.9), on_divergence="reduce")
+    recovery = Recovery(trainer._engine, 32, 4, reduces=True)
+    kept = []
+
+    def change() -> None:
+        halve(trainer)
+        trainer._engine.slots[0] += 1.0
+
+    def keep(first: bool = False) -> None:
+        change()
+        assert recovery.take(0, 0, first)
+        kept.append((trainer.network.get_weights(), trainer._engine.slots[0].copy()))
+
+    def back_at(which: int) -> bool:
+        change()
+        recovery.go_back()
+        weights, velocity = kept[which]
+        same = np.array_equal(trainer._engine.slots[0], velocity)
+        return same and equal(trainer.network.get_weights(), weights)
+
+    keep(first=True)
+    keep()
+    assert [back_at(1), back_at(0), back_at(0)] == [True, True, True]
+    keep()
+    assert [back_at(2), back_at(0)] == [True, True]
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])

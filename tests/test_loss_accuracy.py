@@ -32,7 +32,7 @@ Exact = tuple[Any, list[Any], Any, list[Any]]  # error, delta, and what each's b
 
 def kernel(loss: Any, dtype: str, z: Array, p: Array, t: Array) -> tuple[Array, Array]:
     """Errors (rows,) and deltas (rows, k) of that loss with weights and scale 1."""
-    doorway, (rows, k) = loss._kernel.kernel, t.shape
+    cfunc, (rows, k) = loss._kernel.kernel, t.shape
     ld = layout.row_stride(k, np.dtype(dtype).itemsize)
 
     def padded(a: Array) -> Array:
@@ -43,8 +43,8 @@ def kernel(loss: Any, dtype: str, z: Array, p: Array, t: Array) -> tuple[Array, 
     buffers = [padded(a) for a in (z, p, t)]
     w, d, e = np.ones(rows, dtype), padded(t), np.empty(rows)
     parameters = np.array([*loss._parameters(), 0.0], dtype)
-    kinds = [_C.get(kind, ctypes.c_void_p) for kind in doorway._types(dtype).args]
-    call = ctypes.CFUNCTYPE(None, *kinds)(doorway.c_address(dtype))
+    kinds = [_C.get(kind, ctypes.c_void_p) for kind in cfunc._types(dtype).args]
+    call = ctypes.CFUNCTYPE(None, *kinds)(cfunc.c_address(dtype))
     call(*(a.ctypes.data for a in (*buffers, w, d, e)), rows, k, ld, 1.0, parameters.ctypes.data)
     assert (d[:, k:] == 0).all()
     return e, d[:, :k]
