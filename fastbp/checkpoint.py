@@ -15,6 +15,7 @@ import logging
 import math
 import os
 import re
+import stat
 import time
 import warnings
 from contextlib import suppress
@@ -157,9 +158,6 @@ def newest(path: str | os.PathLike[str], level: int = 3) -> tuple[str, state.Sta
     if found is None:
         if vanished is not None:
             raise vanished
-        named = _NAME.fullmatch(os.path.basename(path))
-        if not os.path.isdir(path) and (named or os.path.lexists(path)):
-            raise FileNotFoundError(f"{path} is neither a checkpoint nor a folder of them")
         return None
     file, kept, damage = found
     if damage is not None:
@@ -171,10 +169,17 @@ def newest(path: str | os.PathLike[str], level: int = 3) -> tuple[str, state.Sta
 
 def _look(path: str) -> tuple[str, state.State, ModelFileError | None] | None:
     """What `newest` gives, and what is wrong with a newer one; OSError where a file vanishes."""
-    if os.path.isfile(path):
+    # Asked once: between two questions another process may have made the folder.
+    try:
+        kind = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if not _NAME.fullmatch(os.path.basename(path)) and not os.path.islink(path):
+            return None
+        kind = 0
+    if stat.S_ISREG(kind):
         return path, read(path), None
-    if not os.path.isdir(path):
-        return None
+    if not stat.S_ISDIR(kind):
+        raise FileNotFoundError(f"{path} is neither a checkpoint nor a folder of them")
     # A listing made while one file comes and another goes may have neither.
     files = next((found for _ in range(_LISTINGS) if (found := in_folder(path))), [])
     damage: ModelFileError | None = None

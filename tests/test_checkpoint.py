@@ -547,6 +547,26 @@ def test_a_folder_that_another_process_writes_to(tmp_path: Path) -> None:
     assert epochs == sorted(epochs)
 
 
+@pytest.mark.parametrize("asked", range(4))
+def test_a_folder_that_comes_between_two_questions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int
+) -> None:
+    """A folder made at any time while it is looked for holds no checkpoint yet, and is no mistake."""
+    folder, stat, left = tmp_path / "run", os.stat, [asked]
+
+    def late(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:
+        try:
+            return stat(path, *args, **kwargs)
+        finally:
+            if os.fspath(path) == str(folder):
+                left[0] -= 1
+                if left[0] < 0 and not os.path.lexists(folder):
+                    folder.mkdir()
+
+    monkeypatch.setattr(os, "stat", late)
+    assert checkpoint.newest(folder) is None
+
+
 def vanishing(monkeypatch: pytest.MonkeyPatch, times: int, then: Any = lambda path: None) -> None:
     """Have the file that is read vanish so many times, after something else has happened."""
     read, left = checkpoint.read, [times]
