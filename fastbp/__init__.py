@@ -75,9 +75,8 @@ from fastbp.stopping import EarlyStopping, TimeBudget
 from fastbp.tensorboard import TensorBoard
 from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
+from fastbp.version import __version__
 from fastbp.warm import warmup
-
-__version__ = "0.1.0"
 
 logging.getLogger("fastbp").addHandler(logging.NullHandler())  # a program asks for them, or not
 

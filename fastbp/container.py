@@ -32,8 +32,8 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-import fastbp
 from fastbp.checks import integer
+from fastbp.version import __version__
 
 Array: TypeAlias = NDArray[Any]
 Tensors: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]  # name: safetensors' dtype, shape
@@ -90,7 +90,7 @@ def pack(kind: Kind, value: Any, arrays: Mapping[str, Array]) -> bytes:
         name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         for name, array in arrays.items()
     }
-    fields = {"format_version": kind.version, "library": fastbp.__version__, kind.key: value}
+    fields = {"format_version": kind.version, "library": __version__, kind.key: value}
     fields["sha256"] = _digest(fields, tensors, stored)
     content: bytes = safetensors.numpy.save(stored, {kind.entry: dumps(fields).decode()})
     length = int.from_bytes(content[:8], "little")
@@ -211,7 +211,7 @@ def _read_fields(
     if newer:
         raise ValueError(
             f"written in format {version} by fastbp {str(fields.get('library'))[:40]!r}; "
-            f"this fastbp ({fastbp.__version__}) reads format {kind.version}"
+            f"this fastbp ({__version__}) reads format {kind.version}"
         )
     if not strict:
         raise ValueError("damaged: its metadata is not JSON as fastbp writes it")
@@ -236,7 +236,7 @@ def check_keys(where: str, value: Any, required: set[str], optional: Iterable[st
     for key in sorted(required - value.keys()):
         raise ValueError(f"{where} lacks {key!r}")
     for key in value.keys() - required - {*optional}:
-        raise ValueError(f"{where} has {key!r}, which fastbp {fastbp.__version__} doesn't know")
+        raise ValueError(f"{where} has {key!r}, which fastbp {__version__} doesn't know")
 
 
 def _digest(fields: Mapping[str, Any], tensors: Tensors, raw: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastbp.checks import integer, real
 from fastbp.container import check_keys
 from fastbp.kernels import layout as lay
-from fastbp.notices import NaNWatch
+from fastbp.nan_watch import NaNWatch
 from fastbp.program import Program, aligned_zeros
 from fastbp.schedules import ReduceOnPlateau, Schedule, rises
 

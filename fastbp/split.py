@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.checks import warn
 from fastbp.inputs import Samples, Source
-from fastbp.notices import warn
 from fastbp.values import CHUNK
 
 _NAMED = 5  # classes that a warning names

@@ -10,13 +10,13 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-import fastbp
 from fastbp import fingerprint, panels, settings
 from fastbp.history import NOT_FIGURES
 from fastbp.kernels import layout as lay
 from fastbp.kernels.hyper import LEARNING_RATE, OWN, STATE
 from fastbp.kernels.target import CPU_NAME, VECTOR_BYTES
 from fastbp.state_checks import check, check_architecture, paired
+from fastbp.version import __version__
 
 if TYPE_CHECKING:
     from fastbp.fitting import Fit
@@ -86,7 +86,7 @@ def given_beside_weights(trainer: Trainer, state: State) -> None:
 def machine() -> dict[str, str]:
     """What the bits of a run depend on, beside its settings and data."""
     return {
-        "fastbp": fastbp.__version__,
+        "fastbp": __version__,
         "numba": numba.__version__,
         "llvmlite": llvmlite.__version__,
         "numpy": np.__version__,

@@ -14,7 +14,7 @@ from fastbp import panels
 from fastbp.callbacks import Callback, Logs, check_monitor
 from fastbp.checks import integer, real
 from fastbp.container import check_keys
-from fastbp.notices import NaNWatch
+from fastbp.nan_watch import NaNWatch
 from fastbp.schedules import rises
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from typing import Any
 from numba.core import event
 
 TESTS = Path(__file__).parent
+ROOT = next(folder for folder in TESTS.parents if (folder / "pyproject.toml").is_file())
 #: settings under which kernels compile in a third of the time
 QUICK = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "1"}
 
@@ -23,13 +24,14 @@ QUICK = {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": "", "NUMBA_OPT": "1"
 def start(
     function: Callable[..., Any],
     *arguments: Any,
-    root: Path = TESTS.parent,
+    root: Path = ROOT,
     settings: dict[str, str] | None = None,
 ) -> subprocess.Popen[str]:
     """Begin ``function(*arguments)`` with the fastbp that stands in `root`."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
     environment |= {"PYTHONPATH": str(root), **(settings or {})}
-    called = [function.__module__, function.__name__, json.dumps(arguments)]
+    folder = str(Path(function.__code__.co_filename).parent)  # a test's is on no path of its own
+    called = [folder, function.__module__, function.__name__, json.dumps(arguments)]
     return subprocess.Popen(
         [sys.executable, "-W", "error::RuntimeWarning", __file__, *called],
         env=environment,
@@ -92,6 +94,7 @@ if __name__ == "__main__":
     import faulthandler
 
     faulthandler.enable()
-    module, name, arguments = sys.argv[1:]
+    folder, module, name, arguments = sys.argv[1:]
+    sys.path.insert(0, folder)
     value = getattr(importlib.import_module(module), name)(*json.loads(arguments))
     print("\n" + json.dumps(value))

@@ -551,7 +551,7 @@ def test_a_folder_that_another_process_writes_to(tmp_path: Path) -> None:
 def test_a_folder_that_comes_between_two_questions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: int
 ) -> None:
-    """A folder made at any time while it is looked for holds no checkpoint yet, and is no mistake."""
+    """A folder made while it is looked for, at whatever time, has no checkpoint yet."""
     folder, stat, left = tmp_path / "run", os.stat, [asked]
 
     def late(path: Any, *args: Any, **kwargs: Any) -> os.stat_result:

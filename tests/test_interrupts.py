@@ -338,7 +338,7 @@ def test_interrupted_readers_leave() -> None:
 
 
 def torture(threads: int, times: int) -> dict[str, int]:
-    sys.path.insert(0, str(child.TESTS.parent / "scripts" / "torture"))
+    sys.path.insert(0, str(child.ROOT / "scripts" / "torture"))
     import interrupts  # type: ignore[import-not-found]
 
     return dict(interrupts.torture(threads, times))

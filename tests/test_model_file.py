@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from model_files import assert_same, digest, small_model, strict, take_apart
 
 import fastbp
-from fastbp import model_file
+from fastbp import container, model_file
 from fastbp.model_file import Model
 
 GOLDEN = Path(__file__).parent / "golden" / "model-v1.safetensors"
@@ -112,7 +112,7 @@ def test_golden_file_loads_and_is_written_the_same(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert_same(model_file.read(GOLDEN), small_model())
-    monkeypatch.setattr(fastbp, "__version__", "0.1.0")
+    monkeypatch.setattr(container, "__version__", "0.1.0")
     model_file.write(path, small_model())
     assert path.read_bytes() == GOLDEN.read_bytes()
 

@@ -92,31 +92,12 @@ def test_tables_list_every_kind() -> None:
         assert f"| `{signature}` |" in README, signature
 
 
-def test_the_tree_is_the_house() -> None:
-    listed = tree()
-    missing = [path for path in listed if not (ROOT / path).exists()]
-    assert not missing, f"README lists what is not there: {missing}"
-    rooms = {
-        path.relative_to(ROOT).as_posix()
-        for folder in ("fastbp", "fastbp/kernels")
-        for path in (ROOT / folder).glob("*.py")
-    }
-    unlisted = rooms - set(listed) - {"fastbp/kernels/__init__.py"}
-    assert not unlisted, f"README's tree leaves out {sorted(unlisted)}"
-
-
-def tree() -> list[str]:
-    """Paths of the tree in README's only text block, from their indentation."""
-    (text,) = (text for kind, text in BLOCKS if kind == "text")
-    paths, folders = [], [""]
-    for line in text.splitlines():
-        depth = (len(line) - len(line.lstrip())) // 2
-        name = line.split()[0]
-        path = folders[depth] + name
-        paths.append(path.rstrip("/"))
-        if name.endswith("/"):
-            folders[depth + 1 :] = [path]
-    return paths
+def test_the_list_of_files_is_what_the_docstrings_say() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / "tree")], capture_output=True, text=True, check=True
+    )
+    assert "  network.py" in done.stdout
+    assert f"```text\n{done.stdout}```\n" in README, "scripts/tree --write puts it there"
 
 
 @pytest.mark.parametrize("target", sorted(set(re.findall(r"\]\((?!http)([^)#]+)\)", README))))

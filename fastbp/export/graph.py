@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-import fastbp
 import fastbp.activations as act
 from fastbp.export.c import float_layers
 from fastbp.export.table import Category, Labels, Number, Table
 from fastbp.kernels.activations import ACTIVATIONS
 from fastbp.network import Network
+from fastbp.version import __version__
 
 #: what every graph is written in: read by ONNX Runtime from 1.13 on
 OPSET, ML_OPSET, IR_VERSION = 17, 3, 8
@@ -137,7 +137,7 @@ def to_onnx(network: Network, *, table: Table | None = None) -> Any:
         opset_imports=imports,
         ir_version=IR_VERSION,
         producer_name="fastbp",
-        producer_version=fastbp.__version__,
+        producer_version=__version__,
     )
     onnx.checker.check_model(model, full_check=True)
     return model

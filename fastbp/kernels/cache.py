@@ -33,6 +33,8 @@ from numba.core import config
 
 from fastbp.kernels import target
 
+_PACKAGE = "fastbp.kernels"
+_KERNELS = Path(sys.modules[_PACKAGE].__path__[0])  # all sources below it are looked at
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT")
 _thread_lock = threading.RLock()
 _depth = 0  # of `lock`, guarded by _thread_lock
@@ -46,8 +48,8 @@ def digest() -> str:
     h = hashlib.sha256(f"{sys.version} {numba.__version__} {llvmlite.__version__}".encode())
     for name in _SETTINGS:
         h.update(f" {name}={getattr(config, name, None)}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        h.update(path.name.encode() + b"\0" + path.read_bytes())
+    for path in sorted(_KERNELS.rglob("*.py")):
+        h.update(path.relative_to(_KERNELS).as_posix().encode() + b"\0" + path.read_bytes())
     return h.hexdigest()[:24]
 
 
@@ -194,7 +196,7 @@ def path_of(function: Callable[..., Any], signature: object) -> Path | None:
     path, code = folder(), function.__code__
     parts = (str(signature), target.cpu(), code.co_code, repr(code.co_consts), code.co_names)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
-    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    name = f"{function.__module__.removeprefix(f'{_PACKAGE}.')}.{function.__name__}"
     return path and path / f"{name}-{key}"
 
 

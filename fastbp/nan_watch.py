@@ -1,20 +1,8 @@
-"""Warnings that point at the caller's own line, and the one that a monitored figure is NaN."""
+"""The warning that a monitored figure is NaN."""
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
-
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
-
-
-def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn, at the innermost line outside of this package."""
-    frame, level = sys._getframe(1), 2
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, category, level)
+from fastbp.checks import warn
 
 
 class NaNWatch:
