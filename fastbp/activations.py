@@ -1,4 +1,4 @@
-"""Activations: what a person chooses. The arithmetic is in kernels/activations.py and beside it."""
+"""Activations: what a person chooses. The arithmetic is in kernels/functions/."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any, ClassVar
 
 from fastbp.checks import choice, real
-from fastbp.kernels.activations import ACTIVATIONS as KERNELS
-from fastbp.kernels.activations import Activation as Kernel
+from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
+from fastbp.kernels.functions.activations import Activation as Kernel
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.kernels import roof
+from fastbp.kernels.maths import roof
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
 from fastbp.prediction import Threads

@@ -6,7 +6,7 @@ import ctypes
 from typing import Any
 
 from fastbp.embedding import State
-from fastbp.kernels import c_functions as kernels
+from fastbp.kernels.ffi import c_functions as kernels
 
 
 class CFunction:

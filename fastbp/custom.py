@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from fastbp.activations import Activation
 from fastbp.differences import EPSILON, slopes
 from fastbp.inputs import Samples
-from fastbp.kernels import custom
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.activations import Activation as _ActivationKernels
-from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.losses import Loss as _LossKernel
+from fastbp.kernels.functions import custom
+from fastbp.kernels.functions.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import Activation as _ActivationKernels
+from fastbp.kernels.functions.losses import LOSSES
+from fastbp.kernels.functions.losses import Loss as _LossKernel
 from fastbp.losses import Loss
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import inputs, panels
 from fastbp.forking import Watched, watch
-from fastbp.kernels import embedded as e
 from fastbp.kernels import layout as lay
+from fastbp.kernels.ffi import embedded as e
 from fastbp.plan import Plan
 from fastbp.program import Program
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fastbp.stepping import Stepping
 
 Array = NDArray[Any]
-#: the cells of kernels/embedded.py, and an empty array of the network's dtype
+#: the cells of kernels/ffi/embedded.py, and an empty array of the network's dtype
 State: TypeAlias = tuple[NDArray[np.int64], NDArray[Any]]
 
 _ROWS = 1 << 20  # as if of so many: the greatest block that is of use
@@ -114,7 +114,7 @@ def vjp(network: Network, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Arra
 
 
 def _state(network: Network, program: Program, *keeps: Any) -> State:
-    from fastbp.kernels.callable import DIGEST  # here, since it compiles with numba's own types
+    from fastbp.kernels.ffi.callable import DIGEST  # here, since it compiles with numba's own types
 
     owner = _Cells(e.STATE_SIZE, np.int64)
     places, loss = _places(network), np.zeros(1)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastbp.inputs import Samples
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
 from fastbp.limits import require_memory
 from fastbp.losses import Loss
 from fastbp.measuring import Measuring

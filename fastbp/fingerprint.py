@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.inputs import Samples, Source, is_map
-from fastbp.kernels import digest
+from fastbp.kernels.maths import digest
 from fastbp.program import aligned_zeros
 
 Array = NDArray[Any]

@@ -16,7 +16,7 @@ from operator import methodcaller
 from typing import Any
 from weakref import ref
 
-from fastbp.kernels import cache  # noqa: F401  its lock is taken after those of this module
+from fastbp.kernels.compiling import cache  # noqa: F401  its lock is taken after those of this module
 
 Lock = threading.Lock
 

@@ -18,7 +18,7 @@ is read, and nothing looks for that. Every function returns a status, or a statu
 ========================== =========================================================================
 """
 
-from fastbp.kernels.callable import (
+from fastbp.kernels.ffi.callable import (
     loss_and_gradients,
     predict_batch,
     predict_one,
@@ -26,7 +26,7 @@ from fastbp.kernels.callable import (
     train_step,
     vjp,
 )
-from fastbp.kernels.embedded import BUSY, NO_TRAINER, WRONG_SHAPE, WRONG_STATE
+from fastbp.kernels.ffi.embedded import BUSY, NO_TRAINER, WRONG_SHAPE, WRONG_STATE
 from fastbp.kernels.layout import BAD_X, BAD_Y, NONFINITE_LOSS, OK
 
 __all__ = [

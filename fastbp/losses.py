@@ -1,4 +1,4 @@
-"""Losses: what a person chooses. The arithmetic is in kernels/losses.py."""
+"""Losses: what a person chooses. The arithmetic is in kernels/functions/losses.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from dataclasses import astuple, dataclass
 from typing import ClassVar
 
 from fastbp.checks import choice, real
-from fastbp.kernels.losses import LOSSES as _KERNELS
-from fastbp.kernels.losses import Loss as _Kernel
+from fastbp.kernels.functions.losses import LOSSES as _KERNELS
+from fastbp.kernels.functions.losses import Loss as _Kernel
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Metrics: what a person chooses. The sums are taken in kernels/metrics.py."""
+"""Metrics: what a person chooses. The sums are taken in kernels/functions/metrics.py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.checks import choice, integer
-from fastbp.kernels import jit
-from fastbp.kernels import metrics as kernels
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.functions import metrics as kernels
 
 Doubles = NDArray[np.float64]
 
@@ -52,7 +52,7 @@ def _ratio(part: float, whole: float) -> float:
 
 
 def _classes(activation: str, k: int) -> list[float]:
-    """How classes are told from outputs (kernels/metrics.py), as `Network.predict_classes` does.
+    """How classes are told from outputs (kernels/functions/metrics.py), as by `predict_classes`.
 
     Several sigmoid outputs are labels of which any may be there.
     """

@@ -18,7 +18,7 @@ from fastbp.dense import MOST_UNITS, Dense
 from fastbp.embedding import State
 from fastbp.initializers import draw
 from fastbp.kernels import layout as lay
-from fastbp.kernels.jit import DTYPES
+from fastbp.kernels.compiling.jit import DTYPES
 from fastbp.limits import require_memory
 from fastbp.prediction import Prediction
 from fastbp.program import aligned_zeros

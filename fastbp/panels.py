@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.kernels import layout as lay
-from fastbp.kernels.target import TILE_VECTORS, lanes
+from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
 
 if TYPE_CHECKING:
     from fastbp.network import Network

@@ -15,11 +15,13 @@ from numpy.typing import NDArray
 from fastbp.activations import kernel_of, parameters_of
 from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
-from fastbp.kernels import matmul, online, passes, samples, units
+from fastbp.kernels import online, passes, samples
+from fastbp.kernels import pieces as units
+from fastbp.kernels.compiling.target import lanes
+from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
-from fastbp.kernels.rng import MOST_DRAWN, split_bits
-from fastbp.kernels.target import lanes
-from fastbp.kernels.threads import BARRIER_SIZE, yield_address
+from fastbp.kernels.maths import matmul
+from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
 from fastbp.limits import require_memory
 from fastbp.plan import Plan
 from fastbp.weighing import Weighing, of_rows, of_step

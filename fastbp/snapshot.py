@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels import snapshot as kernels
 from fastbp.kernels.epoch import count_nonfinite
+from fastbp.kernels.updates import snapshot as kernels
 from fastbp.program import aligned_zeros
 
 if TYPE_CHECKING:

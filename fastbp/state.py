@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from fastbp import fingerprint, panels, settings
 from fastbp.history import NOT_FIGURES
 from fastbp.kernels import layout as lay
-from fastbp.kernels.hyper import LEARNING_RATE, OWN, STATE
-from fastbp.kernels.target import CPU_NAME, VECTOR_BYTES
+from fastbp.kernels.compiling.target import CPU_NAME, VECTOR_BYTES
+from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, STATE
 from fastbp.state_checks import check, check_architecture, paired
 from fastbp.version import __version__
 

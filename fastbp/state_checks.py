@@ -18,7 +18,7 @@ from fastbp.container import check_keys
 from fastbp.divergence import MOST_REDUCTIONS
 from fastbp.history import check_lists
 from fastbp.kernels import layout as lay
-from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, STATE
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, STATE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 
 from fastbp.checks import choice
-from fastbp.kernels import cache, jit
+from fastbp.kernels.compiling import cache, jit
 from fastbp.team import cores
 
 Report = Callable[[int, int, str], object]

@@ -17,7 +17,7 @@ import pytest
 from mpmath import mpf
 from numba import types
 
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 
 Function = Callable[[Any], Any]
 

@@ -15,7 +15,7 @@ import pytest
 import fastbp
 from fastbp import trainer as trainer_module
 from fastbp.engine import Engine
-from fastbp.kernels import jit
+from fastbp.kernels.compiling import jit
 
 #: bytes that an epoch's bookkeeping may take: figures, a Progress, an entry in each History list
 LITTLE = 4096

@@ -19,9 +19,9 @@ from gate.build import FOLDER, ROOT, Installed
 from gate.measure import Process, figures, one_pair
 
 import fastbp
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.losses import LOSSES
-from fastbp.kernels.updates import UPDATES
+from fastbp.kernels.functions.activations import ACTIVATIONS
+from fastbp.kernels.functions.losses import LOSSES
+from fastbp.kernels.updates.updates import UPDATES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 #: a suite with one of each kind, and what becomes of them

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from fastbp import team
-from fastbp.kernels import cache, jit, objects, vmath
+from fastbp.kernels.compiling import cache, jit, objects
+from fastbp.kernels.maths import vmath
 
 PACKAGE = Path(cache.__file__).parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
@@ -101,7 +102,7 @@ def test_a_second_process_compiles_nothing(cold: tuple[Path, list[dict[str, Any]
 def warm_up() -> list[Any]:
     """What this process compiles of all there is, and how much that is."""
     import fastbp
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     with child.Compiling() as compiled:
         fastbp.warmup("float32")
@@ -150,7 +151,7 @@ def test_damaged_files_are_rebuilt(warm: Path, cold: tuple[Path, list[dict[str, 
 def digest_after_each_edit() -> list[str]:
     """The digests of the package as it is, and with each of its kernel files edited."""
     import fastbp
-    from fastbp.kernels import cache
+    from fastbp.kernels.compiling import cache
 
     found = [cache.digest()]
     for path in sorted((Path(fastbp.__file__).parent / "kernels").rglob("*.py")):
@@ -182,14 +183,14 @@ def test_editing_a_kernel_source_recompiles(tmp_path: Path) -> None:
     assert len(digests) == len(set(digests)) == 1 + len(list(copy.glob("kernels/**/*.py")))
 
     compiled, value = child.call(sigmoid_of_two, settings=options["settings"])
-    assert "fastbp.kernels.vmath.sigmoid" in compiled
+    assert "fastbp.kernels.maths.vmath.sigmoid" in compiled
     assert value == 880
     assert child.call(sigmoid_of_two, **options) == [[], 880]
     helper = copy / "kernels" / "vmath.py"
     changed = "\n\n@jit.kernel\ndef sigmoid(x):\n    return x * x\n"
     helper.write_text(helper.read_text() + changed)
     compiled, value = child.call(sigmoid_of_two, **options)
-    assert "fastbp.kernels.vmath.sigmoid" in compiled
+    assert "fastbp.kernels.maths.vmath.sigmoid" in compiled
     assert value == 4000
 
 

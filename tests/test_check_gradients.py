@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.kernels.activations import ACTIVATIONS
-from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.functions.activations import ACTIVATIONS
+from fastbp.kernels.functions.losses import LOSSES
 from fastbp.losses import LOSSES as NAMES
 
 RNG = np.random.default_rng(0)

@@ -16,7 +16,7 @@ from torture import forge_files
 import fastbp
 from fastbp import checkpoint, state
 from fastbp.kernels import layout as lay
-from fastbp.kernels.hyper import LEARNING_RATE, STATE
+from fastbp.kernels.updates.hyper import LEARNING_RATE, STATE
 
 GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
 HUGE = 10**400

@@ -57,7 +57,7 @@ def train(n_inputs: int, layers: Any, loss: str, optimizer: str, dtype: str) -> 
 
 def top_level() -> dict[str, int]:
     """Every function that Python or a kernel's pointer calls, and its compiled signatures."""
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     found = {}
     for part in jit.PARTS:
@@ -67,7 +67,7 @@ def top_level() -> dict[str, int]:
 
 def uncacheable() -> list[str]:
     """The parts whose machine code holds addresses of this process's objects."""
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     found = []
     for part in jit.PARTS:
@@ -77,7 +77,8 @@ def uncacheable() -> list[str]:
 
 
 def train_them_all() -> list[Any]:
-    from fastbp.kernels import epoch, losses
+    from fastbp.kernels import epoch
+    from fastbp.kernels.functions import losses
 
     with child.Compiling() as first:
         for architecture in ARCHITECTURES:
@@ -97,11 +98,12 @@ def test_one_signature_per_dtype() -> None:
     settings = {**child.QUICK, "FASTBP_CACHE": "0"}
     first, signatures, again, both, not_cached = child.call(train_them_all, settings=settings)
     compiled = {name for name, n in signatures.items() if n}
-    assert {"fastbp.kernels.epoch.run", "fastbp.kernels.matmul.tiles"} <= compiled < set(signatures)
+    needed = {"fastbp.kernels.epoch.run", "fastbp.kernels.maths.matmul.tiles"}
+    assert needed <= compiled < set(signatures)
     assert {name: first[name] for name in compiled} == dict.fromkeys(compiled, 1)
     assert set(signatures.values()) == {0, 1}
     assert again == {}
-    assert both["fastbp.kernels.epoch.run"] == both["fastbp.kernels.losses.mse"] == 2
+    assert both["fastbp.kernels.epoch.run"] == both["fastbp.kernels.functions.losses.mse"] == 2
     assert set(both.values()) == {0, 1, 2}
     assert not_cached == []
 
@@ -119,9 +121,9 @@ def test_what_is_not_used_is_not_compiled() -> None:
     """A linear network, mse and SGD: no activation, no other loss, optimizer or reader."""
     functions = child.call(train_one)
     used = {name.removeprefix("fastbp.kernels.") for name, n in functions.items() if n}
-    kinds = ("activations.", "losses.", "updates.", "gather.")
+    kinds = ("functions.", "updates.", "gather.")
     assert {name for name in used if name.startswith(kinds)} == {
-        "losses.mse", "updates.sgd", "gather.values_float32"
+        "functions.losses.mse", "updates.updates.sgd", "gather.values_float32"
     }  # fmt: skip
 
 
@@ -173,7 +175,7 @@ def test_what_is_linked_is_made_in_its_callers_alone(monkeypatch: pytest.MonkeyP
     """Neither optimised nor made machine code of by itself; nor is garbage collected meanwhile."""
     from numba.core.codegen import CPUCodeLibrary
 
-    from fastbp.kernels import cache, compiler, jit
+    from fastbp.kernels.compiling import cache, compiler, jit
 
     optimised: list[tuple[type, bool]] = []
     of_numba = CPUCodeLibrary._optimize_final_module
@@ -206,7 +208,7 @@ def test_what_is_linked_is_made_in_its_callers_alone(monkeypatch: pytest.MonkeyP
 def predict_without(module: str) -> list[int]:
     sys.modules[module] = None  # type: ignore[assignment]
     import fastbp
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     assert "pipeline_class" not in jit.INNER_OPTIONS
     return list(fastbp.Network(2, [fastbp.Dense(1)]).predict(np.ones((100, 2))).shape)
@@ -215,11 +217,14 @@ def predict_without(module: str) -> list[int]:
 def test_a_numba_with_other_parts() -> None:
     """Kernels are then compiled as numba does it."""
     settings = {**child.QUICK, "FASTBP_CACHE": "0"}
-    assert child.call(predict_without, "fastbp.kernels.compiler", settings=settings) == [100, 1]
+    assert child.call(predict_without, "fastbp.kernels.compiling.compiler", settings=settings) == [
+        100,
+        1,
+    ]
 
 
 def test_garbage_is_collected_again_after_a_compile() -> None:
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     assert gc.isenabled()
     with contextlib.suppress(ZeroDivisionError), jit._uncollected():
@@ -240,7 +245,7 @@ def test_garbage_is_collected_again_after_a_compile() -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_fork_in_the_midst_of_a_compile_collects_garbage() -> None:
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     with jit._uncollected(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of threads that a child hasn't

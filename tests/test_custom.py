@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.kernels import jit
+from fastbp.kernels.compiling import jit
 
 tanh = fastbp.CustomActivation(lambda z: math.tanh(z), lambda z: 1 - math.tanh(z) ** 2, "my tanh")
 

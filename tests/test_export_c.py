@@ -15,7 +15,7 @@ import pytest
 import fastbp
 from fastbp import export
 from fastbp.export.c_math import KNOWN
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 
 MAIN = Path(__file__).with_name("export_main.c")
 COMPILER = shutil.which("gcc") or shutil.which("cc")

@@ -13,7 +13,7 @@ from test_export_c import HIDDEN, architecture
 import fastbp
 from fastbp import export
 from fastbp.activations import name_of
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 
 
 def run(model: Any, **inputs: Any) -> dict[str, Any]:

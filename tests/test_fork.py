@@ -262,7 +262,7 @@ def test_a_fork_in_a_callback(threads: int, background: bool) -> None:
 
 def forks_beside_a_compile() -> list[str]:
     """Parts are compiled in one thread, one after the other, while another forks."""
-    from fastbp.kernels import jit
+    from fastbp.kernels.compiling import jit
 
     trainer, X, y = level()
     trainer.fit(X, y)
@@ -332,7 +332,7 @@ def test_states_of_compiled_code_are_free_in_a_child() -> None:
 
 
 def forks_with_states() -> str:
-    from fastbp.kernels import embedded
+    from fastbp.kernels.ffi import embedded
 
     trainer, _, _ = level()
     predicts, trains = trainer.network.compiled(), trainer.compiled()

@@ -22,7 +22,7 @@ import fastbp
 from fastbp import Dense, Network, interop
 from fastbp.interop import torch as steps_of
 from fastbp.interop.torch import Step
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 
 with np.load(Path(__file__).parent / "golden" / "interop.npz") as archive:
     GOLDEN = dict(archive)

@@ -23,7 +23,7 @@ import pytest
 
 import fastbp
 from fastbp import fitting, team
-from fastbp.kernels import objects
+from fastbp.kernels.compiling import objects
 
 SIZE = 40
 

@@ -14,7 +14,7 @@ from naive import central_differences
 
 import fastbp
 import fastbp.jit
-from fastbp.kernels import embedded as e
+from fastbp.kernels.ffi import embedded as e
 
 
 @numba.njit(nogil=True)

@@ -13,8 +13,10 @@ import numpy as np
 import pytest
 from numba import types
 
-from fastbp.kernels import gather, jit, matmul, simd
-from fastbp.kernels.target import lanes
+from fastbp.kernels import gather
+from fastbp.kernels.compiling import jit, simd
+from fastbp.kernels.compiling.target import lanes
+from fastbp.kernels.maths import matmul
 
 DTYPES = ["float32", "float64"]
 SIZES = range(1, 71)

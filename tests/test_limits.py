@@ -13,7 +13,7 @@ import pytest
 
 import fastbp
 from fastbp import limits
-from fastbp.kernels import rng
+from fastbp.kernels.maths import rng
 
 MANY = 2**31 + 5
 

@@ -11,15 +11,7 @@ from typing import Any
 import model_files
 import numpy as np
 import pytest
-from model_files import (
-    Header,
-    assemble,
-    refusal,
-    refused_or_same,
-    signed,
-    strict,
-    take_apart,
-)
+from model_files import Header, assemble, refusal, refused_or_same, signed, strict, take_apart
 
 from fastbp import model_file
 from fastbp.model_file import Model, ModelFileError

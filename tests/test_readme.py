@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.kernels import rng as kernels
+from fastbp.kernels.maths import rng as kernels
 
 
 def train_by_seed(

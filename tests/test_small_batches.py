@@ -15,7 +15,7 @@ from test_oracle import OPTIMIZERS, TOLERANCE, compare_training, draw_targets, d
 import fastbp
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online
-from fastbp.kernels.target import lanes
+from fastbp.kernels.compiling.target import lanes
 
 import naive  # isort: skip
 

@@ -11,8 +11,8 @@ from test_gradients import draw
 
 import fastbp
 from fastbp import team
-from fastbp.kernels import jacobian
-from fastbp.kernels.target import TILE_VECTORS, lanes
+from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
+from fastbp.kernels.solvers import jacobian
 
 CASES = [
     (hidden, output, bias, k, weighted)

@@ -23,7 +23,7 @@ import pytest
 import fastbp
 from fastbp import inputs, team, warm
 from fastbp.kernels import epoch as kernels
-from fastbp.kernels import jit
+from fastbp.kernels.compiling import jit
 from fastbp.progress import Bar
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")

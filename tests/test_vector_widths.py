@@ -41,7 +41,7 @@ def differences() -> dict[str, Any]:
     """How far trainings and predictions here are from the oracle's, and what they compiled for."""
     from numba.core import config
 
-    from fastbp.kernels.target import HAS_FMA, VECTOR_BYTES
+    from fastbp.kernels.compiling.target import HAS_FMA, VECTOR_BYTES
 
     worst: dict[str, float] = {}
     for dtype in TOLERANCE:
@@ -117,8 +117,8 @@ def test_training_on_a_narrower_cpu(target: str, processes: dict[str, Any]) -> N
 
 def assembly(dtype: str) -> list[Any]:
     """The tile kernels' machine code, the rows of a tile, and what it is for."""
-    from fastbp.kernels import matmul
-    from fastbp.kernels.target import FEATURES, TILE_ROWS, VECTOR_BYTES
+    from fastbp.kernels.compiling.target import FEATURES, TILE_ROWS, VECTOR_BYTES
+    from fastbp.kernels.maths import matmul
 
     matmul.tiles.compile(dtype)
     text = matmul.tiles.libraries[dtype].get_asm_str()

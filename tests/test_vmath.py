@@ -23,7 +23,9 @@ from numba import types
 from numba.core import config
 from numba.core.compiler import Compiler
 
-from fastbp.kernels import jit, smooth, target, vmath
+from fastbp.kernels.compiling import jit, target
+from fastbp.kernels.functions import smooth
+from fastbp.kernels.maths import vmath
 
 NAMES = ["exp", "log", "log1p", "tanh", "sigmoid", "softplus", "erf", "sin", "cos"]
 ULPS = {

@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 import numpy as np
+from places import part
 
 from .common import CASES, DTYPES, case, clock, in_training, restart, skipped_where_missing
 
@@ -37,7 +38,7 @@ class Rates:
 
     def setup_cache(self) -> dict[tuple[str, int], dict[str, float]]:
         with skipped_where_missing():
-            from fastbp.kernels import roof
+            roof = part("kernels.maths.roof", "kernels.roof")
         figures = {}
         for name, threads in itertools.product(CASES, THREADS):
             peer, flops = in_training(name, "float32", threads), case(name).flops

@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import numpy as np
+from places import part
 
 from .common import DTYPES, skipped_where_missing
 
@@ -39,7 +40,7 @@ def _lab(role: str) -> Any:
     with skipped_where_missing():
         import harness
 
-        from fastbp.kernels import roles
+        roles = part("kernels.compiling.roles", "kernels.roles")
 
         arguments = len(getattr(roles, role)(harness.jit.DTYPES["float32"]).args)
         if arguments != ROLES[role]:
@@ -84,7 +85,8 @@ class Products(_Kernel):
     def setup(self, product: str, dtype: str) -> None:
         with skipped_where_missing():
             _lab("tiles")
-            from fastbp.kernels import layout, matmul
+            layout = part("kernels.layout")
+            matmul = part("kernels.maths.matmul", "kernels.matmul")
         by = matmul.tiles.address(dtype)
         itemsize = np.dtype(dtype).itemsize
         ld, columns = layout.row_stride(UNITS, itemsize), 2 * layout.lanes(itemsize)
@@ -107,7 +109,8 @@ class Activations(_Kernel):
     def setup(self, name: str, direction: str) -> None:
         with skipped_where_missing():
             _lab(direction)
-            from fastbp.kernels import activations, layout
+            layout = part("kernels.layout")
+            activations = part("kernels.functions.activations", "kernels.activations")
 
             kernel = getattr(activations.ACTIVATIONS[name], direction)
         ld = layout.row_stride(UNITS, np.dtype(DTYPE).itemsize)
@@ -128,7 +131,8 @@ class Losses(_Kernel):
     def setup(self, name: str) -> None:
         with skipped_where_missing():
             _lab("loss")
-            from fastbp.kernels import layout, losses
+            layout = part("kernels.layout")
+            losses = part("kernels.functions.losses", "kernels.losses")
 
             by = losses.LOSSES[name].kernel.address(DTYPE)
         ld = layout.row_stride(10, np.dtype(DTYPE).itemsize)
@@ -149,12 +153,12 @@ class Updates(_Kernel):
     def setup(self, name: str) -> None:
         with skipped_where_missing():
             _lab("update")
-            from fastbp.kernels import updates
-            from fastbp.kernels.hyper import HYPER_SIZE
+            updates = part("kernels.updates.updates", "kernels.updates")
+            hyper = part("kernels.updates.hyper", "kernels.hyper")
 
             by = updates.UPDATES[name].kernel.address(DTYPE)
         p, g, s0, s1 = (np.abs(_values(ROWS * UNITS, DTYPE)) for _ in range(4))
-        self.prepare("update", by, p, p, g, s0, s1, p.size, np.full(HYPER_SIZE, 0.1))
+        self.prepare("update", by, p, p, g, s0, s1, p.size, np.full(hyper.HYPER_SIZE, 0.1))
 
     def time_update(self, name: str) -> None:
         self.run()

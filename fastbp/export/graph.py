@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 import fastbp.activations as act
 from fastbp.export.c import float_layers
 from fastbp.export.table import Category, Labels, Number, Table
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.network import Network
 from fastbp.version import __version__
 

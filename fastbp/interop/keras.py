@@ -12,7 +12,7 @@ from fastbp.activations import Activation, LeakyReLU
 from fastbp.checks import choice
 from fastbp.dense import Dense
 from fastbp.interop.building import Array, network_of, refuse_shared_biases
-from fastbp.kernels.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.network import Network
 
 #: Keras 3's names, where fastbp's differ or mean something else

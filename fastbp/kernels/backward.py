@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastbp.kernels import jit
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.simd import at, call_backward, pointer, value
 from fastbp.kernels.layout import (
     BASE,
     FUSED_LOSS,
@@ -27,8 +28,7 @@ from fastbp.kernels.layout import (
     TILES,
     ZEROS,
 )
-from fastbp.kernels.matmul import over_panels
-from fastbp.kernels.simd import at, call_backward, pointer, value
+from fastbp.kernels.maths.matmul import over_panels
 
 
 @jit.kernel

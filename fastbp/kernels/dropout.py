@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
-from fastbp.kernels.rng import mix
-from fastbp.kernels.simd import at, call_dropout, pointer, value
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import at, call_dropout, pointer, value
+from fastbp.kernels.maths.rng import mix
 
 _STEP = np.uint32(0x9E3779B9)
 _M1, _M2 = np.uint32(0x7FEB352D), np.uint32(0x846CA68B)

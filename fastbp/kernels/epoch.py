@@ -15,13 +15,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
-from fastbp.kernels.gather import nonfinite
-from fastbp.kernels.hyper import LEARNING_RATE
-from fastbp.kernels.layout import HEADER, RECORD
-from fastbp.kernels.measure import add_measures, measure
-from fastbp.kernels.simd import (
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.simd import (
     at,
     call_batches,
     call_block,
@@ -33,15 +29,12 @@ from fastbp.kernels.simd import (
     pointer,
     value,
 )
-from fastbp.kernels.steps import (
-    account,
-    begin_step,
-    divisor,
-    end_step,
-    ordered_sum,
-    weights_of,
-)
-from fastbp.kernels.threads import wait
+from fastbp.kernels.compiling.threads import wait
+from fastbp.kernels.gather import nonfinite
+from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.measure import add_measures, measure
+from fastbp.kernels.steps import account, begin_step, divisor, end_step, ordered_sum, weights_of
+from fastbp.kernels.updates.hyper import LEARNING_RATE
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)

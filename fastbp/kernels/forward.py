@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fastbp.kernels import jit
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.simd import at, call_dots, call_forward, pointer, value
 from fastbp.kernels.dropout import drop
 from fastbp.kernels.layout import (
     A0,
@@ -30,8 +31,7 @@ from fastbp.kernels.layout import (
     SHIFT,
     TILES,
 )
-from fastbp.kernels.matmul import over_panels
-from fastbp.kernels.simd import at, call_dots, call_forward, pointer, value
+from fastbp.kernels.maths.matmul import over_panels
 
 
 @jit.kernel

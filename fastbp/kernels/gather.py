@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numba.extending import overload
 
-from fastbp.kernels import jit, roles
-from fastbp.kernels.rows import copy_row
-from fastbp.kernels.simd import at as at_
-from fastbp.kernels.simd import pointer, prefetch, value
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import at as at_
+from fastbp.kernels.compiling.simd import pointer, prefetch, value
+from fastbp.kernels.maths.rows import copy_row
 
 
 @jit.kernel

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from fastbp.kernels.target import TILE_ROWS, TILE_VECTORS, lanes
+from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 
 # -- the layout table: one header, then one record a layer, all int64 ------------------------------
 # Header: the network.

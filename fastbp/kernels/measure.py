@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.simd import at, call_forward, call_metric, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.passes import clear
-from fastbp.kernels.simd import at, call_forward, call_metric, pointer
 
 _DOUBLE = np.float64(0.0)
 _INT = np.int64(0)

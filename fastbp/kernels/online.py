@@ -9,13 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import through_activation
-from fastbp.kernels.layout import HEADER, RECORD
-from fastbp.kernels.measure import measure
-from fastbp.kernels.passes import losses, silence
-from fastbp.kernels.simd import (
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import (
     at,
     call_dots,
     call_forward,
@@ -24,16 +21,12 @@ from fastbp.kernels.simd import (
     pointer,
     value,
 )
-from fastbp.kernels.steps import (
-    account,
-    begin_step,
-    divisor,
-    end_step,
-    ordered_sum,
-    weights_of,
-)
-from fastbp.kernels.tiles import column_sums, vector_row
-from fastbp.kernels.units import layer_input, shared_bias, update
+from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.maths.tiles import column_sums, vector_row
+from fastbp.kernels.measure import measure
+from fastbp.kernels.passes import losses, silence
+from fastbp.kernels.pieces import layer_input, shared_bias, update
+from fastbp.kernels.steps import account, begin_step, divisor, end_step, ordered_sum, weights_of
 
 _DOUBLE = np.float64(0.0)
 _INT = np.int64(0)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import at, call_loss, pointer, value
 from fastbp.kernels.forward import forward
 from fastbp.kernels.layout import HEADER, RECORD
-from fastbp.kernels.simd import at, call_loss, pointer, value
 
 _DOUBLE = np.float64(0.0)
 

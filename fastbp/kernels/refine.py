@@ -11,11 +11,11 @@ import math
 
 import numpy as np
 
-from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import at, call_refine, pointer, value
 from fastbp.kernels.layout import HEADER, RECORD
-from fastbp.kernels.simd import at, call_refine, pointer, value
-from fastbp.kernels.units import gradient, transpose, update
+from fastbp.kernels.pieces import gradient, transpose, update
 
 _DOUBLE = np.float64(0.0)
 _INT = np.int64(0)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit, roles
 from fastbp.kernels import layout as lay
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import at, call_gather, pointer, value
 from fastbp.kernels.gather import nonfinite, one_hot
-from fastbp.kernels.rng import MOST_DRAWN, drawn, indices
-from fastbp.kernels.simd import at, call_gather, pointer, value
+from fastbp.kernels.maths.rng import MOST_DRAWN, drawn, indices
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import jit
 from fastbp.kernels import layout as lay
-from fastbp.kernels.hyper import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
-from fastbp.kernels.simd import at, call_prepare, pointer
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.simd import at, call_prepare, pointer
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
 
 _DOUBLE = np.float64(0.0)
 

@@ -1,4 +1,4 @@
-"""Optimizers: what a person chooses. The arithmetic is in kernels/updates.py and beside it."""
+"""Optimizers: what a person chooses. The arithmetic is in kernels/updates/."""
 
 from __future__ import annotations
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.checks import real
-from fastbp.kernels.hyper import Update
-from fastbp.kernels.updates import UPDATES
+from fastbp.kernels.updates.hyper import Update
+from fastbp.kernels.updates.updates import UPDATES
 from fastbp.schedules import Schedule
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fastbp.checks import integer, real
-from fastbp.kernels.hyper import Update
+from fastbp.kernels.updates.hyper import Update
 from fastbp.optimizers.base import Optimizer
 
 

@@ -14,7 +14,7 @@ from fastbp.container import check_keys
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
-from fastbp.kernels import points
+from fastbp.kernels.solvers import points
 from fastbp.plan import Plan
 from fastbp.program import Program, aligned_zeros
 from fastbp.team import resolve_threads
@@ -92,7 +92,7 @@ class Driver:
         return self._addresses.get(id(array)) or array.ctypes.data
 
     def vector(self) -> Vector:
-        """Room for one value a parameter, behind a 0 (see kernels/points.py)."""
+        """Room for one value a parameter, behind a 0 (see kernels/solvers/points.py)."""
         return self.buffer(1 + self.n, np.float64)
 
     def state(self) -> dict[str, Any]:

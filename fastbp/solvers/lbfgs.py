@@ -11,7 +11,7 @@ from fastbp.checks import integer
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
 from fastbp.kernels import layout as lay
-from fastbp.kernels import points, quasi_newton
+from fastbp.kernels.solvers import points, quasi_newton
 from fastbp.optimizers import LBFGS
 from fastbp.program import Program
 from fastbp.solvers.driver import STOPPED, Driver, Vector

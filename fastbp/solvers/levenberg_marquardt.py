@@ -10,10 +10,11 @@ import numpy as np
 from fastbp.checks import real
 from fastbp.engine import Engine
 from fastbp.inputs import Samples
-from fastbp.kernels import cholesky, jacobian, jit
 from fastbp.kernels import layout as lay
-from fastbp.kernels.matmul import tiles
-from fastbp.kernels.target import TILE_VECTORS, lanes
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
+from fastbp.kernels.maths.matmul import tiles
+from fastbp.kernels.solvers import cholesky, jacobian
 from fastbp.losses import MSE, HalfSquaredError, Loss
 from fastbp.optimizers import LevenbergMarquardt
 from fastbp.plan import Plan

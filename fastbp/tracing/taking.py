@@ -15,7 +15,7 @@ from fastbp.activations import kernel_of, name_of
 from fastbp.checks import integer
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.losses import LOSSES
+from fastbp.kernels.functions.losses import LOSSES
 from fastbp.losses import HalfSquaredError, Loss
 from fastbp.network import Network
 from fastbp.optimizers import SGD, Optimizer

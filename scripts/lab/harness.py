@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from places import part
 
-from fastbp.kernels import jit, simd
-from fastbp.program import aligned_zeros
+jit = part("kernels.compiling.jit", "kernels.jit")
+simd = part("kernels.compiling.simd", "kernels.simd")
+aligned_zeros = part("runtime.memory", "program").aligned_zeros
 
 DTYPE = "float32"
 _INT, _DOUBLE = np.int64(0), np.float64(0.0)

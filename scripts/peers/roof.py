@@ -12,7 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
 
-from fastbp.kernels import roof
+try:
+    from fastbp.kernels.maths import roof
+except ModuleNotFoundError:  # a commit from before the kernels had folders
+    from fastbp.kernels import roof  # type: ignore[no-redef, attr-defined]
 
 # What is tried: a loop of nothing but FMAs, and the products' register tile on operands in L1. Each
 # gives a function of a count that releases the interpreter lock, and the operations of one count.

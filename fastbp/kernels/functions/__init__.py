@@ -1,0 +1,1 @@
+"""Activations beside their derivatives, losses beside their deltas, sums for metrics."""

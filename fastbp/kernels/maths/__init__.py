@@ -1,0 +1,1 @@
+"""Products, rows, exp and log, random numbers: what the algorithm rests on."""

@@ -1,0 +1,1 @@
+"""What solvers over whole sets compute: directions, the Jacobian, the normal equations."""

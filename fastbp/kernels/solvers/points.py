@@ -1,0 +1,67 @@
+"""Parameters in the order of `get_weights`, for solvers that treat them as one vector.
+
+p = parameters. Such a vector is float64 whatever the network's dtype and holds 1 + p values, the
+first of them 0, which the padding of the network's buffers stands for. `sources` gives for every
+place of the parameter buffer the parameter that belongs there; `places` one place for every
+parameter.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels.compiling import jit
+from fastbp.kernels.compiling.simd import pointer, value
+from fastbp.kernels.layout import OK
+
+_INT = np.int64(0)
+_DOUBLE = np.float64(0.0)
+
+# What `assess` and `remember` leave in `figures`.
+SLOPE, LARGEST, TOTAL = range(3)
+CURVATURE, LENGTH = 3, 4
+
+
+@jit.reduction
+def dot(p, q, n):
+    total = 0.0
+    for i in range(n):
+        total += p[i] * q[i]
+    return total
+
+
+@jit.entry
+def place(tag, out, sources, size, x, d, step):
+    """A whole parameter buffer of the point x + step d, transposes and zeros with it."""
+    out, sources = pointer(tag, out), pointer(_INT, sources)
+    x, d, t = pointer(_DOUBLE, x), pointer(_DOUBLE, d), pointer(_DOUBLE, step)[0]
+    for i in range(size):
+        s = sources[i]
+        out[i] = value(out, x[s] + t * d[s])
+    return OK
+
+
+@jit.entry
+def collect(tag, values, places, n, out):
+    """Values of the network's dtype that stand in a buffer of the parameters' layout."""
+    values, places = pointer(tag, values), pointer(_INT, places)
+    out = pointer(_DOUBLE, out)
+    for i in range(n):
+        out[1 + i] = np.float64(values[places[i]])
+    return OK
+
+
+@jit.entry
+def assess(tag, g, d, n, figures):
+    """A gradient's slope along d, its largest magnitude, and the sum of its magnitudes.
+
+    A NaN shows in the sum.
+    """
+    g, d, figures = pointer(_DOUBLE, g), pointer(_DOUBLE, d), pointer(_DOUBLE, figures)
+    largest, total = 0.0, 0.0
+    for i in range(n):
+        size = abs(g[i])
+        total += size
+        largest = max(largest, size)
+    figures[SLOPE], figures[LARGEST], figures[TOTAL] = dot(g, d, n), largest, total
+    return OK

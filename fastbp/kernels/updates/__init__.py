@@ -1,0 +1,1 @@
+"""In-place updates of the weights: one small kernel an optimizer, and what undoes them."""

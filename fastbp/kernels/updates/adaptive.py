@@ -1,0 +1,120 @@
+"""Updates by gradients' signs and running squares: RMSprop, Adagrad, Adadelta, Rprop, Lion.
+
+See updates.py for what the arguments are. Formulas and their arrangement are PyTorch's, Lion's are
+those of Chen et al. 2023, algorithm 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastbp.kernels.compiling import jit, roles
+from fastbp.kernels.compiling.simd import value
+from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, Update
+
+
+def _rmsprop(centered: bool, momentum: bool) -> jit.Doorway:
+    def rmsprop(p, g, s0, s1, s2, n, hyper):
+        rate, rho = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
+        new, epsilon = value(p, 1.0 - hyper[OWN]), value(p, hyper[OWN + 1])
+        decay, keep = value(p, hyper[OWN + 2]), value(p, hyper[OWN + 3])
+        zero = value(p, 0)
+        means = s2 if momentum else s1
+        for i in range(n):
+            gradient = g[i] + decay * p[i]
+            v = rho * s0[i] + new * (gradient * gradient)
+            s0[i] = v
+            if centered:
+                mean = means[i] + new * (gradient - means[i])
+                means[i] = mean
+                v = v - mean * mean
+                v = zero if v < zero else v  # by rounding; a NaN stays one
+            step = gradient / (np.sqrt(v) + epsilon)
+            if momentum:
+                step = keep * s1[i] + step
+                s1[i] = step
+            p[i] = p[i] - rate * step
+
+    rmsprop.__name__ = rmsprop.__qualname__ = f"rmsprop_{centered:d}{momentum:d}"
+    return jit.elementwise(roles.update)(rmsprop)
+
+
+@jit.elementwise(roles.update)
+def adagrad(p, g, s0, s1, s2, n, hyper):
+    """v += g²; p -= lr g / (sqrt(v) + epsilon) (Duchi et al. 2011)."""
+    rate, epsilon = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
+    decay = value(p, hyper[OWN + 1])
+    for i in range(n):
+        gradient = g[i] + decay * p[i]
+        v = s0[i] + gradient * gradient
+        s0[i] = v
+        p[i] = p[i] - rate * gradient / (np.sqrt(v) + epsilon)
+
+
+@jit.elementwise(roles.update)
+def adadelta(p, g, s0, s1, s2, n, hyper):
+    """v = rho v + (1 - rho) g²; x = sqrt(u + epsilon) / sqrt(v + epsilon) g;
+    u = rho u + (1 - rho) x²; p -= lr x (Zeiler 2012)."""
+    rate, rho = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
+    new, epsilon = value(p, 1.0 - hyper[OWN]), value(p, hyper[OWN + 1])
+    decay = value(p, hyper[OWN + 2])
+    for i in range(n):
+        gradient = g[i] + decay * p[i]
+        v = rho * s0[i] + new * (gradient * gradient)
+        step = np.sqrt(s1[i] + epsilon) / np.sqrt(v + epsilon) * gradient
+        s0[i] = v
+        s1[i] = rho * s1[i] + new * (step * step)
+        p[i] = p[i] - rate * step
+
+
+@jit.inlined
+def _sign(x, like):
+    """-1, 0 or 1; NaN for NaN."""
+    one, zero = value(like, 1), value(like, 0)
+    return one if x > zero else (-one if x < zero else x * zero)
+
+
+@jit.elementwise(roles.update)
+def rprop(p, g, s0, s1, s2, n, hyper):
+    """Every parameter's own step, s1, grows while its gradient keeps its sign.
+
+    Where the sign has turned, it shrinks and is not taken. s0 = the gradient before. Riedmiller &
+    Braun 1993.
+    """
+    shrink, grow = value(p, hyper[OWN]), value(p, hyper[OWN + 1])
+    least, most = value(p, hyper[OWN + 2]), value(p, hyper[OWN + 3])
+    one, zero = value(p, 1), value(p, 0)
+    for i in range(n):
+        turn = g[i] * s0[i]
+        step = s1[i] * (grow if turn > zero else (shrink if turn < zero else one))
+        step = least if step < least else step
+        step = most if step > most else step
+        gradient = zero if turn < zero else g[i]
+        s0[i] = gradient
+        s1[i] = step
+        p[i] = p[i] - _sign(gradient, p) * step
+
+
+@jit.elementwise(roles.update)
+def lion(p, g, s0, s1, s2, n, hyper):
+    """p -= lr (sign(b1 m + (1 - b1) g) + weight_decay p); m = b2 m + (1 - b2) g."""
+    rate = value(p, hyper[LEARNING_RATE])
+    keep_1, keep_2 = value(p, hyper[OWN]), value(p, hyper[OWN + 1])
+    new_1, new_2 = value(p, 1.0 - hyper[OWN]), value(p, 1.0 - hyper[OWN + 1])
+    shrink = value(p, 1.0 - hyper[LEARNING_RATE] * hyper[OWN + 2])
+    for i in range(n):
+        direction = _sign(keep_1 * s0[i] + new_1 * g[i], p)
+        s0[i] = keep_2 * s0[i] + new_2 * g[i]
+        p[i] = shrink * p[i] - rate * direction
+
+
+UPDATES = {
+    "rmsprop": Update(_rmsprop(False, False), 1, squares=(0,)),
+    "rmsprop_momentum": Update(_rmsprop(False, True), 2, squares=(0,)),
+    "rmsprop_centered": Update(_rmsprop(True, False), 2, squares=(0,)),
+    "rmsprop_centered_momentum": Update(_rmsprop(True, True), 3, squares=(0,)),
+    "adagrad": Update(adagrad, 1, squares=(0,)),
+    "adadelta": Update(adadelta, 2, squares=(0, 1)),
+    "rprop": Update(rprop, 2, squares=(1,)),
+    "lion": Update(lion, 1),
+}
