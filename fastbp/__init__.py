@@ -7,18 +7,20 @@
 
 import logging
 
-from fastbp.activations import ELU, Activation, LeakyReLU
-from fastbp.background import BackgroundFit
-from fastbp.c_function import CFunction
-from fastbp.callbacks import Callback, CSVLogger, LearningRateLogger
-from fastbp.checkpoint import Checkpoint
+from fastbp.callbacks.base import Callback, CSVLogger, LearningRateLogger
+from fastbp.callbacks.stopping import EarlyStopping, TimeBudget
+from fastbp.callbacks.tensorboard import TensorBoard
 from fastbp.custom import CustomActivation, CustomLoss
-from fastbp.dense import Dense
-from fastbp.divergence import DivergenceError
+from fastbp.ffi.c_function import CFunction
+from fastbp.files.checkpoints import Checkpoint
+from fastbp.files.model_file import ModelFileError
 from fastbp.gradient_check import GradientCheck, check_gradients
 from fastbp.history import History, Progress
-from fastbp.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
-from fastbp.losses import (
+from fastbp.layers.activations import ELU, Activation, LeakyReLU
+from fastbp.layers.dense import Dense
+from fastbp.layers.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
+from fastbp.network import Network
+from fastbp.objectives.losses import (
     MAE,
     MSE,
     BinaryCrossEntropy,
@@ -32,7 +34,7 @@ from fastbp.losses import (
     Poisson,
     Quantile,
 )
-from fastbp.metrics import (
+from fastbp.objectives.metrics import (
     AUC,
     F1,
     R2,
@@ -42,8 +44,6 @@ from fastbp.metrics import (
     RootMeanSquaredError,
     TopK,
 )
-from fastbp.model_file import ModelFileError
-from fastbp.network import Network
 from fastbp.optimizers import (
     LBFGS,
     SGD,
@@ -60,7 +60,7 @@ from fastbp.optimizers import (
     RMSprop,
     Rprop,
 )
-from fastbp.schedules import (
+from fastbp.optimizers.schedules import (
     CosineDecay,
     ExponentialDecay,
     LinearWarmUp,
@@ -71,10 +71,10 @@ from fastbp.schedules import (
     Schedule,
     StepDecay,
 )
-from fastbp.stopping import EarlyStopping, TimeBudget
-from fastbp.tensorboard import TensorBoard
 from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
+from fastbp.training.background import BackgroundFit
+from fastbp.training.divergence import DivergenceError
 from fastbp.version import __version__
 from fastbp.warm import warmup
 

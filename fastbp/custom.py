@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.activations import Activation
-from fastbp.differences import EPSILON, slopes
-from fastbp.inputs import Samples
+from fastbp.data.inputs import Samples
 from fastbp.kernels.functions import custom
 from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.kernels.functions.activations import Activation as _ActivationKernels
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.kernels.functions.losses import Loss as _LossKernel
-from fastbp.losses import Loss
+from fastbp.layers.activations import Activation
+from fastbp.layers.differences import EPSILON, slopes
+from fastbp.objectives.losses import Loss
 
 if TYPE_CHECKING:
     from fastbp.network import Network

@@ -11,12 +11,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import panels
 from fastbp.checks import integer
-from fastbp.differences import EPSILON, slopes
+from fastbp.layers.differences import EPSILON, slopes
 from fastbp.network import Network
 from fastbp.trainer import Trainer
 
 if TYPE_CHECKING:
-    from fastbp.losses import Loss
+    from fastbp.objectives.losses import Loss
 
 # The first step: so much a change of a unit's weighted sum, of which the largest is 1 or less.
 _STEP = 1e-3

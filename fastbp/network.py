@@ -10,19 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import embedding, model_file, panels
-from fastbp.activations import name_of
-from fastbp.c_function import CFunction
+from fastbp import panels
 from fastbp.checks import choice, integer
-from fastbp.dense import MOST_UNITS, Dense
-from fastbp.embedding import State
-from fastbp.initializers import draw
+from fastbp.ffi import states as embedding
+from fastbp.ffi.c_function import CFunction
+from fastbp.ffi.states import State
+from fastbp.files import model_file
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.jit import DTYPES
-from fastbp.limits import require_memory
-from fastbp.prediction import Prediction
-from fastbp.program import aligned_zeros
-from fastbp.units import update_units
+from fastbp.layers.activations import name_of
+from fastbp.layers.dense import MOST_UNITS, Dense
+from fastbp.layers.initializers import draw
+from fastbp.runtime.memory import require_memory
+from fastbp.runtime.pieces import update_units
+from fastbp.runtime.prediction import Prediction
+from fastbp.runtime.program import aligned_zeros
 
 Array = NDArray[Any]
 

@@ -12,33 +12,28 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import (
-    arguments,
-    checkpoint,
-    container,
-    losses,
-    optimizers,
-    settings,
-    solvers,
-    state_checks,
-)
-from fastbp import state as states
-from fastbp.activations import name_of
-from fastbp.background import BackgroundFit
-from fastbp.callbacks import Callback
+from fastbp import optimizers
+from fastbp.callbacks.base import Callback
 from fastbp.checks import choice, integer
-from fastbp.engine import Engine
-from fastbp.fitting import Fit
-from fastbp.forking import watch
+from fastbp.files import checkpoints as checkpoint
+from fastbp.files import container
 from fastbp.history import History
-from fastbp.metrics import Metric
-from fastbp.metrics import resolve as resolve_metrics
+from fastbp.layers.activations import name_of
 from fastbp.network import Network
-from fastbp.prediction import Threads
-from fastbp.progress import Choice, Watcher, watcher
-from fastbp.refining import Refining
-from fastbp.stepping import Stepping
-from fastbp.team import check_threads
+from fastbp.objectives import losses
+from fastbp.objectives.metrics import Metric
+from fastbp.objectives.metrics import resolve as resolve_metrics
+from fastbp.runtime.forking import watch
+from fastbp.runtime.prediction import Threads
+from fastbp.runtime.team import check_threads
+from fastbp.training import arguments, settings, solvers, state_checks
+from fastbp.training import state as states
+from fastbp.training.background import BackgroundFit
+from fastbp.training.engine import Engine
+from fastbp.training.fit import Fit
+from fastbp.training.progress import Choice, Watcher, watcher
+from fastbp.training.refining import Refining
+from fastbp.training.stepping import Stepping
 
 
 class Trainer(Stepping):

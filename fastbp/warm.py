@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 from fastbp.checks import choice
 from fastbp.kernels.compiling import cache, jit
-from fastbp.team import cores
+from fastbp.runtime.team import cores
 
 Report = Callable[[int, int, str], object]
 Part = tuple["jit.Entry | jit.Doorway", str]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import safetensors.numpy
 
-from fastbp import model_file
+from fastbp.files import model_file
 
 FOLDER = Path(__file__).parents[1] / "tests" / "golden" / "models"
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastbp import model_file
-from fastbp.model_file import Model, ModelFileError
+from fastbp.files import model_file
+from fastbp.files.model_file import Model, ModelFileError
 
 Header = dict[str, Any]
 

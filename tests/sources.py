@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.inputs import Source, features
+from fastbp.data.inputs import Source, features
 
 
 def read(source: Source) -> np.ndarray:

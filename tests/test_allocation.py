@@ -14,8 +14,8 @@ import pytest
 
 import fastbp
 from fastbp import trainer as trainer_module
-from fastbp.engine import Engine
 from fastbp.kernels.compiling import jit
+from fastbp.training.engine import Engine
 
 #: bytes that an epoch's bookkeeping may take: figures, a Progress, an entry in each History list
 LITTLE = 4096
@@ -96,8 +96,8 @@ def test_the_check_sees_an_allocation(kind: type[Engine], monkeypatch: pytest.Mo
 @pytest.mark.parametrize("threads", [1, 2])
 def test_python_is_not_called_per_batch(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """With chunks of any length, an epoch of 8,000 batches makes the calls of one of 8."""
-    monkeypatch.setattr("fastbp.fitting._CHUNK_SECONDS", 1e9)
-    monkeypatch.setattr("fastbp.snapshot._WORK", 1e18)  # no snapshots, which Python takes
+    monkeypatch.setattr("fastbp.training.fit._CHUNK_SECONDS", 1e9)
+    monkeypatch.setattr("fastbp.training.snapshot._WORK", 1e18)  # no snapshots, which Python takes
 
     def calls(n: int) -> int:
         trainer, (X, y, _) = problem(n, batch_size=2, n_threads=threads)

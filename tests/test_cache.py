@@ -18,9 +18,9 @@ import child
 import numpy as np
 import pytest
 
-from fastbp import team
 from fastbp.kernels.compiling import cache, jit, objects
 from fastbp.kernels.maths import vmath
+from fastbp.runtime import team
 
 PACKAGE = Path(cache.__file__).parents[1]
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")

@@ -334,8 +334,8 @@ def test_a_weight_that_overflows_is_found() -> None:
 @pytest.mark.parametrize(("rows", "kept"), [(5, 3), (10, 2), (15, 3), (20, 0)])
 def test_snapshots_are_taken_by_count(monkeypatch: Any, rows: int, kept: int) -> None:
     """Every rows (1 + 1 slot) / 10 updates; the fourth of them fails."""
-    monkeypatch.setattr("fastbp.snapshot._WORK", 1.0)
-    monkeypatch.setattr("fastbp.snapshot._ROWS", rows)
+    monkeypatch.setattr("fastbp.training.snapshot._WORK", 1.0)
+    monkeypatch.setattr("fastbp.training.snapshot._ROWS", rows)
     y = Y.astype(np.float32)
     y[35] = 3e38
     found = []

@@ -11,7 +11,7 @@ import pytest
 import fastbp
 from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.kernels.functions.losses import LOSSES
-from fastbp.losses import LOSSES as NAMES
+from fastbp.objectives.losses import LOSSES as NAMES
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(8, 4))

@@ -18,7 +18,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import atomic, checkpoint, container, state, tree
+from fastbp.files import atomic, container, tree
+from fastbp.files import checkpoints as checkpoint
+from fastbp.training import state
 
 RNG = np.random.default_rng(3)
 X, LABELS, NUMBERS = RNG.normal(size=(200, 4)), RNG.integers(3, size=200), RNG.normal(size=(200, 2))
@@ -180,7 +182,7 @@ def test_an_interrupt_while_it_is_resumed(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is saved then is what was resumed from: no half of it."""
-    monkeypatch.setattr("fastbp.fitting._CHUNK_SECONDS", 0.0)
+    monkeypatch.setattr("fastbp.training.fit._CHUNK_SECONDS", 0.0)
     whole, broken = classifier(), classifier()
     whole.fit(X, LABELS, EPOCHS)
     with pytest.raises(BrokenOff):

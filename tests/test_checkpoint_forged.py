@@ -14,9 +14,10 @@ import pytest
 from torture import forge_files
 
 import fastbp
-from fastbp import checkpoint, state
+from fastbp.files import checkpoints as checkpoint
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import LEARNING_RATE, STATE
+from fastbp.training import state
 
 GOLDEN = Path(__file__).parent / "golden" / "checkpoints"
 HUGE = 10**400

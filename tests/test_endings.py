@@ -18,8 +18,8 @@ import pytest
 
 import fastbp
 import fastbp.jit
-from fastbp import fitting
-from fastbp.divergence import Recovery
+from fastbp.training import fit as fitting
+from fastbp.training.divergence import Recovery
 
 RNG = np.random.default_rng(0)
 X, V = RNG.normal(size=(2, 100, 4))

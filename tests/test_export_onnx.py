@@ -12,8 +12,8 @@ from test_export_c import HIDDEN, architecture
 
 import fastbp
 from fastbp import export
-from fastbp.activations import name_of
 from fastbp.kernels.functions.activations import ACTIVATIONS
+from fastbp.layers.activations import name_of
 
 
 def run(model: Any, **inputs: Any) -> dict[str, Any]:

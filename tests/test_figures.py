@@ -40,7 +40,7 @@ class Adds(fastbp.Callback):
 def reductions(figures: list[float], monitor: str = "loss", **settings: Any) -> list[int]:
     """Epochs after which the rate was lower."""
     plan = fastbp.ReduceOnPlateau(1.0, factor=0.5, monitor=monitor, **settings)
-    rates = fastbp.rates.Rates(plan)
+    rates = fastbp.training.rates.Rates(plan)
     found = []
     for epoch, figure in enumerate(figures):
         rates.plateau, scale = rates.after_epoch({monitor: figure})
@@ -307,11 +307,11 @@ def test_a_csv_file_gets_columns(tmp_path: Path) -> None:
     ],
 )
 def test_lists_of_a_forged_checkpoint(tmp_path: Path, lists: Any, message: str) -> None:
-    from fastbp import checkpoint
+    from fastbp.files import checkpoints as checkpoint
 
     trainer = build()
     trainer.fit(X, Y, 2)
-    kept = fastbp.state.taken(trainer)
+    kept = fastbp.training.state.taken(trainer)
     for name, values in lists.items():
         kept["fit"]["history"].pop(name, None)
         if values is not None:

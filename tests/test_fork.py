@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import fitting, forking, team
-from fastbp.progress import Bar
+from fastbp.runtime import forking, team
+from fastbp.training import fit as fitting
+from fastbp.training.progress import Bar
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 

@@ -8,7 +8,7 @@ import make_golden_models
 import pytest
 
 import fastbp
-from fastbp import model_file
+from fastbp.files import model_file
 
 FOLDER = Path(__file__).parent / "golden" / "models"
 

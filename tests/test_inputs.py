@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sources import check_features, ramp, read
 
-from fastbp.inputs import features, sample_weights, targets
-from fastbp.values import CHUNK, KINDS, SMALL
+from fastbp.data.inputs import features, sample_weights, targets
+from fastbp.data.values import CHUNK, KINDS, SMALL
 
 NATIVE = [dtype for dtype in KINDS if dtype.kind != "b"]
 F32_MAX = float(np.finfo(np.float32).max)

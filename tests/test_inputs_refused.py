@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sources import ramp
 
-from fastbp.inputs import features, sample_weights, targets
-from fastbp.values import CHUNK
+from fastbp.data.inputs import features, sample_weights, targets
+from fastbp.data.values import CHUNK
 
 NOT_NUMBERS = {
     "complex64": np.zeros((3, 2), np.complex64),

@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import fitting, team
 from fastbp.kernels.compiling import objects
+from fastbp.runtime import team
+from fastbp.training import fit as fitting
 
 SIZE = 40
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import limits
 from fastbp.kernels.maths import rng
+from fastbp.runtime import memory as limits
 
 MANY = 2**31 + 5
 

@@ -20,8 +20,8 @@ from mpmath import mpf
 from numba import types
 
 import fastbp
-from fastbp import losses
 from fastbp.kernels import layout
+from fastbp.objectives import losses
 
 _C = {types.float32: ctypes.c_float, types.float64: ctypes.c_double, types.int64: ctypes.c_int64}
 DTYPES = ["float32", "float64"]

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import program, team
 from fastbp.kernels import layout as lay
+from fastbp.runtime import program, team
 
 WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 70, 130]
 KINDS = ["float32", "float64", "float16", "int8", "uint16", "int64", "bool"]

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from model_files import assert_same, digest, small_model, strict, take_apart
 
 import fastbp
-from fastbp import container, model_file
-from fastbp.model_file import Model
+from fastbp.files import container, model_file
+from fastbp.files.model_file import Model
 
 GOLDEN = Path(__file__).parent / "golden" / "model-v1.safetensors"
 path, blob = model_files.path, model_files.blob  # fixtures

@@ -25,7 +25,7 @@ from model_files import (
 )
 
 import fastbp
-from fastbp import model_file
+from fastbp.files import model_file
 
 path, blob = model_files.path, model_files.blob  # fixtures
 

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from model_files import assert_same, deep, small_model
 
-from fastbp import model_file
-from fastbp.model_file import Model, ModelFileError
+from fastbp.files import model_file
+from fastbp.files.model_file import Model, ModelFileError
 
 path, blob = model_files.path, model_files.blob  # fixtures
 

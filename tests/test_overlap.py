@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import prediction, team
+from fastbp.runtime import prediction, team
 
 N = 3000
 

@@ -14,9 +14,9 @@ import pytest
 from test_threads import CASES, bits
 
 import fastbp
-from fastbp import program
+from fastbp.data.weighing import Weighing
 from fastbp.kernels import layout as lay
-from fastbp.weighing import Weighing
+from fastbp.runtime import program
 
 DTYPES = ["float32", "float64"]
 SIZES = range(1, 71)
@@ -52,7 +52,7 @@ def mean_of(rows: int) -> float:
 @pytest.fixture(autouse=True)
 def exact(monkeypatch: pytest.MonkeyPatch) -> None:
     """Steps divide by the weights, exactly, where they would divide by the rows."""
-    monkeypatch.setattr("fastbp.program.of_step", lambda w: Weighing(1.0, mean_of(w.n)))
+    monkeypatch.setattr("fastbp.runtime.program.of_step", lambda w: Weighing(1.0, mean_of(w.n)))
 
 
 def draw(rng: Any, n_inputs: int, widths: list[int], rows: int, dtype: str) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import progress
+from fastbp.training import progress
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(60, 3)), RNG.normal(size=(60, 2))
@@ -270,7 +270,7 @@ def test_a_first_fit_says_that_it_compiles(
 ) -> None:
     monkeypatch.setattr(progress.Bar, "warm", False)
     monkeypatch.setattr(progress, "_PATIENCE", 0.0)
-    compile_ = fastbp.fitting.Fit._make_program
+    compile_ = fastbp.training.fit.Fit._make_program
     made = []
 
     def slowly(fit: Any) -> None:
@@ -280,7 +280,7 @@ def test_a_first_fit_says_that_it_compiles(
             raise KeyboardInterrupt
         compile_(fit)
 
-    monkeypatch.setattr(fastbp.fitting.Fit, "_make_program", slowly)
+    monkeypatch.setattr(fastbp.training.fit.Fit, "_make_program", slowly)
     trainer = build()
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, 3)

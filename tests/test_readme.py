@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fastbp.kernels.functions.activations import ACTIVATIONS
-from fastbp.losses import LOSSES
+from fastbp.objectives.losses import LOSSES
 from fastbp.optimizers import OPTIMIZERS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import fingerprint, inputs, resuming
+from fastbp.data import fingerprint, inputs
+from fastbp.training import provenance as resuming
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(5000, 6)), RNG.normal(size=(5000, 1))

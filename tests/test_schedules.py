@@ -79,7 +79,7 @@ def test_by_step() -> None:
 
 
 def test_more_updates_than_the_buffer_holds(monkeypatch: Any) -> None:
-    monkeypatch.setattr("fastbp.rates._MOST", 3)
+    monkeypatch.setattr("fastbp.training.rates._MOST", 3)
     few = build(fastbp.ExponentialDecay(0.2, gamma=0.9, per="step"))
     monkeypatch.undo()
     many = build(fastbp.ExponentialDecay(0.2, gamma=0.9, per="step"))

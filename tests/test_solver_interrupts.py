@@ -16,7 +16,7 @@ import pytest
 from test_solvers import SOLVERS, bits, grid, trainer_of
 
 import fastbp
-from fastbp import solvers
+from fastbp.training import solvers
 
 ROOM = str(solvers.__path__[0])
 

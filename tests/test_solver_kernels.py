@@ -10,9 +10,9 @@ import pytest
 from test_gradients import draw
 
 import fastbp
-from fastbp import team
 from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
 from fastbp.kernels.solvers import jacobian
+from fastbp.runtime import team
 
 CASES = [
     (hidden, output, bias, k, weighted)
@@ -145,7 +145,7 @@ def test_damped_equations(n_inputs: int, threads: int, monkeypatch: pytest.Monke
 
 def test_a_factor_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupts are heard between calls; where they lie changes nothing."""
-    from fastbp.solvers import levenberg_marquardt as room
+    from fastbp.training.solvers import levenberg_marquardt as room
 
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(900, 40)), rng.normal(size=900)
@@ -199,7 +199,7 @@ def test_lbfgs_direction(count: int, downwards: bool) -> None:
 
 
 def naive_trial(driver: Any, at: int, gradient: Any) -> Any:
-    from fastbp.solvers.line_search import Trial
+    from fastbp.training.solvers.line_search import Trial
 
     driver._gradients[at][1:] = gradient
     return Trial(0.0, 1.0, -1.0, driver._gradients[at])

@@ -19,8 +19,8 @@ import pytest
 from test_gradients import draw
 
 import fastbp
-from fastbp import team
-from fastbp.solvers.line_search import Trial, strong_wolfe
+from fastbp.runtime import team
+from fastbp.training.solvers.line_search import Trial, strong_wolfe
 
 with np.load(Path(__file__).parent / "golden" / "solvers.npz") as archive:
     GOLDEN = {key: archive[key] for key in archive.files}

@@ -21,10 +21,12 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import inputs, team, warm
+from fastbp import warm
+from fastbp.data import inputs
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels.compiling import jit
-from fastbp.progress import Bar
+from fastbp.runtime import team
+from fastbp.training.progress import Bar
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
 
@@ -331,9 +333,9 @@ def test_an_interrupt_while_a_background_fit_begins(monkeypatch: pytest.MonkeyPa
     for event in ("Event", "Thread"):
         with monkeypatch.context() as patch:
             if event == "Event":
-                patch.setattr("fastbp.background.threading.Event", Interrupted)
+                patch.setattr("fastbp.training.background.threading.Event", Interrupted)
             else:
-                patch.setattr("fastbp.background.threading.Thread", _StartInterrupted)
+                patch.setattr("fastbp.training.background.threading.Thread", _StartInterrupted)
             with pytest.raises(KeyboardInterrupt):
                 trainer.fit_async(X, y, epochs=10**9)
         until(lambda: not trainer._busy.locked())

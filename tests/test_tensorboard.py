@@ -98,7 +98,7 @@ def test_odd_weights(weights: list[float], expected: Any) -> None:
     from tensorboard.compat.proto.summary_pb2 import Summary
     from tensorboard.data_compat import migrate_event
 
-    from fastbp.tensorboard import _histogram
+    from fastbp.callbacks.tensorboard import _histogram
 
     message = Summary(value=[Summary.Value(tag="w", histo=_histogram(np.array(weights, "f")))])
     value = migrate_event(Event(summary=message)).summary.value[0]

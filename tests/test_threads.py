@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import team
+from fastbp.runtime import team
 
 THREADS = [1, 2, 3, 4, 7]
 
@@ -193,7 +193,7 @@ def only_value(a: Any) -> float:
 
 def test_readers_see_finished_updates(monkeypatch: pytest.MonkeyPatch) -> None:
     """Through predict, get_weights and activations, while another thread fits, and one sets."""
-    monkeypatch.setattr("fastbp.fitting._CHUNK_SECONDS", 1e-3)
+    monkeypatch.setattr("fastbp.training.fit._CHUNK_SECONDS", 1e-3)
     trainer, X, y = level()
     net, over = trainer.network, threading.Event()
 

@@ -7,7 +7,7 @@ import pytest
 
 import fastbp
 from fastbp.kernels import layout as lay
-from fastbp.units import in_cache_order, update_units
+from fastbp.runtime.pieces import in_cache_order, update_units
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

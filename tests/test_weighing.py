@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastbp import weighing
-from fastbp.inputs import sample_weights
+from fastbp.data import weighing
+from fastbp.data.inputs import sample_weights
 
 DTYPES = ["float32", "float64"]
 

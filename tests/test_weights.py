@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import fitting, team
 from fastbp.kernels import layout as lay
+from fastbp.runtime import team
+from fastbp.training import fit as fitting
 
 DTYPES = ["float32", "float64"]
 

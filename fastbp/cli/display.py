@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fastbp.history import Progress as State
-from fastbp.progress import clock, short
+from fastbp.training.progress import clock, short
 
 
 def plain(text: str) -> str:

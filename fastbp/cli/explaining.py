@@ -12,13 +12,14 @@ import numpy as np
 import typer
 
 import fastbp
-from fastbp import atomic, optimizers
-from fastbp.activations import name_of
+from fastbp import optimizers
 from fastbp.cli import display, page
 from fastbp.cli.files import read_table
 from fastbp.cli.options import check_writable
 from fastbp.cli.stored import loaded
 from fastbp.cli.table import UserError, quoted
+from fastbp.files import atomic
+from fastbp.layers.activations import name_of
 from fastbp.tracing import Tracer
 
 _INPUTS, _TARGETS = (0.05, 0.10), (0.01, 0.99)

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from fastbp import atomic
 from fastbp import export as out_of_python
 from fastbp.cli import display, stored
 from fastbp.cli.files import read_table
 from fastbp.cli.options import check_writable
 from fastbp.cli.preprocess import Number, Preprocessing
 from fastbp.cli.table import UserError
+from fastbp.files import atomic
 
 
 class Format(str, Enum):

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.divergence import DivergenceError
 from fastbp.tracing import Trace, Tracer, formulas
+from fastbp.training.divergence import DivergenceError
 
 #: units of a layer, and layers, that are drawn; of more, the first and the last
 MOST_UNITS, MOST_LEVELS = 6, 6

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-import fastbp.activations as act
+import fastbp.layers.activations as act
 from fastbp.export.c_entry import decimal, entry, head, layer_call
 from fastbp.export.c_math import KNOWN, functions
 from fastbp.export.table import Table

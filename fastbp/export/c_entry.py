@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-import fastbp.activations as act
+import fastbp.layers.activations as act
 from fastbp.export.table import Category, Labels, Number, Table
 from fastbp.network import Network
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-import fastbp.activations as act
+import fastbp.layers.activations as act
 from fastbp.export.c import float_layers
 from fastbp.export.table import Category, Labels, Number, Table
 from fastbp.kernels.functions.activations import ACTIVATIONS

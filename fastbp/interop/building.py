@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastbp.dense import Dense
+from fastbp.layers.dense import Dense
 from fastbp.network import Network
 
 Array = NDArray[Any]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.activations import Activation, LeakyReLU
 from fastbp.checks import choice
-from fastbp.dense import Dense
 from fastbp.interop.building import Array, network_of, refuse_shared_biases
 from fastbp.kernels.functions.activations import ACTIVATIONS
+from fastbp.layers.activations import Activation, LeakyReLU
+from fastbp.layers.dense import Dense
 from fastbp.network import Network
 
 #: Keras 3's names, where fastbp's differ or mean something else

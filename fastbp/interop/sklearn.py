@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastbp.dense import Dense
 from fastbp.interop.building import imported, network_of
+from fastbp.layers.dense import Dense
 from fastbp.network import Network
 
 _ACTIVATIONS = {

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastbp.activations import ELU, Activation, LeakyReLU, name_of
-from fastbp.dense import Dense
 from fastbp.interop.building import Array, imported, network_of, refuse_shared_biases
+from fastbp.layers.activations import ELU, Activation, LeakyReLU, name_of
+from fastbp.layers.dense import Dense
 from fastbp.network import Network
 
 #: of each module that is known, the settings that matter

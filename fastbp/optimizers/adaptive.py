@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.optimizers.base import Optimizer
-from fastbp.schedules import Schedule
+from fastbp.optimizers.schedules import Schedule
 
 
 @dataclass(frozen=True)

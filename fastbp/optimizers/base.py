@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fastbp.checks import real
 from fastbp.kernels.updates.hyper import Update
 from fastbp.kernels.updates.updates import UPDATES
-from fastbp.schedules import Schedule
+from fastbp.optimizers.schedules import Schedule
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from fastbp.checks import real
 from fastbp.optimizers.base import Optimizer
-from fastbp.schedules import Schedule
+from fastbp.optimizers.schedules import Schedule
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.activations import name_of
 from fastbp.checks import integer
+from fastbp.layers.activations import name_of
 from fastbp.network import Network
 from fastbp.plot import canvas
 

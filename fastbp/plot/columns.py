@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fastbp.activations import name_of
+from fastbp.layers.activations import name_of
 from fastbp.network import Network
 from fastbp.tracing.names import Names
 

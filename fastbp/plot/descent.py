@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import panels
-from fastbp.callbacks import Callback, Logs
-from fastbp.limits import require_memory
-from fastbp.losses import Loss
+from fastbp.callbacks.base import Callback, Logs
 from fastbp.network import Network
+from fastbp.objectives.losses import Loss
 from fastbp.optimizers import LBFGS, LevenbergMarquardt, Optimizer, resolve
+from fastbp.runtime.memory import require_memory
 from fastbp.trainer import Trainer
 
 Array = NDArray[Any]

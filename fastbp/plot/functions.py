@@ -9,9 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from fastbp.activations import Activation, checked, name_of
 from fastbp.checks import real
-from fastbp.dense import Dense
+from fastbp.layers.activations import Activation, checked, name_of
+from fastbp.layers.dense import Dense
 from fastbp.network import Network
 from fastbp.plot import canvas
 

@@ -9,8 +9,8 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.activations import name_of
 from fastbp.checks import integer
+from fastbp.layers.activations import name_of
 from fastbp.network import Network
 from fastbp.plot import canvas
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import choice, integer, real
-from fastbp.losses import Loss
 from fastbp.network import Network
+from fastbp.objectives.losses import Loss
 from fastbp.plot import canvas, planes
 from fastbp.plot.descent import (
     Descent,

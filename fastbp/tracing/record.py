@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.losses import Loss
+from fastbp.objectives.losses import Loss
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.tracing import rendering, sections
 from fastbp.tracing.names import Names

@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import losses, optimizers
-from fastbp.activations import kernel_of, name_of
+from fastbp import optimizers
 from fastbp.checks import integer
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels.functions.losses import LOSSES
-from fastbp.losses import HalfSquaredError, Loss
+from fastbp.layers.activations import kernel_of, name_of
 from fastbp.network import Network
+from fastbp.objectives import losses
+from fastbp.objectives.losses import HalfSquaredError, Loss
 from fastbp.optimizers import SGD, Optimizer
-from fastbp.plan import Plan
-from fastbp.program import aligned_zeros
+from fastbp.runtime.plan import Plan
+from fastbp.runtime.program import aligned_zeros
 from fastbp.tracing.record import LayerTrace, Trace
 from fastbp.trainer import Trainer
 

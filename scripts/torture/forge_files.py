@@ -34,8 +34,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastbp
-from fastbp import checkpoint, container, state, tree
-from fastbp.container import DTYPES, ModelFileError
+from fastbp.files import checkpoints as checkpoint
+from fastbp.files import container, tree
+from fastbp.files.container import DTYPES, ModelFileError
+from fastbp.training import state
 
 _SECONDS = 30.0  # for one file
 _EPOCHS = 3

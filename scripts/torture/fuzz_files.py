@@ -25,16 +25,18 @@ import atheris
 
 with atheris.instrument_imports(
     include=[
-        "fastbp.container",
-        "fastbp.model_file",
-        "fastbp.checkpoint",
-        "fastbp.tree",
-        "fastbp.settings",
-        "fastbp.state",
-        "fastbp.state_checks",
+        "fastbp.files.container",
+        "fastbp.files.model_file",
+        "fastbp.files.checkpoints",
+        "fastbp.files.tree",
+        "fastbp.training.settings",
+        "fastbp.training.state",
+        "fastbp.training.state_checks",
     ]
 ):
-    from fastbp import checkpoint, container, model_file, state, tree
+    from fastbp.files import checkpoints as checkpoint
+    from fastbp.files import container, model_file, tree
+    from fastbp.training import state
 
 KINDS = {"model": model_file._KIND, "checkpoint": checkpoint._KIND}
 

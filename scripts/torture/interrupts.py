@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 import fastbp
-from fastbp import team
+from fastbp.runtime import team
 
 EPOCHS = 4
 #: of an update: 6 · 84 · (64 · 256 + 256 · 3) operations are worth four threads

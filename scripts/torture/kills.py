@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 import fastbp
-from fastbp import checkpoint
+from fastbp.files import checkpoints as checkpoint
 
 EPOCHS = 12
 

@@ -25,8 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import fastbp
-from fastbp import checkpoint, container, model_file, tree
-from fastbp.container import ModelFileError
+from fastbp.files import checkpoints as checkpoint
+from fastbp.files import container, model_file, tree
+from fastbp.files.container import ModelFileError
 
 ROOT = Path(__file__).parents[2]
 

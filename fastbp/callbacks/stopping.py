@@ -1,0 +1,280 @@
+"""Callbacks that end a `fit`, and give the best weights back."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp import panels
+from fastbp.callbacks.base import Callback, Logs, check_monitor
+from fastbp.callbacks.nan_watch import NaNWatch
+from fastbp.checks import integer, real
+from fastbp.files.container import check_keys
+from fastbp.optimizers.schedules import rises
+
+if TYPE_CHECKING:
+    from fastbp.history import History
+    from fastbp.trainer import Trainer
+
+
+class _Best:
+    """The best figure so far, its epoch, and the weights that had it."""
+
+    def __init__(self, monitor: str, min_delta: float) -> None:
+        self.monitor, self.rises, self.min_delta = monitor, rises(monitor), min_delta
+        self.figure = -math.inf if self.rises else math.inf
+        self.epoch: int | None = None
+        self.weights: list[NDArray[Any]] | None = None
+        self._version: int | None = None  # of the network's parameters, when they were these
+        # The parameters' version when an epoch's figures were taken, and the parameters, if another
+        # callback may change them before this one sees the figures.
+        self._measured: tuple[float, int, NDArray[Any] | None] = math.nan, -1, None
+
+    def measured(self, trainer: Trainer, figure: float, keep: bool) -> None:
+        """An epoch's figures have been taken, and no callback has been told yet."""
+        network = trainer.network
+        self._measured = figure, network._version, network._parameters.copy() if keep else None
+
+    def see(self, trainer: Trainer, epoch: int, figure: float, keep: bool) -> bool:
+        """Whether the figure is better by more than min_delta."""
+        figure, network = float(figure), trainer.network
+        gain = figure - self.figure if self.rises else self.figure - figure
+        if not gain > self.min_delta:
+            return False
+        measured, version, parameters = self._measured
+        weights = None
+        if keep and parameters is not None and figure == measured:
+            weights = panels.read(network, parameters)
+        elif keep:  # nobody was told before, or has put a figure of its own there
+            version, weights = network._version, network.get_weights()
+        if weights is not None and not all(np.isfinite(w).all() for w in weights):
+            return False  # the epoch's last update has made them so: its figure is of those before
+        # An interrupt finds all of these changed or none: there is no call in between.
+        self.figure, self.epoch, self.weights, self._version = figure, epoch, weights, version
+        return True
+
+    def state(self) -> dict[str, Any]:
+        return {"figure": self.figure, "epoch": self.epoch, "weights": self.weights}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.figure, self.epoch = float(state["figure"]), state.get("epoch")
+        self.weights, self._version = state["weights"], None
+
+    @staticmethod
+    def check_state(trainer: Trainer, state: Any) -> None:
+        """Raise for what `set_state` can't take."""
+        last = "latest" if isinstance(state, dict) and "latest" in state else "epoch"
+        check_keys("a callback's best", state, {"figure", "weights", last})  # latest: in old files
+        if type(state["figure"]) is not float or math.isnan(state["figure"]):
+            raise ValueError(f"a callback's best figure must be a float, got {state['figure']!r}")
+        if last == "epoch" and state["epoch"] is not None:
+            integer("a callback's best epoch", state["epoch"], minimum=0, maximum=2**53)
+        if state["weights"] is not None:
+            panels.checked(trainer.network, state["weights"])
+
+    def give_back(self, trainer: Trainer) -> int | None:
+        """Have the network's weights be the best ones; their epoch, if they were others."""
+        network = trainer.network
+        if self.weights is None or network._unchanged_since(self._version):
+            return None
+        network.set_weights(self.weights)
+        self._version = network._version
+        return self.epoch
+
+
+class _KeepsBest(Callback):
+    """What those callbacks share at whose `fit` the best weights come back, whoever ends it."""
+
+    _best: _Best
+
+    @property
+    def best(self) -> float | None:
+        """The best figure so far, of this `fit` or the last one."""
+        return None if self._best.epoch is None else self._best.figure
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch that had the best figure, counted as `History.epoch` is."""
+        return self._best.epoch
+
+    @property
+    def best_weights(self) -> list[NDArray[Any]] | None:
+        """Copies of the weights at the end of the best epoch; None if they are not kept."""
+        weights = self._best.weights
+        return None if weights is None else [w.copy() for w in weights]
+
+    def _begin(self, monitor: str, min_delta: float) -> None:
+        self._best, self._given_back = _Best(monitor, min_delta), None
+
+    def _measured(self, trainer: Trainer, logs: Logs, others: bool) -> None:
+        self._best.measured(trainer, logs.get(self._best.monitor, math.nan), others)
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        self._give_back(trainer)
+        if self._given_back is not None:
+            history.network_epoch = self._given_back
+
+    def _give_back(self, trainer: Trainer) -> None:
+        epoch = self._best.give_back(trainer)
+        if epoch is not None:
+            self._given_back, self._given_version = epoch, trainer.network._version
+
+
+class EarlyStopping(_KeepsBest):
+    """Ends a `fit` when a figure has not become better for a while (Prechelt 1998).
+
+    Parameters
+    ----------
+    monitor : str
+        A figure of `History`. More is better for accuracy, top-k, r2, f1 and auc, less for others.
+    patience : int
+        Epochs without progress that are still borne, at least 0. A NaN is no progress; so many in a
+        row bring a RuntimeWarning, once a `fit`.
+    min_delta : float
+        What counts as progress: a change by more than this.
+    restore_best_weights : bool
+        Whether the network ends with the weights of its best epoch, whoever ends the `fit`: also
+        another callback, divergence, an exception or an interrupt.
+
+    Attributes
+    ----------
+    best : float or None
+        The best figure so far; None before there was one.
+    best_epoch : int or None
+        The epoch that had it, counted as `History.epoch` is.
+    best_weights : list of ndarray or None
+        Copies of the weights at its end, as `Network.get_weights` gives them; None if they are not
+        to be restored.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range; at the `fit`, that it has no such figure.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> stopping = fastbp.EarlyStopping(patience=5)
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        patience: int = 10,
+        min_delta: float = 0.0,
+        restore_best_weights: bool = True,
+    ) -> None:
+        if not isinstance(monitor, str):
+            raise TypeError(f"monitor must be a figure's name, got {monitor!r}")
+        if not isinstance(restore_best_weights, bool):
+            raise TypeError(
+                f"restore_best_weights must be True or False, got {restore_best_weights!r}"
+            )
+        self.monitor = monitor
+        self.patience = integer("patience", patience, minimum=0)
+        self.min_delta = real("min_delta", min_delta, low=0.0)
+        self.restore_best_weights = restore_best_weights
+        self._begin(monitor, self.min_delta)
+        self._waited = 0
+
+    def check(self, names: Sequence[str]) -> None:
+        check_monitor(self.monitor, names)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self._begin(self.monitor, self.min_delta)
+        self._waited = 0
+        self._watch = NaNWatch(type(self).__name__, self.monitor, self.patience)
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        better = self._best.see(trainer, epoch, logs[self.monitor], self.restore_best_weights)
+        self._waited = 0 if better else self._waited + 1
+        self._stop_if_due(trainer)
+        self._watch.see(logs[self.monitor])
+
+    def _stop_if_due(self, trainer: Trainer) -> None:
+        if self._waited > self.patience:
+            trainer.stop(f"{self.monitor} has not become better for {self._waited} epochs")
+
+    def state(self) -> dict[str, Any]:
+        return {"waited": self._waited, "best": self._best.state()}
+
+    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        check_keys("EarlyStopping", state, {"waited", "best"})
+        integer("EarlyStopping's waited", state["waited"], minimum=0, maximum=2**53)
+        _Best.check_state(trainer, state["best"])
+
+    def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        self._waited = int(state["waited"])
+        self._best.set_state(state["best"])
+        self._stop_if_due(trainer)
+
+
+class TimeBudget(_KeepsBest):
+    """Ends a `fit` after so many seconds, with the weights of its best epoch.
+
+    They come back whoever ends it. `best`, `best_epoch` and `best_weights` are as of
+    `EarlyStopping`.
+
+    Parameters
+    ----------
+    seconds : float
+        Above 0; training ends within about 100 ms of it, or one update where that is longer.
+    monitor : str or None
+        What tells the best epoch; None is "val_loss" where there is validation data, else "loss".
+        Before the first epoch's end the weights stay as they are, and so they do where it is NaN in
+        every epoch, which brings a RuntimeWarning.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `EarlyStopping`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> budget = fastbp.TimeBudget(60)
+    """
+
+    _of_this_call = ("seconds",)
+
+    def __init__(self, seconds: float, monitor: str | None = None) -> None:
+        self.seconds = real("seconds", seconds, low=0.0, low_open=True)
+        if not (monitor is None or isinstance(monitor, str)):
+            raise TypeError(f"monitor must be a figure's name or None, got {monitor!r}")
+        self.monitor = monitor
+        self._begin(monitor or "loss", 0.0)
+
+    def check(self, names: Sequence[str]) -> None:
+        self._monitor = self.monitor or ("val_loss" if "val_loss" in names else "loss")
+        check_monitor(self._monitor, names)
+
+    def on_train_begin(self, trainer: Trainer) -> None:
+        self._begin(self._monitor, 0.0)
+        self._started = time.monotonic()
+        self._watch = NaNWatch(type(self).__name__, self._monitor, None)
+
+    def on_chunk_end(self, trainer: Trainer) -> None:
+        if time.monotonic() - self._started >= self.seconds:
+            trainer.stop(f"the budget of {self.seconds:g} s is spent")
+
+    def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        self._best.see(trainer, epoch, logs[self._monitor], True)
+        self._watch.see(logs[self._monitor])
+
+    def state(self) -> dict[str, Any]:
+        return self._best.state()
+
+    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        _Best.check_state(trainer, state)
+
+    def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
+        self._best.set_state(state)  # the budget is this call's own
+
+    def on_train_end(self, trainer: Trainer, history: History) -> None:
+        super().on_train_end(trainer, history)
+        self._watch.end()

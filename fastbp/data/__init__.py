@@ -1,0 +1,1 @@
+"""Arrays as a person gives them: checked, described, not copied."""

@@ -1,0 +1,1 @@
+"""States and C functions that other compiled code is handed."""

@@ -1,0 +1,1 @@
+"""A layer: its units, its activation, how its weights start."""

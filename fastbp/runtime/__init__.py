@@ -1,0 +1,1 @@
+"""From layers to tables of addresses: what one kernel call works on."""

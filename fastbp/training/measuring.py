@@ -1,0 +1,111 @@
+"""A trainer's metrics: buffers for their sums, set into programs, and their figures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.data.inputs import Samples
+from fastbp.data.values import CHUNK
+from fastbp.data.weighing import of_rows
+from fastbp.kernels import layout as lay
+from fastbp.layers.activations import name_of
+from fastbp.network import Network
+from fastbp.objectives.metrics import R2, Metric
+from fastbp.runtime.program import Program, aligned_zeros
+
+Int64s = NDArray[np.int64]
+
+
+class Measuring:
+    """The metrics of one program.
+
+    Parameters
+    ----------
+    network : Network
+    metrics : sequence of Metric
+    program : Program
+        What takes them; its plan is known.
+    """
+
+    def __init__(self, network: Network, metrics: tuple[Metric, ...], program: Program) -> None:
+        self._metrics, self._k, self._program = metrics, network.n_outputs, program
+        self._dtype = network.dtype
+        name = name_of(network.layers[-1].activation)
+        sizes = [metric._sums(self._k) for metric in metrics]
+        self._offsets = [0, *np.cumsum(sizes).tolist()]
+        self.sums = aligned_zeros(self._offsets[-1], np.float64)
+        self._settings = [
+            np.array(metric._settings(name, self._k), np.float64) for metric in metrics
+        ]
+        self._plan: Int64s = aligned_zeros(2 + 3 * len(metrics), np.int64)
+        self._plan[0], self._plan[1] = self._offsets[-1], len(metrics)
+        for i, metric in enumerate(metrics):
+            here = self._plan[2 + 3 * i :]
+            here[0] = metric._kernel.address(network.dtype)
+            here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
+        if metrics:
+            program.keep(lay.MEASURE, self._plan)
+            program.keep(lay.MEASURED, self.sums)
+            slabs = max(1, program.plan.slabs) * self._offsets[-1]
+            program.keep(lay.SLAB_MEASURED, aligned_zeros(slabs, np.float64))
+
+    def begin(self, samples: Samples) -> None:
+        """Clear all sums; what follows are these samples."""
+        self.sums[:] = 0.0
+        for i, metric in enumerate(self._metrics):
+            if isinstance(metric, R2):
+                self._settings[i][:] = _means(samples, self._k, self._dtype)
+            if metric._whole:
+                self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))
+                self._plan[2 + 3 * i + 2] = self._settings[i].ctypes.data
+
+    def figures(self) -> dict[str, float]:
+        """Each metric's value over what has been seen since `begin`."""
+        found = {}
+        for i, metric in enumerate(self._metrics):
+            if metric._whole:
+                rows: Any = self._settings[i].reshape(-1, 1 + 2 * self._k)
+                if not rows[:, 0].all():
+                    rows = rows[rows[:, 0] > 0]
+                found[metric.name] = metric._of_rows(rows, self._k)  # type: ignore[attr-defined]
+                self._settings[i] = np.zeros(0)  # the rows are let go
+            else:
+                sums = self.sums[self._offsets[i] : self._offsets[i + 1]]
+                found[metric.name] = metric._value(sums, self._k)
+        return found
+
+
+def _means(samples: Samples, k: int, dtype: str) -> NDArray[np.float64]:
+    """Each output's mean target, to some digits: the kernel's sums are of differences from it.
+
+    Sums of squares about the mean don't cancel, wherever the targets lie; about any one of them
+    they do, where that one lies far from the others. Rows of weight 0, whose targets may be
+    anything, don't count. The mean is that of differences from a row, so that it is exact where
+    all targets are the same.
+    """
+    x, y, weights = samples
+    if y.class_ids:
+        return np.zeros(k)
+    by = 1.0 if weights is None else of_rows(weights).by  # so that no sum overflows
+    first: NDArray[np.float64] | None = None
+    total, sums = 0.0, np.zeros(k)
+    rows = max(1, CHUNK // k)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, x.n, rows):
+            part = slice(start, min(start + rows, x.n))
+            block = np.asarray(y.array[part], dtype).astype(np.float64).reshape(-1, k)
+            w = None if weights is None else np.asarray(weights.array[part], dtype)
+            if w is not None:
+                block, w = block[w > 0], w[w > 0].astype(np.float64) * by
+            if not len(block):
+                continue
+            if first is None:
+                first = block[0].copy()
+            block -= first
+            total += len(block) if w is None else float(w.sum())
+            sums += block.sum(axis=0) if w is None else w @ block
+        means = np.zeros(k) if first is None else first + sums / total
+    return np.where(np.isfinite(means), means, 0.0)

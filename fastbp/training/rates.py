@@ -1,0 +1,172 @@
+"""A trainer's learning rate as it goes: what the kernels read for each update."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.callbacks.nan_watch import NaNWatch
+from fastbp.checks import integer, real
+from fastbp.files.container import check_keys
+from fastbp.kernels import layout as lay
+from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule, rises
+from fastbp.runtime.program import Program, aligned_zeros
+
+# Updates whose rates are worked out at a time.
+_MOST = 1 << 15
+
+#: Places in `Rates.live`.
+SCALE, STEPS = 0, 1
+
+Plateau: TypeAlias = tuple[float, int, int]
+
+
+class Rates:
+    """A number or a schedule, and where it stands.
+
+    Attributes
+    ----------
+    steps, epochs : int
+        Updates and epochs before the next.
+    scale : float
+        What the schedule's rates are multiplied by; the rate where there is none.
+    live : ndarray
+        Where `scale` and `steps` stand, for compiled code.
+    plateau : tuple
+        The best figure, the epochs since, and those of cooling down that are left.
+    """
+
+    def __init__(self, learning_rate: float | Schedule) -> None:
+        self.schedule = learning_rate if isinstance(learning_rate, Schedule) else None
+        self.live: NDArray[np.float64] = aligned_zeros(2, np.float64)  # scale, steps
+        self.cells: Any = memoryview(self.live.data)  # the same, quicker for single values
+        self.epochs = 0
+        self.scale = 1.0 if self.schedule else float(learning_rate)  # type: ignore[arg-type]
+        self._by_step = self.schedule is not None and self.schedule._per == "step"
+        self._buffer: NDArray[np.float64] = aligned_zeros(_MOST if self._by_step else 1, np.float64)
+        self._address = int(self._buffer.ctypes.data)
+        best = -math.inf if self.monitor and rises(self.monitor) else math.inf
+        self.plateau: Plateau = best, 0, 0
+        self._watch: NaNWatch | None = None
+
+    @property
+    def scale(self) -> float:
+        return float(self.cells[SCALE])
+
+    @scale.setter
+    def scale(self, value: float) -> None:
+        self.cells[SCALE] = value
+
+    @property
+    def steps(self) -> int:
+        return int(self.cells[STEPS])
+
+    @steps.setter
+    def steps(self, value: int) -> None:
+        self.cells[STEPS] = value
+
+    def state(self) -> dict[str, Any]:
+        """Where it stands, as plain numbers."""
+        best, bad, cooling = self.plateau
+        return {
+            "steps": self.steps, "epochs": self.epochs, "scale": self.scale,
+            "_best": best, "_bad": bad, "_cooling": cooling,
+        }  # fmt: skip
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take."""
+        check_keys("its rates", state, set(self.state()))
+        for name in ("steps", "epochs", "_bad", "_cooling"):
+            integer(f"its rates' {name.strip('_')}", state[name], minimum=0, maximum=2**53)
+        real("its rates' scale", state["scale"], low=0.0)
+        best = state["_best"]
+        if type(best) is not float or math.isnan(best):
+            raise ValueError(f"its rates' best must be a float and no NaN, got {best!r}")
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Stand where another stood."""
+        self.steps, self.epochs = int(state["steps"]), int(state["epochs"])
+        self.scale = float(state["scale"])
+        self.plateau = float(state["_best"]), int(state["_bad"]), int(state["_cooling"])
+
+    @property
+    def nbytes(self) -> int:
+        return int(self._buffer.nbytes)
+
+    @property
+    def most(self) -> int:
+        """Updates that may be run at a time."""
+        return len(self._buffer) if self._by_step else 1 << 62
+
+    @property
+    def monitor(self) -> str | None:
+        """The figure that the schedule looks at."""
+        return self.schedule.monitor if isinstance(self.schedule, ReduceOnPlateau) else None
+
+    @property
+    def value(self) -> float:
+        """The rate of the next update."""
+        if self.schedule is None:
+            return self.scale
+        done = self.steps if self._by_step else self.epochs
+        return self.scale * float(self.schedule.rates(done))
+
+    @value.setter
+    def value(self, rate: float) -> None:
+        rate = real("learning_rate", rate, low=0.0)
+        if self.schedule is None:
+            self.scale = rate
+            return
+        now = self.value
+        if self.scale == 0.0 or now == 0.0:
+            raise ValueError("learning_rate can't be set where the schedule's is 0: it is scaled")
+        self.scale *= rate / now
+
+    def give(self, program: Program, count: int) -> None:
+        """What the next call makes is at most so many updates."""
+        t = program.cells
+        t[lay.UPDATES], t[lay.RATES] = self.steps, self._address
+        t[lay.RATE_STRIDE] = self._by_step
+        if self._by_step and self.schedule is not None:
+            self._buffer[:count] = self.schedule.rates(np.arange(self.steps, self.steps + count))
+            self._buffer[:count] *= self.scale
+        else:
+            self._buffer[0] = self.value
+
+    def begin(self) -> None:
+        """A `fit` begins."""
+        if isinstance(self.schedule, ReduceOnPlateau):
+            name, patience = type(self.schedule).__name__, self.schedule.patience
+            self._watch = NaNWatch(name, self.schedule.monitor, patience)
+
+    def watch(self, figures: dict[str, float]) -> None:
+        """Warn where the figure that the schedule looks at is NaN again and again."""
+        if self._watch is not None:
+            self._watch.see(figures[self._watch.monitor])
+
+    def after_epoch(self, figures: dict[str, float]) -> tuple[Plateau, float]:
+        """`plateau` and `scale` after an epoch with these figures, where the schedule looks."""
+        plan, scale = self.schedule, self.scale
+        best, bad, cooling = self.plateau
+        if not isinstance(plan, ReduceOnPlateau):
+            return self.plateau, scale
+        figure = figures[plan.monitor]
+        sign = 1.0 if rises(plan.monitor) else -1.0
+        # best + sign |best| min_delta, which has to be passed; any figure passes an infinite one
+        bar = best
+        if math.isfinite(best):
+            bar = best * (1.0 + sign * math.copysign(plan.min_delta, best))
+        if sign * figure > sign * bar:
+            best, bad = figure, 0
+        else:
+            bad += 1
+        if cooling > 0:
+            cooling, bad = cooling - 1, 0
+        if bad > plan.patience:
+            low = plan.minimum / plan.learning_rate if plan.learning_rate else 0.0
+            scale = max(scale * plan.factor, low)
+            cooling, bad = plan.cooldown, 0
+        return (best, bad, cooling), scale

@@ -1,0 +1,155 @@
+"""Weights to go back to when training diverges."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.epoch import count_nonfinite
+from fastbp.kernels.updates import snapshot as kernels
+from fastbp.runtime.program import aligned_zeros
+
+if TYPE_CHECKING:
+    from fastbp.training.engine import Engine
+
+# Floating-point operations of updates between two snapshots: a hundred times what the visit to
+# Python takes, at a core's roof; and an update takes at least so many in time.
+_WORK, _LEAST = 2e8, 1e4
+# Rows between two, for each buffer that is copied: 1 % of the time, at 10 GB/s for a copy.
+_ROWS = 2000
+# The same in seconds, for the end of an epoch, where Python is in charge anyway.
+_FLOPS_PER_SECOND = 1e11
+_SMALL, _BYTES_PER_SECOND, _FAST = 1 << 20, 1e10, 3e10  # small ones stay in cache
+_CALL_SECONDS = 6e-7
+#: what an epoch, and a `step`, takes beside its updates
+EPOCH_SECONDS, STEP_SECONDS = 1e-5, 2e-5
+#: of the time spent: what snapshots may cost, and what may be lost, of epochs and of single steps
+EPOCH_SHARE, STEP_SHARE = 0.02, 0.05
+# Soon after the start, when a fiftieth is little, one may take this share of a visit, or so long.
+_DEAR, _DEAR_SECONDS = 0.05, 1e-6
+
+
+Place = tuple[int, int]
+
+
+def told(place: Place) -> str:
+    """In words, where in a trainer's life something was: finished epochs, batches of the next."""
+    epochs, batches = place
+    if batches:
+        return f"in epoch {epochs}, after {batches} of its batches"
+    if epochs:
+        return f"at the end of epoch {epochs - 1}"
+    return "before its first epoch"
+
+
+class Snapshot:
+    """Parameters, optimizer slots and counters as they were after some update, all finite.
+
+    Parameters
+    ----------
+    engine : Engine
+        Whose slots, and whose network's parameters, are kept.
+
+    Attributes
+    ----------
+    place : (int, int)
+        Where the last one was taken: finished epochs, batches of the next.
+    since : float
+        Updates since then.
+    seen : int
+        The parameters' version when they were last taken, or worked on by this trainer. Where the
+        network has another one, somebody else has set the weights.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        network = engine.network
+        self.place: Place = (0, 0)
+        self.since, self.seen = 0.0, -1
+        self._network = network
+        self._flops = 6.0 * sum(at.n_in * at.n_out for at in network._layout.layers)
+        self._live: list[NDArray[Any]] = [network._parameters, *engine.slots, engine.hyper]
+        self._kept = [aligned_zeros(a.size, a.dtype) for a in self._live]
+        speed = _FAST if self.nbytes < _SMALL else _BYTES_PER_SECOND
+        self._copy_seconds = _CALL_SECONDS + self.nbytes / speed
+        pairs = zip(self._live, self._kept, strict=True)
+        buffers = [(a.ctypes.data, b.ctypes.data, a.nbytes // 8) for a, b in pairs]
+        self._checked = network._parameters.ctypes.data, network._layout.n_updated
+        self._table = np.array([*self._checked, len(buffers), *np.ravel(buffers)], np.int64)
+        self._address = int(self._table.ctypes.data)
+        self._keep = kernels.keep.compiled(network.dtype)
+        self._count = count_nonfinite.compiled(network.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(a.nbytes for a in self._kept)
+
+    def interval(self, rows: int) -> int:
+        """Updates by `rows` rows from one to the next within an epoch.
+
+        By sizes alone, so that an outcome can be repeated.
+        """
+        copied = _ROWS * (len(self._live) - 1) / rows
+        return math.ceil(max(_WORK / max(rows * self._flops, _LEAST), copied))
+
+    def waits(self, rows: int, updates: int, seconds: float, at_most: float) -> tuple[int, float]:
+        """After how many of Python's visits, epochs or steps, the next one is due.
+
+        By sizes and counts alone: so that no more is lost than what lies between two visits, or in
+        the long run a fiftieth of all, or what takes as long as copies may take together.
+
+        Parameters
+        ----------
+        rows : int
+            Of an update.
+        updates : int
+            Of a visit.
+        seconds : float
+            That a visit takes beside its updates.
+        at_most : float
+            The share of the time that all snapshots together may take.
+
+        Returns
+        -------
+        most : int
+            After so many in any case.
+        share : float
+            And after this times the updates in the trainer's life.
+        """
+        each = updates * max(rows * self._flops, _LEAST) / _FLOPS_PER_SECOND + seconds
+        most = max(1, math.ceil(self._copy_seconds / (at_most * each)))
+        cheap = self._copy_seconds <= max(_DEAR * each, _DEAR_SECONDS)
+        return most, EPOCH_SHARE / updates if cheap else math.inf
+
+    def take(self, place: Place) -> bool:
+        """Keep what there is; or, if a parameter is not finite, nothing: whether it was kept."""
+        seen = self._network._version
+        if self._keep(0.0, self._address):
+            return False
+        self.place, self.since, self.seen = place, 0.0, seen
+        return True
+
+    def finite(self) -> bool:
+        """Whether all parameters are."""
+        return not self._count(0.0, *self._checked)
+
+    def copies(self) -> tuple[Place, list[NDArray[Any]]]:
+        """What was kept last, for `put_back`."""
+        return self.place, [kept.copy() for kept in self._kept]
+
+    def put_back(self, copies: tuple[Place, list[NDArray[Any]]]) -> None:
+        """Have what was kept earlier in place of what was kept last."""
+        self.place, arrays = copies
+        for kept, array in zip(self._kept, arrays, strict=True):
+            np.copyto(kept, array)
+
+    def restore(self) -> None:
+        """Go back to what was kept last."""
+        self._network._change(self._copy_back)
+        self.since, self.seen = 0.0, self._network._version
+
+    def _copy_back(self) -> None:
+        for kept, live in zip(self._kept, self._live, strict=True):
+            np.copyto(live, kept)

@@ -1,0 +1,238 @@
+"""What solvers share: the parameters as one vector, trial points, the iterate that others see."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp import panels
+from fastbp.checks import integer, real
+from fastbp.data.inputs import Samples
+from fastbp.data.weighing import Weighing
+from fastbp.files.container import check_keys
+from fastbp.kernels import layout as lay
+from fastbp.kernels.solvers import points
+from fastbp.runtime.plan import Plan
+from fastbp.runtime.program import Program, aligned_zeros
+from fastbp.runtime.team import resolve_threads
+from fastbp.training.engine import Engine
+
+Array = NDArray[Any]
+Vector = NDArray[np.float64]
+
+#: what `Driver.iterate` gives, beside the statuses of kernels/layout.py, when it has done nothing
+STOPPED = -1
+
+
+class BadSamplesError(Exception):
+    """A memory map holds what is no sample; its status is the argument."""
+
+
+class Driver:
+    """One iteration at a time over all samples.
+
+    Trial points are evaluated in a parameter buffer of the driver's own: the network's holds the
+    last finished iterate at any time.
+
+    Attributes
+    ----------
+    results : ndarray
+        The last iteration's figures, where a program's results hold those of an epoch.
+    stopped : str or None
+        Why the last `iterate` has been the last one.
+    evaluations : int
+        Of the loss over all samples, since the beginning.
+    """
+
+    _KEPT: tuple[str, ...] = ()
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine, self.network = engine, engine.network
+        network, layout = self.network, self.network._layout
+        self.dtype = network.dtype
+        self.n = network.n_parameters
+        self.stopped: str | None = None
+        self.results: Vector = np.zeros(lay.R_STATUS)
+        self.result_cells: Any = memoryview(self.results.data)
+        self.evaluations = 0
+        self._version = -1  # of the network's parameters, when they were this driver's point
+        self._samples: Samples | None = None
+        self._buffers: list[Array] = []
+        self._addresses: dict[int, int] = {}  # of buffers by id: asking an array takes 1 µs
+        # Every parameter's number, from 1, wherever a copy of it stands; 0 stands for padding.
+        numbers: Array = np.zeros(layout.size, f"int{8 * layout.itemsize}")
+        panels.write(network, numbers, _numbered(panels.shapes(network)))
+        self._sources = self.buffer(layout.size, np.int64)
+        self._sources[:] = numbers
+        found, first = np.unique(numbers[: layout.n_updated], return_index=True)
+        self._places = self.buffer(self.n, np.int64)
+        self._places[:] = first[found > 0]
+        self._trial = self.buffer(layout.size, self.dtype)
+        self.figures: Vector = self.buffer(8, np.float64)
+        self._step: Vector = self.buffer(1, np.float64)
+        self.x, self.direction = self.vector(), self.vector()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all buffers, programs not included."""
+        return sum(a.nbytes for a in self._buffers)
+
+    def buffer(self, n: int, dtype: Any) -> Array:
+        """Zeros that live as long as the driver."""
+        made = aligned_zeros(n, dtype)
+        self._buffers.append(made)
+        self._addresses[id(made)] = made.ctypes.data
+        return made
+
+    def address(self, array: Array) -> int:
+        """Where an array stands; quick for a buffer."""
+        return self._addresses.get(id(array)) or array.ctypes.data
+
+    def vector(self) -> Vector:
+        """Room for one value a parameter, behind a 0 (see kernels/solvers/points.py)."""
+        return self.buffer(1 + self.n, np.float64)
+
+    def state(self) -> dict[str, Any]:
+        """What is kept from one `begin` to the next."""
+        return {name: getattr(self, name) for name in self._KEPT}
+
+    def check_state(self, state: Any) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take.
+
+        Kinds and sizes are looked at here; what the numbers mean, by the kinds of drivers.
+        """
+        check_keys("its solver", state, set(self._KEPT))
+        for name in self._KEPT:
+            now, given, what = getattr(self, name), state[name], f"its solver's {name.strip('_')}"
+            if isinstance(now, np.ndarray):
+                if not isinstance(given, np.ndarray) or given.dtype != now.dtype:
+                    raise TypeError(f"{what} must be an array of {now.dtype}")
+                if given.shape != now.shape:
+                    raise ValueError(f"{what} must be of shape {now.shape}, got {given.shape}")
+            elif isinstance(now, int):
+                integer(what, given, minimum=-1, maximum=2**53)
+            else:
+                real(what, given)
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Keep what another kept."""
+        for name in self._KEPT:
+            now = getattr(self, name)
+            if isinstance(now, np.ndarray):
+                now[:] = state[name]
+            else:
+                setattr(self, name, type(now)(state[name]))
+
+    def begin(self, samples: Samples, weighing: Weighing | None = None) -> None:
+        """Iterate on these samples, from the network's parameters as they are.
+
+        `weighing` is that of a step where it is None.
+        """
+        self._samples = samples
+        self._set_samples(samples, weighing)
+        self._start_over()
+
+    def _start_over(self) -> None:
+        """Go to the network's parameters as they are."""
+        self.stopped, self._version = None, self.network._version
+        reader = object()
+        try:
+            parameters = self.network._begin_reading(reader)
+            self.collect(parameters, self.x)
+        finally:
+            self.network._readers.pop(reader, None)
+        self._forget_point()
+
+    def iterate(self) -> tuple[int, float]:
+        """One iteration: a status, and the loss before it.
+
+        The status is OK; STOPPED, with nothing changed, if there is nothing more to be had;
+        NONFINITE_LOSS if there is nothing to begin with; or that of a bad memory map.
+        """
+        loss = math.nan
+        try:
+            if not self.network._unchanged_since(self._version):
+                self._start_over()
+            status, loss = (STOPPED, math.nan) if self.stopped else self._iterate()
+        except BadSamplesError as error:
+            (status,) = error.args
+        self.results[:] = 0.0
+        self.results[lay.R_ERROR] = self.results[lay.R_LAST_ERROR] = loss
+        self.results[lay.R_WEIGHT] = 1.0
+        return status, loss
+
+    def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
+        raise NotImplementedError
+
+    def _forget_point(self) -> None:
+        """Let what is known of the point `x` be found anew."""
+        raise NotImplementedError
+
+    def _iterate(self) -> tuple[int, float]:
+        raise NotImplementedError
+
+    # -- for the kinds of drivers ------------------------------------------------------------------
+
+    def program(self, mode: int, rows: int, slabs: int, flops: float) -> Program:
+        """A program over whole sets, kept apart from those of calls between iterations."""
+        threads = resolve_threads(self.engine.n_threads, flops)
+        plan = Plan.in_slabs(self.network._layout, rows, threads, slabs)
+        return self.engine._program(f"solver {mode}", mode, plan, threads)
+
+    def call(self, entry: Any, *arguments: Any) -> None:
+        """A kernel, by one thread; arrays are handed over by address."""
+        entry.compiled(self.dtype)(
+            0.0, *[self.address(a) if isinstance(a, np.ndarray) else a for a in arguments]
+        )
+
+    def collect(self, values: Array, out: Vector) -> None:
+        """A buffer of the parameters' layout as a vector."""
+        self.call(points.collect, values, self._places, self.n, out)
+
+    def move(self, step: float) -> None:
+        """Make x + step · direction the trial point."""
+        self._step[0] = step
+        sources, size = self._sources, len(self._sources)
+        self.call(points.place, self._trial, sources, size, self.x, self.direction, self._step)
+
+    def evaluate(self, program: Program) -> float:
+        """The loss at the trial point."""
+        program.set_parameters(self._trial)
+        status = self.engine.run(program, 0, 1)
+        self.evaluations += 1
+        if status != lay.OK:
+            raise BadSamplesError(status)
+        return float(program.results[lay.R_LAST_ERROR])
+
+    def assess(self, gradient: Vector, direction: Vector) -> tuple[float, float, float]:
+        """The slope along the direction, the gradient's largest magnitude, the magnitudes' sum."""
+        self.call(points.assess, gradient, direction, 1 + self.n, self.figures)
+        slope, largest, total = self.figures[:3]
+        return float(slope), float(largest), float(total)
+
+    def accept(self) -> bool:
+        """Make the trial point the network's, unless somebody else has set the weights meanwhile.
+
+        Those then stay, and the next iteration begins from them. Gives whether it was done.
+        """
+        if not self.network._replace(self._trial, self._version):
+            return False
+        self._version += 1
+        return True
+
+    def stop(self, reason: str) -> None:
+        """Let the next iteration be none."""
+        self.stopped = reason
+
+
+def _numbered(shapes: list[tuple[str, tuple[int, ...]]]) -> list[Array]:
+    """1, 2, … in arrays of these shapes."""
+    found, done = [], 1
+    for _, shape in shapes:
+        size = int(np.prod(shape))
+        found.append(np.arange(done, done + size).reshape(shape))
+        done += size
+    return found
