@@ -1,4 +1,4 @@
-"""Benchmarks of fastbp for asv and for scripts/bench_gate.
+"""Benchmarks of fastbp for asv and for scripts/gate/gate.
 
 The same benchmarks run on any commit: what a commit does not have yet, it skips. Machine code is
 kept in a folder for each commit, so that none is ever run by another one.

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from peers.cases import STANDARD, Case, data, glorot, parse
+from compare.cases import STANDARD, Case, data, glorot, parse
 
 #: samples of each case, so that an epoch takes some milliseconds; H's are a quarter of its batch,
 #: which is then the whole set: 40 ms, where a batch of 1024 took a third of all the gate's time
@@ -49,7 +49,7 @@ def in_training(name: str, dtype: str, threads: int) -> Any:
     if threads > (os.cpu_count() or 1):
         raise NotImplementedError(f"this machine has fewer than {threads} processors")
     with skipped_where_missing():
-        from peers.fastbp_peer import Peer
+        from compare.fastbp_peer import Peer
 
         chosen = case(name, dtype)
         peer = Peer(chosen, threads, True, glorot(chosen), *data(chosen))

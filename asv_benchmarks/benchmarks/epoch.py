@@ -1,4 +1,4 @@
-"""One epoch of training: the cases of scripts/compare_peers."""
+"""One epoch of training: the cases of scripts/compare/peers."""
 
 from __future__ import annotations
 

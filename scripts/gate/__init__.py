@@ -1,1 +1,1 @@
-"""What scripts/bench_gate and bench_trials are made of."""
+"""What the gate and its trials are made of."""

@@ -92,7 +92,7 @@ def alone() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise CannotMeasure("another bench_gate is at work in this checkout") from None
+            raise CannotMeasure("another gate is at work in this checkout") from None
         yield
 
 

@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from peers.report import machine
+from compare.report import machine
 
 from gate import measure
 from gate.build import KEPT, CannotMeasure, alone, commit_of, install

@@ -13,7 +13,7 @@ import numpy as np
 from gate.build import ROOT
 from gate.judge import false_alarms
 
-PATCHES = ROOT / "tests" / "slowdowns"
+PATCHES = ROOT / "tests" / "project" / "slowdowns"
 #: by patch, the benchmark that has to name it
 SLOWDOWNS = {
     "redundant_pass": "epoch.Epoch.time_epoch('C', 'float32', 1)",

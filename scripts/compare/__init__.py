@@ -1,0 +1,1 @@
+"""The parts of the comparison: cases, one module a peer, the roof, the pipes, the report."""

@@ -1,0 +1,1 @@
+"""What scripts/example and scripts/demo run."""
