@@ -1,4 +1,4 @@
-"""Activations of a person's own, from pairs of scalar functions, of which one is the other's slope.
+"""Activations of a person's own: f and its derivative as functions, which are compared.
 
 The derivative is compared with differences of the function, as that of a loss of a person's own is
 (`fastbp.objectives.custom`).
