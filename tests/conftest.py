@@ -11,5 +11,6 @@ pytest.register_assert_rewrite(
     "model_files",
     "naive",
     "problems",
+    "layering",
     "sources",
 )
