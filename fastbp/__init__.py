@@ -159,3 +159,9 @@ __all__ = [
     "trace",
     "warmup",
 ]
+
+# Named by where they are public, so that pickles don't depend on which file a class stands in.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name

@@ -8,9 +8,9 @@ pytest.register_assert_rewrite(
     "cases",
     "child",
     "command_line",
+    "layering",
     "model_files",
     "naive",
     "problems",
-    "layering",
     "sources",
 )

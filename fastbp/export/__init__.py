@@ -13,3 +13,7 @@ from fastbp.export.graph import to_onnx
 from fastbp.export.table import Table
 
 __all__ = ["CHeader", "Category", "Labels", "Number", "Table", "to_c", "to_onnx"]
+
+for _public in (CHeader, Category, Labels, Number, Table):  # as those of fastbp itself
+    _public.__module__ = __name__
+del _public
