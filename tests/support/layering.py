@@ -20,7 +20,7 @@ kernels.functions kernels.updates
 kernels
 kernels.solvers kernels.ffi
 layers optimizers data
-objectives files custom
+objectives files
 runtime panels
 ffi callbacks warm
 training.settings training.status training.rates training.measuring training.refining \
