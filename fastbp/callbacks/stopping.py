@@ -15,7 +15,7 @@ from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.dense import check_weights
-from fastbp.optimizers.schedules import rises
+from fastbp.objectives.metrics import rises
 
 if TYPE_CHECKING:
     from fastbp.history import History

@@ -22,7 +22,8 @@ from fastbp.objectives.losses import HalfSquaredError, Loss
 from fastbp.optimizers import SGD, Optimizer
 from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.plan import Plan
-from fastbp.tracing.record import LayerTrace, Trace
+from fastbp.tracing.display import Trace
+from fastbp.tracing.record import LayerTrace
 from fastbp.trainer import Trainer
 
 Array = NDArray[Any]

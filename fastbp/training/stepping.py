@@ -8,14 +8,14 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import custom, optimizers
+from fastbp import optimizers
 from fastbp.checks import integer
 from fastbp.data import inputs
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
 from fastbp.kernels import layout as lay
 from fastbp.network import Network
-from fastbp.objectives import losses
+from fastbp.objectives import custom, losses
 from fastbp.runtime.forking import Watched
 from fastbp.runtime.program import Program
 from fastbp.training import solvers
@@ -234,7 +234,10 @@ class Stepping(Watched):
     def _compare_custom(self, samples: inputs.Samples) -> None:
         """Compare the derivatives of custom functions, the first time that this trainer trains."""
         if not self._compared:
-            custom.compare_at(self.network, self.loss, samples)
+            net = self.network
+            custom.compare_at(
+                net.layers, net.dtype, self.loss, samples, net.activations, net.get_weights
+            )
             self._compared = True
 
     def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:

@@ -179,8 +179,7 @@ class SaveWithin(fastbp.Callback):
 
 
 @pytest.mark.parametrize(
-    "where",
-    ["runtime.parameters.Parameters.pack_slot", "training.measuring.Measuring.begin"],
+    "where", ["runtime.parameters.Parameters.pack_slot", "training.measuring.Measuring.begin"]
 )
 def test_an_interrupt_while_it_is_resumed(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
