@@ -318,13 +318,13 @@ class Fit:
         program, engine = self.program, self.trainer._engine
         if isinstance(program, solvers.Driver):
             return program.iterate()[0], done + 1
-        rates, table = engine.rates, program.cells
+        rates = engine.rates
         count = min(self.n_batches - done, self.chunk, rates.most)
         if self.recovery is not None:
             left = self.recovery.interval - self.recovery.snapshot.since
             count = count if count <= left else int(left)
-        table[lay.EPOCH] = self.trainer._epochs_done
-        rates.give(program, count)
+        rates.write(count)
+        program.begin(self.trainer._epochs_done, rates.steps)
         return engine.train(program, done, done + count), done + count
 
     @property

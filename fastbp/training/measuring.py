@@ -1,4 +1,4 @@
-"""A trainer's metrics: buffers for their sums, set into programs, and their figures."""
+"""A trainer's metrics: buffers for their sums, which kernels fill, and their figures."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from numpy.typing import NDArray
 from fastbp.data.inputs import Samples
 from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
-from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
 from fastbp.objectives.metrics import R2, Metric
 from fastbp.runtime.memory import Int64s, aligned_zeros
 from fastbp.runtime.parameters import Parameters
-from fastbp.runtime.program import Program
+from fastbp.runtime.parts import Measurement
 
 
 class Measuring:
@@ -26,14 +25,11 @@ class Measuring:
     parameters : Parameters
         Of the network whose outputs are measured.
     metrics : sequence of Metric
-    program : Program
-        What takes them; its plan is known.
+        What is taken.
     """
 
-    def __init__(
-        self, parameters: Parameters, metrics: tuple[Metric, ...], program: Program
-    ) -> None:
-        self._metrics, self._k, self._program = metrics, parameters.n_outputs, program
+    def __init__(self, parameters: Parameters, metrics: tuple[Metric, ...]) -> None:
+        self._metrics, self._k = metrics, parameters.n_outputs
         self._dtype = parameters.dtype
         name = name_of(parameters.layers[-1].activation)
         sizes = [metric._sums(self._k) for metric in metrics]
@@ -48,11 +44,11 @@ class Measuring:
             here = self._plan[2 + 3 * i :]
             here[0] = metric._kernel.address(self._dtype)
             here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
-        if metrics:
-            program.keep(lay.MEASURE, self._plan)
-            program.keep(lay.MEASURED, self.sums)
-            slabs = max(1, program.plan.slabs) * self._offsets[-1]
-            program.keep(lay.SLAB_MEASURED, aligned_zeros(slabs, np.float64))
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What a program is given of it; None where there are no metrics."""
+        return Measurement(self._plan, self.sums) if self._metrics else None
 
     def begin(self, samples: Samples) -> None:
         """Clear all sums; what follows are these samples."""
