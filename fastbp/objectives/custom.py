@@ -154,7 +154,7 @@ def compare_at(
 
 
 def _rows(samples: Samples) -> NDArray[np.int64]:
-    """Numbers of some rows of weight above 0, evenly spread."""
+    """The numbers of at most 256 rows of weight above 0, evenly spread over the samples."""
     x, _, weights = samples
     if weights is None:
         return _spread(range(x.n), _ROWS)
@@ -162,7 +162,7 @@ def _rows(samples: Samples) -> NDArray[np.int64]:
 
 
 def _spread(values: Sequence[int] | NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many of them, evenly spread, the first and the last included."""
+    """At most `most` of these values, evenly spread, the first and the last included."""
     n = len(values)
     places = range(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
     return np.array([values[i] for i in places])

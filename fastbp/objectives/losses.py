@@ -26,7 +26,7 @@ class Loss:
         return _KERNELS[self.name]
 
     def _parameters(self) -> tuple[float, ...]:
-        """The kernel's parameters, in its order."""
+        """The parameters that the loss's kernel reads, in its order."""
         return astuple(self)
 
 

@@ -33,14 +33,14 @@ class Metric:
         raise NotImplementedError
 
     def _check(self, k: int) -> None:
-        """Raise where it doesn't go with k outputs."""
+        """Raise TypeError or ValueError where the metric doesn't go with k outputs."""
 
     def _sums(self, k: int) -> int:
-        """How many sums, that of the weights included."""
+        """How many sums the kernel keeps for k outputs, that of the weights included."""
         return 2
 
     def _settings(self, activation: str, k: int) -> list[float]:
-        """Of the kernel, for an output layer of k units with that activation."""
+        """What the kernel is told of an output layer of k units with that activation."""
         return [0.0]
 
     def _value(self, sums: Doubles, k: int) -> float:
@@ -205,7 +205,7 @@ class AUC(Metric):
         return 1
 
     def _of_rows(self, rows: Doubles, k: int) -> float:
-        """From rows of weight, outputs, targets."""
+        """The figure, from rows that each hold a weight, outputs and targets."""
         rows = rows[rows[:, 0] > 0]
         if not len(rows):
             return math.nan

@@ -147,13 +147,13 @@ class Tracer:
         self.updates = 0
 
     def advance(self, updates: int) -> None:
-        """Make so many updates."""
+        """Make this many updates without tracing them."""
         for _ in range(updates):
             self.trainer.step(self._x, self._t)
         self.updates += updates
 
     def take(self) -> Trace:
-        """The next update: it is made, and all of it is told."""
+        """Make the next update, and give the trace of it."""
         network, trainer, program = self.network, self.trainer, self._program
         program.set_samples(*self._samples)
         program.set_parameters(network._parameters)  # of a copy that nobody else has

@@ -1,4 +1,4 @@
-"""Arrays at the door: what is taken, and how it is described."""
+"""Arrays that a person hands over: what is taken, and how it is described."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from solver_cases import SOLVERS, bits, grid, trainer_of
 import fastbp
 from fastbp.training import solvers
 
-ROOM = str(solvers.__path__[0])
+FOLDER = str(solvers.__path__[0])
 
 
 def entering(frame: FrameType) -> bool:
@@ -31,7 +31,7 @@ def entering(frame: FrameType) -> bool:
 
 
 def interrupt_at_every_line(solver: str) -> list[int]:
-    """A KeyboardInterrupt at the n-th line that a solver's room executes, for every n.
+    """A KeyboardInterrupt at the n-th line that the solvers' files execute, for every n.
 
     Afterwards the network is at one of the iterates of an undisturbed run, and goes on from there.
     Gives how many lines were tried, and how many of them ended in the interrupt.
@@ -52,7 +52,7 @@ def interrupt_at_every_line(solver: str) -> list[int]:
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
             nonlocal left
-            if not frame.f_code.co_filename.startswith(ROOM):
+            if not frame.f_code.co_filename.startswith(FOLDER):
                 return None
             if event == "line" and not entering(frame):
                 left -= 1
