@@ -23,7 +23,7 @@ from fastbp.layers.custom import (
     CustomActivation,
     Doubles,
     Scalar,
-    call_kernel,
+    call_custom,
     check_given,
     compare,
     draw_points,
@@ -81,7 +81,7 @@ class CustomLoss(Loss):
         def values(p: Doubles, t: Doubles = t) -> tuple[Doubles, Doubles]:
             n = len(p)
             w, d, e = np.ones(n), np.empty(n), np.empty(n)
-            call_kernel(kernel, p, p, t, w, d, e, n, 1, 1, 1.0, w)
+            call_custom(kernel, p, p, t, w, d, e, n, 1, 1, 1.0, w)
             return e, d
 
         claimed, drawn = values(p)[1], values(draw_points(0), draw_points(1))[0]
