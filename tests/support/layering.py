@@ -21,7 +21,7 @@ kernels
 kernels.solvers kernels.ffi
 layers optimizers data
 objectives files
-runtime panels
+runtime
 ffi callbacks warm
 training.settings training.status training.rates training.measuring training.refining \
 training.snapshot training.progress training.provenance training.divergence training.state_checks
