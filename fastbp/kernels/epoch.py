@@ -29,40 +29,15 @@ from fastbp.kernels.compiling.simd import (
     pointer,
     value,
 )
-from fastbp.kernels.compiling.threads import wait
-from fastbp.kernels.gather import nonfinite
-from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.measure import add_measures, measure
 from fastbp.kernels.steps import account, begin_step, divisor, end_step, ordered_sum, weights_of
+from fastbp.kernels.team import barrier, first_bad_status, share
 from fastbp.kernels.updates.hyper import LEARNING_RATE
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
 # For a literal 0 all kernels that it is handed to would be compiled again.
 _ZERO = np.int64(0)
-
-
-@jit.kernel
-def share(n, parts, part):
-    """Where part `part` of n items begins."""
-    if parts == 1:  # a division is a good part of a tiny network's step
-        return n * part
-    return n * part // parts
-
-
-@jit.kernel
-def barrier(t):
-    wait(pointer(_INT, t[lay.BARRIER]), t[lay.THREADS], t[lay.YIELD])
-
-
-@jit.kernel
-def agree(t):
-    """The first bad status of any thread, the same for all."""
-    results = pointer(_DOUBLE, t[lay.RESULTS])
-    for thread in range(t[lay.THREADS]):
-        if results[lay.R_STATUS + thread] != 0.0:
-            return np.int64(results[lay.R_STATUS + thread])
-    return lay.OK
 
 
 @jit.kernel
@@ -112,7 +87,7 @@ def whole_batch(tag, t, made, start, rows, thread):
     results[lay.R_STATUS + thread] = float(status)
     rate = begin_step(t, made) if thread == 0 else 0.0
     barrier(t)
-    status = agree(t)
+    status = first_bad_status(t)
     if status != lay.OK:
         return status
     weight = weights_of(tag, t, _ZERO, rows)
@@ -182,7 +157,7 @@ def slabs_batch(tag, t, made, start, rows, thread):
     results[lay.R_STATUS + thread] = float(status)
     rate = begin_step(t, made) if thread == 0 and train else 0.0
     barrier(t)
-    status = agree(t)
+    status = first_bad_status(t)
     if status != lay.OK:
         return status
     weight = ordered_sum(at(slab_loss, slabs), slabs)
@@ -266,46 +241,4 @@ def run(tag, table, first, last, thread):
             if thread == 0 and status == lay.OK:
                 results[lay.R_BATCHES] += 1.0
         b += count
-    return status
-
-
-@jit.entry
-def predict(tag, table, out, thread):
-    """The outputs of samples 0 ... N - 1 into `out`, (N, N_OUTPUTS) without padding."""
-    t = pointer(_INT, table)
-    n, threads = t[lay.N], t[lay.THREADS]
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n_out, ld = t[lay.N_OUTPUTS], last[lay.L_LD_OUT]
-    row = thread * t[lay.BLOCK]
-    target = pointer(tag, out)
-    a = at(pointer(tag, t[lay.BASE]), last[lay.L_A] + row * ld)
-    done, end = share(n, threads, thread), share(n, threads, thread + 1)
-    status = lay.OK
-    while done < end:
-        count = min(t[lay.BLOCK], end - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread))
-        if status != lay.OK:
-            break
-        call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD, 0, 0))
-        for r in range(count):
-            for j in range(n_out):
-                target[(done + r) * n_out + j] = a[r * ld + j]
-        done += count
-    barrier(t)
-    return status
-
-
-@jit.entry
-def count_nonfinite(tag, address, n):
-    """How many of n values are NaN or infinite."""
-    return nonfinite(pointer(tag, address), n)
-
-
-@jit.entry
-def forward_rows(tag, table, first, rows):
-    """Samples `first` ... forward through all layers, left in the workspace's first rows."""
-    t = pointer(_INT, table)
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0))
-    if status == lay.OK:
-        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD, 0, 0))
     return status

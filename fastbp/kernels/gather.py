@@ -116,13 +116,3 @@ def one_hot(out, rows, n, ld):
         else:
             bad += 1
     return bad
-
-
-@jit.kernel
-def nonfinite(p, n):
-    """How many of n values are NaN or infinite."""
-    bad = 0
-    for i in range(n):
-        if p[i] - p[i] != value(p, 0):  # NaN differs from 0 as well
-            bad += 1
-    return bad

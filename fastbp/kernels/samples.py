@@ -7,7 +7,8 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import at, call_gather, pointer, value
-from fastbp.kernels.gather import nonfinite, one_hot
+from fastbp.kernels.gather import one_hot
+from fastbp.kernels.maths.finite import nonfinite
 from fastbp.kernels.maths.rng import MOST_DRAWN, drawn, indices
 
 _INT = np.int64(0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.epoch import count_nonfinite
+from fastbp.kernels.maths.finite import count_nonfinite
 from fastbp.kernels.updates import snapshot as kernels
 from fastbp.runtime.program import aligned_zeros
 

@@ -16,10 +16,10 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import at, pointer
-from fastbp.kernels.epoch import barrier, share
 from fastbp.kernels.layout import OK, THREADS
 from fastbp.kernels.solvers import jacobian as jac
 from fastbp.kernels.solvers.jacobian import multiply_add, tile_at
+from fastbp.kernels.team import barrier, share
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)

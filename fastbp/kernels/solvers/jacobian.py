@@ -20,11 +20,11 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import at, call_block, call_read_rows, call_tiles, pointer, value
-from fastbp.kernels.epoch import agree, barrier, share
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.maths.rows import widened
 from fastbp.kernels.passes import clear
 from fastbp.kernels.pieces import layer_input
+from fastbp.kernels.team import barrier, first_bad_status, share
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
@@ -139,7 +139,7 @@ def normal_equations(tag, table, own_table, first, last, thread):
                 jacobian_rows(tag, t, own, row, count)
         results[lay.R_STATUS + thread] = float(status)
         barrier(t)
-        status = agree(t)
+        status = first_bad_status(t)
         if status != lay.OK:
             return status
         products(own, rows * t[lay.N_OUTPUTS], block > 0, thread, threads)

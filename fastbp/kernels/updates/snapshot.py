@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import at, pointer
-from fastbp.kernels.gather import nonfinite
+from fastbp.kernels.maths.finite import nonfinite
 
 _INT = np.int64(0)
 
