@@ -15,10 +15,8 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Samples
 from fastbp.kernels.functions import custom
-from fastbp.kernels.functions.activations import ACTIVATIONS
-from fastbp.kernels.functions.activations import Activation as _ActivationKernels
-from fastbp.kernels.functions.losses import LOSSES
-from fastbp.kernels.functions.losses import Loss as _LossKernel
+from fastbp.kernels.functions.activations import ACTIVATIONS, ActivationKernel
+from fastbp.kernels.functions.losses import LOSSES, LossKernel
 from fastbp.layers.activations import Activation
 from fastbp.layers.differences import EPSILON, slopes
 from fastbp.objectives.losses import Loss
@@ -108,7 +106,7 @@ class CustomActivation(Activation):
     def __str__(self) -> str:
         return self.label
 
-    def _kernel(self) -> _ActivationKernels:
+    def _kernel(self) -> ActivationKernel:
         return custom.activation(self.f, self.derivative)
 
     def _parameters(self) -> tuple[float, ...]:
@@ -175,7 +173,7 @@ class CustomLoss(Loss):
         return self.label
 
     @property
-    def _kernel(self) -> _LossKernel:
+    def _kernel(self) -> LossKernel:
         return custom.loss(self.f, self.derivative)
 
     def _parameters(self) -> tuple[float, ...]:
@@ -190,10 +188,10 @@ def _check(given: Any, taken: Mapping[str, object], kind: str) -> None:
         raise ValueError(f"label must be none of fastbp's own {kind} names, got {given.label!r}")
 
 
-def _call(doorway: Any, *arguments: Any) -> None:
+def _call(function: Any, *arguments: Any) -> None:
     """Call a kernel's float64 form as the C function that it is."""
     try:
-        function = doorway.ctypes("float64")
+        function = function.ctypes("float64")
     except Exception as error:  # numba has many kinds, and an internal one now and then
         raise TypeError(f"numba can't compile f or derivative: {error}") from error
     function(

@@ -22,7 +22,7 @@ from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.initializers import draw
 from fastbp.runtime.memory import require_memory
-from fastbp.runtime.pieces import update_units
+from fastbp.runtime.pieces import cut_into_pieces
 from fastbp.runtime.prediction import Prediction
 from fastbp.runtime.program import aligned_zeros
 
@@ -97,7 +97,7 @@ class Network(Prediction):
             self._layout.size * (np.dtype(self.dtype).itemsize + 8),
         )
         self._parameters: Array = aligned_zeros(self._layout.size, self.dtype)
-        self._units = update_units(self._layout)
+        self._units = cut_into_pieces(self._layout)
         self._init_sharing()
         self._init_prediction()
         panels.write(self, self._parameters, self._initial_weights())

@@ -42,7 +42,7 @@ def of_network(network: Network) -> State:
     """For predictions and derivatives."""
     block = Plan.block_of(network._layout, _ROWS)
     program = Program(network, Plan(1, block, block), 1, training=True)
-    program.set_units(network._units)
+    program.set_pieces(network._units)
     program.keep_gradients()
     return _state(network, program, network)
 

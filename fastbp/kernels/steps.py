@@ -47,11 +47,11 @@ def ordered_sum(p, n):
 
 
 @jit.kernel
-def weights_of(tag, t, row, rows):
+def weights_of(like, t, row, rows):
     """The sum of the weights of workspace rows `row` ..."""
     if not t[lay.W_GATHER]:
         return float(rows)
-    return ordered_sum(at(pointer(tag, t[lay.BASE]), t[lay.WEIGHTS] + t[lay.SHIFT] + row), rows)
+    return ordered_sum(at(pointer(like, t[lay.BASE]), t[lay.WEIGHTS] + t[lay.SHIFT] + row), rows)
 
 
 @jit.kernel
@@ -67,7 +67,7 @@ def divisor(t, rows, weight):
 
 
 @jit.kernel
-def account(t, thread, error, rows, weight):
+def record_error(t, thread, error, rows, weight):
     """Note a batch's error; whether it is finite, or may be anything."""
     if thread == 0 and weight > 0.0:
         results, by = pointer(_DOUBLE, t[lay.RESULTS]), divisor(t, rows, weight)

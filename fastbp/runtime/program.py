@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from fastbp.data.weighing import Weighing, of_rows, of_step
 from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
-from fastbp.kernels import online, passes, samples
-from fastbp.kernels import pieces as units
+from fastbp.kernels import online, passes, pieces, samples
 from fastbp.kernels.compiling.target import lanes
 from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
@@ -89,18 +88,18 @@ class Program:
         t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
         learns = training and gradients
         whole, slabs = learns and not plan.slabs, learns and plan.slabs > 0
-        for field, doorway, wanted in (
+        for field, function, wanted in (
             (lay.TILES, matmul.tiles, True),
             (lay.DOTS, matmul.dots, any(layer.narrow for layer in layout.layers)),
             (lay.TRANSPOSE, matmul.transpose, learns),
             (lay.READ_ROWS, samples.read_rows, True),
             (lay.PASSES, passes.passes, True),
-            (lay.GRADIENTS, units.gradients, slabs),
-            (lay.TRAIN_UNITS, units.train_units, whole),
-            (lay.USE, units.use, slabs),
+            (lay.GRADIENTS, pieces.gradients, slabs),
+            (lay.TRAIN_PIECES, pieces.train_pieces, whole),
+            (lay.UPDATE_PIECE, pieces.update_piece, slabs),
         ):
             if wanted:  # each takes its time to compile
-                t[field] = doorway.address(network.dtype)
+                t[field] = function.address(network.dtype)
         self.set_parameters(network._parameters)
 
         self._offset = 0
@@ -140,7 +139,7 @@ class Program:
             t[lay.TARGETS] = self._take(samples_held * last.ld_out)
             t[lay.WEIGHTS] = self._take(samples_held)
             widest = max(layer.ld_out for layer in layout.layers)
-            tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
+            tile = lay.PIECE_ROWS * 2 * lanes(layout.itemsize)
             t[lay.MERGED] = layout.n_updated <= tile
             few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
             drops = dropout and any(dense.dropout for dense in network.layers)
@@ -189,15 +188,15 @@ class Program:
         """Work on that parameter buffer."""
         self.table[lay.PARAMS] = parameters.ctypes.data
 
-    def set_units(self, units: Int64s) -> None:
-        """Which pieces of the parameters are updated (units.py), shared out by size."""
-        self._keep.append(units)
-        sizes = np.cumsum(units[:, lay.U_LENGTH])
+    def set_pieces(self, table: Int64s) -> None:
+        """Which pieces of the parameters are updated (pieces.py), shared out by size."""
+        self._keep.append(table)
+        sizes = np.cumsum(table[:, lay.P_LENGTH])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * units[:, lay.U_LENGTH].max()) + 1
-        shares[-1] = len(units)
-        self.table[lay.UNITS], self.table[lay.N_UNITS] = units.ctypes.data, len(units)
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * table[:, lay.P_LENGTH].max()) + 1
+        shares[-1] = len(table)
+        self.table[lay.PIECES], self.table[lay.N_PIECES] = table.ctypes.data, len(table)
 
     def keep_gradients(self) -> None:
         """Make room for every slab's gradient, or the whole batch's: `gradients`, (1 or more,

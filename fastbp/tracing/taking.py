@@ -269,9 +269,9 @@ class Tracer:
             yield next(rest), next(rest) if layer.bias else None
 
 
-def _call(doorway: Any, dtype: str, *arguments: Any) -> None:
+def _call(cfunc: Any, dtype: str, *arguments: Any) -> None:
     """Call a kernel as the C function that it is; arrays and addresses become pointers."""
-    function = doorway.ctypes(dtype)
+    function = cfunc.ctypes(dtype)
     function(
         *(
             _pointer(argument, kind) if hasattr(kind, "contents") else argument

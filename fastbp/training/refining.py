@@ -26,8 +26,8 @@ class Refining:
 
     Attributes
     ----------
-    units : ndarray of int64
-        The units of update work whose parameters are trained.
+    pieces : ndarray of int64
+        The pieces of the parameters that are trained.
     lowest : int
         The first layer that has any.
     """
@@ -37,21 +37,21 @@ class Refining:
     clip_norm: float = math.inf
 
     def __post_init__(self) -> None:
-        if not len(self.units):
+        if not len(self.pieces):
             raise ValueError("network has no layer that is trainable")
 
     @property
-    def units(self) -> Int64s:
-        units, layers = self.network._units, self.network.layers
+    def pieces(self) -> Int64s:
+        pieces, layers = self.network._units, self.network.layers
         trained = [
-            layers[unit[lay.U_LAYER]].trainable
-            in (True, "weights" if unit[lay.U_KIND] == lay.UNIT_WEIGHTS else "biases")
-            for unit in units
+            layers[piece[lay.P_LAYER]].trainable
+            in (True, "weights" if piece[lay.P_KIND] == lay.PIECE_WEIGHTS else "biases")
+            for piece in pieces
         ]
         if all(trained):
-            return units
-        kept: Int64s = aligned_zeros(sum(trained) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
-        kept[:] = units[trained]
+            return pieces
+        kept: Int64s = aligned_zeros(sum(trained) * lay.PIECE, np.int64).reshape(-1, lay.PIECE)
+        kept[:] = pieces[trained]
         return kept
 
     @property
@@ -73,15 +73,15 @@ class Refining:
     def install(self, program: Program, dtype: Any, *, training: bool) -> None:
         """Have a program of the trainer's do it; to be called when its own parts are set."""
         t = program.table
-        units = self.units if training else self.network._units
+        pieces = self.pieces if training else self.network._units
         order = (
-            units
+            pieces
             if program.plan.slabs
-            else in_cache_order(units, program.layout, program.plan.rows)
+            else in_cache_order(pieces, program.layout, program.plan.rows)
         )
-        program.set_units(order)
-        t[lay.LOWEST] = units[0, lay.U_LAYER] if training else 0
-        if len(units) < len(self.network._units):
+        program.set_pieces(order)
+        t[lay.LOWEST] = pieces[0, lay.P_LAYER] if training else 0
+        if len(pieces) < len(self.network._units):
             t[lay.MERGED] = 0  # which takes all parameters for one run
             t[lay.ONLINE] = 0
         clipped = training and self.clip_norm < math.inf
@@ -94,9 +94,9 @@ class Refining:
             t[lay.REFINE] = refine.refine.address(dtype)
             t[lay.OUTER] = 0
         if clipped:
-            program.keep(lay.NORMS, aligned_zeros(len(units), np.float64))
+            program.keep(lay.NORMS, aligned_zeros(len(pieces), np.float64))
             program.keep_gradients()
-            t[lay.TRAIN_UNITS] = refine.form_units.address(dtype)
-            t[lay.CLIP] = refine.clip_units.address(dtype)
+            t[lay.TRAIN_PIECES] = refine.form_pieces.address(dtype)
+            t[lay.CLIP] = refine.clip_pieces.address(dtype)
         if bounded:
             t[lay.CONSTRAIN] = refine.constrain.address(dtype)

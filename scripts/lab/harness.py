@@ -11,6 +11,8 @@ from places import part
 
 jit = part("kernels.compiling.jit", "kernels.jit")
 simd = part("kernels.compiling.simd", "kernels.simd")
+#: a number as a value of a pointer's type, by the name that this commit has for it
+cast = getattr(simd, "cast", None) or simd.value
 aligned_zeros = part("runtime.memory", "program").aligned_zeros
 
 DTYPE = "float32"
@@ -37,7 +39,7 @@ def backward(tag, by, d, a, rows, n, ld, count):
 def loss(tag, by, z, p, t, w, d, e, rows, k, ld, count):
     pz, pp, pt = simd.pointer(tag, z), simd.pointer(tag, p), simd.pointer(tag, t)
     pw, pd, pe = simd.pointer(tag, w), simd.pointer(tag, d), simd.pointer(_DOUBLE, e)
-    one = simd.value(pz, 1)
+    one = cast(pz, 1)
     for _ in range(count):
         simd.call_loss(by, (pz, pp, pt, pw, pd, pe, rows, k, ld, one, pz))
     return 0
@@ -54,7 +56,7 @@ def gather(tag, by, out, source, row_stride, feature_stride, index, rows, n, ld,
 @jit.entry
 def tiles(tag, by, a, am, ak, b, bk, c, cm, k, masked, rows, vectors, count):
     pa, pb, pc = simd.pointer(tag, a), simd.pointer(tag, b), simd.pointer(tag, c)
-    low = simd.value(pc, -float("inf"))
+    low = cast(pc, -float("inf"))
     for _ in range(count):
         simd.call_tiles(by, (pa, am, ak, pb, bk, pb, 0, pc, cm, k, low, pc, masked, rows, vectors))
     return 0

@@ -17,7 +17,7 @@ _TABLE = types.CPointer(_I)
 
 
 def read_rows(t: Any) -> Any:
-    """``(tag, table, position, row, rows, thread) -> status``: see samples.py."""
+    """``(like, table, position, row, rows, thread) -> status``: see samples.py."""
     return _I(t, _TABLE, _I, _I, _I, _I)
 
 
@@ -27,27 +27,27 @@ def block(t: Any) -> Any:
 
 
 def batches(t: Any) -> Any:
-    """``(tag, table, made, rows) -> status``: see online.py."""
+    """``(like, table, made, rows) -> status``: see online.py."""
     return _I(t, _TABLE, _I, _I)
 
 
-def units(t: Any) -> Any:
-    """``(tag, table, first, last, rows, scratch)``: see units.py."""
+def pieces(t: Any) -> Any:
+    """``(like, table, first, last, rows, scratch)``: see pieces.py."""
     return types.void(t, _TABLE, _I, _I, _I, types.CPointer(t))
 
 
 def gradients(t: Any) -> Any:
-    """``(tag, table, row, rows, g, accumulate)``: see units.py."""
+    """``(like, table, row, rows, g, accumulate)``: see pieces.py."""
     return types.void(t, _TABLE, _I, _I, types.CPointer(t), _I)
 
 
-def use(t: Any) -> Any:
-    """``(tag, table, unit, g)``: see units.py."""
+def update_piece(t: Any) -> Any:
+    """``(like, table, piece, g)``: see pieces.py."""
     return types.void(t, _TABLE, _TABLE, types.CPointer(t))
 
 
 def refine(t: Any) -> Any:
-    """``(tag, table, unit's number, g)``: see refine.py."""
+    """``(like, table, piece's number, g)``: see refine.py."""
     return types.void(t, _TABLE, _I, types.CPointer(t))
 
 

@@ -19,13 +19,13 @@ _I64 = ir.IntType(64)
 
 
 @intrinsic
-def pointer(typingctx, tag, address):
-    """The ``int64`` `address` as a pointer to values of `tag`'s type."""
+def pointer(typingctx, like, address):
+    """The ``int64`` `address` as a pointer to values of `like`'s type."""
 
     def codegen(context, builder, sig, args):
         return builder.inttoptr(args[1], context.get_value_type(sig.return_type))
 
-    return types.CPointer(tag)(tag, types.int64), codegen
+    return types.CPointer(like)(like, types.int64), codegen
 
 
 @intrinsic
@@ -59,7 +59,7 @@ def lanes_of(typingctx, pointer):
 
 
 @intrinsic
-def value(typingctx, pointer, x):
+def cast(typingctx, pointer, x):
     """A number as a value of the pointer's type."""
 
     def codegen(context, builder, sig, args):
@@ -91,9 +91,9 @@ def _opaque(builder: ir.IRBuilder) -> bool:
 
 
 def _call(result: Any, n: int):
-    """An intrinsic that calls the kernel at an address (`Doorway.address`) with `n` arguments.
+    """An intrinsic that calls the kernel at an address (`CFunc.address`) with `n` arguments.
 
-    By numba's own calling convention, which has room for a result and an exception before the
+    By numba's own calling convention, which has places for a result and an exception before the
     arguments, and returns a status. Kernels here never raise.
     """
 
@@ -123,9 +123,9 @@ call_read_rows = _call(types.int64, 6)
 call_batches = _call(types.int64, 4)
 call_block = _call(types.void, 7)
 call_dropout = _call(types.void, 9)
-call_units = _call(types.void, 6)
+call_pieces = _call(types.void, 6)
 call_gradients = _call(types.void, 6)
-call_use = _call(types.void, 4)
+call_update_piece = _call(types.void, 4)
 call_refine = _call(types.void, 4)
 call_gather = _call(types.int64, 9)
 call_forward = _call(types.void, 5)

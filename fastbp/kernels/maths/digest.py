@@ -19,7 +19,7 @@ _FACTOR, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
 @jit.entry
-def absorb(tag, lanes, words, n):
+def absorb(like, lanes, words, n):
     """Take n words, a multiple of LANES; always 0."""
     lanes, words = pointer(_WORD, lanes), pointer(_WORD, words)
     for first in range(0, n, LANES):
