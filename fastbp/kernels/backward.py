@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_backward, cast, pointer
+from fastbp.kernels.compiling.roles import call_backward
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.layout import (
     BASE,
     FUSED_LOSS,

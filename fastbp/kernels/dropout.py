@@ -10,7 +10,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_dropout, cast, pointer
+from fastbp.kernels.compiling.roles import call_dropout
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.maths.rng import mix
 
 _STEP = np.uint32(0x9E3779B9)

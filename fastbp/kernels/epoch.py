@@ -17,8 +17,7 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import (
-    at,
+from fastbp.kernels.compiling.roles import (
     call_batches,
     call_block,
     call_gradients,
@@ -26,9 +25,8 @@ from fastbp.kernels.compiling.simd import (
     call_read_rows,
     call_refine,
     call_update_piece,
-    cast,
-    pointer,
 )
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.measure import add_measures, measure
 from fastbp.kernels.steps import (
     begin_step,

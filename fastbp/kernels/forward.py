@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_dots, call_forward, cast, pointer
+from fastbp.kernels.compiling.roles import call_dots, call_forward
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.dropout import drop
 from fastbp.kernels.layout import (
     A0,

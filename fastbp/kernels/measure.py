@@ -11,7 +11,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_forward, call_metric, pointer
+from fastbp.kernels.compiling.roles import call_forward, call_metric
+from fastbp.kernels.compiling.simd import at, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.passes import clear
 

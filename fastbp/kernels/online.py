@@ -12,15 +12,8 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import through_activation
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import (
-    at,
-    call_dots,
-    call_forward,
-    call_transpose,
-    cast,
-    lanes_of,
-    pointer,
-)
+from fastbp.kernels.compiling.roles import call_dots, call_forward, call_transpose
+from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.maths.tiles import column_sums, vector_row
 from fastbp.kernels.measure import measure

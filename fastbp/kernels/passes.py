@@ -7,7 +7,8 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_loss, cast, pointer
+from fastbp.kernels.compiling.roles import call_loss
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.forward import forward
 from fastbp.kernels.layout import HEADER, RECORD
 

@@ -6,16 +6,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import (
-    at,
-    call_outer,
-    call_refine,
-    call_transpose,
-    call_update,
-    cast,
-    lanes_of,
-    pointer,
-)
+from fastbp.kernels.compiling.roles import call_outer, call_refine, call_transpose, call_update
+from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.maths.matmul import gradient_piece
 from fastbp.kernels.maths.tiles import column_sums

@@ -6,7 +6,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_block, call_read_rows, cast, pointer
+from fastbp.kernels.compiling.roles import call_block, call_read_rows
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.team import barrier, share
 

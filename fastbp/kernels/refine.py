@@ -14,7 +14,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_refine, cast, pointer
+from fastbp.kernels.compiling.roles import call_refine
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.pieces import gradient, transpose, update
 

@@ -6,7 +6,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_gather, cast, pointer
+from fastbp.kernels.compiling.roles import call_gather
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.gather import one_hot
 from fastbp.kernels.maths.finite import nonfinite
 from fastbp.kernels.maths.rng import MOST_DRAWN, drawn, indices

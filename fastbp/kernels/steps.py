@@ -9,7 +9,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_prepare, pointer
+from fastbp.kernels.compiling.roles import call_prepare
+from fastbp.kernels.compiling.simd import at, pointer
 from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
 
 _DOUBLE = np.float64(0.0)

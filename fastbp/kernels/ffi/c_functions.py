@@ -6,7 +6,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import address, at, call_embedded, cast, pointer
+from fastbp.kernels.compiling.roles import call_embedded
+from fastbp.kernels.compiling.simd import address, at, cast, pointer
 from fastbp.kernels.ffi import embedded as e
 
 _INT = np.int64(0)

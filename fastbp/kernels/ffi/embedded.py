@@ -11,16 +11,8 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import (
-    at,
-    call_batches,
-    call_block,
-    call_gradients,
-    call_refine,
-    cast,
-    lanes_of,
-    pointer,
-)
+from fastbp.kernels.compiling.roles import call_batches, call_block, call_gradients, call_refine
+from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
 from fastbp.kernels.compiling.threads import add
 from fastbp.kernels.epoch import whole_batch
 from fastbp.kernels.layout import HEADER, RECORD

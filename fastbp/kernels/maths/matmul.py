@@ -15,7 +15,8 @@ each caller's module, and with 28 tiles in it the loop of epoch.py took 70 s to 
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_tiles, cast, lanes_of
+from fastbp.kernels.compiling.roles import call_tiles
+from fastbp.kernels.compiling.simd import at, cast, lanes_of
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS
 from fastbp.kernels.maths.dots import DOT_ROWS, dot
 from fastbp.kernels.maths.tiles import PANELS_AT_ONCE, tile, transpose_block, vector_row, wide_row

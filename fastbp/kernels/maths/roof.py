@@ -12,7 +12,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import call_tiles, cast, lanes_of, pointer
+from fastbp.kernels.compiling.roles import call_tiles
+from fastbp.kernels.compiling.simd import cast, lanes_of, pointer
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 from fastbp.kernels.compiling.vectors import Vectors, ir_type, loop
 from fastbp.kernels.maths import matmul

@@ -19,7 +19,8 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_block, call_read_rows, call_tiles, cast, pointer
+from fastbp.kernels.compiling.roles import call_block, call_read_rows, call_tiles
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.maths.rows import widened
 from fastbp.kernels.passes import clear
