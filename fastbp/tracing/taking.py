@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
 from fastbp.checks import integer
-from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
+from fastbp.kernels import predict as kernels
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.layers.activations import kernel_of, name_of
 from fastbp.network import Network
@@ -270,9 +270,9 @@ class Tracer:
             yield next(rest), next(rest) if layer.bias else None
 
 
-def _call(doorway: Any, dtype: str, *arguments: Any) -> None:
+def _call(cfunc: Any, dtype: str, *arguments: Any) -> None:
     """Call a kernel as the C function that it is; arrays and addresses become pointers."""
-    function = doorway.ctypes(dtype)
+    function = cfunc.ctypes(dtype)
     function(
         *(
             _pointer(argument, kind) if hasattr(kind, "contents") else argument
