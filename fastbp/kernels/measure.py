@@ -1,6 +1,6 @@
 """The driver of metrics: which are taken, and where their sums go.
 
-MEASURE is the address of ``[values of all sums, metrics, then for each: doorway, offset of its
+MEASURE is the address of ``[values of all sums, metrics, then for each: address, offset of its
 sums, address of its settings]``. A batch's sums are added to MEASURED in an order that depends on
 sizes alone: by one thread, or slab by slab.
 """
@@ -11,7 +11,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_forward, call_metric, pointer
+from fastbp.kernels.compiling.roles import call_forward, call_metric
+from fastbp.kernels.compiling.simd import at, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.passes import clear
 
@@ -20,9 +21,9 @@ _INT = np.int64(0)
 
 
 @jit.kernel
-def measure(tag, t, row, rows, place, acc):
+def measure(like, t, row, rows, place, acc):
     """Add to the sums `acc` what workspace rows `row` ..., samples `place` ..., come to."""
-    base = pointer(tag, t[lay.BASE])
+    base = pointer(like, t[lay.BASE])
     last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
     n, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
     p = at(base, last[lay.L_A] + row * ld)
@@ -30,9 +31,9 @@ def measure(tag, t, row, rows, place, acc):
         z = at(base, last[lay.L_Z] + row * ld)
         for i in range(rows * ld):
             p[i] = z[i]
-        call_forward(last[lay.L_FORWARD], (p, rows, n, ld, pointer(tag, last[lay.L_PARAMETERS])))
+        call_forward(last[lay.L_FORWARD], (p, rows, n, ld, pointer(like, last[lay.L_PARAMETERS])))
     targets = at(base, t[lay.TARGETS] + (row + t[lay.SHIFT]) * ld)
-    weights = at(pointer(tag, t[lay.COUNTS]), row + t[lay.SHIFT])
+    weights = at(pointer(like, t[lay.COUNTS]), row + t[lay.SHIFT])
     if t[lay.W_GATHER]:
         for r in range(rows):
             if weights[r] == 0:  # a row without weight counts for nothing, NaN or not

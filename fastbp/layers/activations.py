@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from fastbp.checks import choice, real
 from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
-from fastbp.kernels.functions.activations import Activation as Kernel
+from fastbp.kernels.functions.activations import ActivationKernel
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Activation:
         """The parameters that the kernel reads, in its order."""
         return astuple(self)
 
-    def _kernel(self) -> Kernel:
+    def _kernel(self) -> ActivationKernel:
         return KERNELS[self.name]
 
 
@@ -100,7 +100,7 @@ def name_of(activation: str | Activation) -> str:
     return activation if isinstance(activation, str) else activation.name
 
 
-def kernel_of(activation: str | Activation) -> Kernel:
+def kernel_of(activation: str | Activation) -> ActivationKernel:
     return KERNELS[activation] if isinstance(activation, str) else activation._kernel()
 
 

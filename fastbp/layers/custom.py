@@ -15,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels.functions import custom
-from fastbp.kernels.functions.activations import ACTIVATIONS
-from fastbp.kernels.functions.activations import Activation as _ActivationKernels
+from fastbp.kernels.functions.activations import ACTIVATIONS, ActivationKernel
 from fastbp.layers.activations import Activation
 from fastbp.layers.differences import EPSILON, slopes
 
@@ -110,7 +109,7 @@ class CustomActivation(Activation):
     def __str__(self) -> str:
         return self.label
 
-    def _kernel(self) -> _ActivationKernels:
+    def _kernel(self) -> ActivationKernel:
         return custom.activation(self.f, self.derivative)
 
     def _parameters(self) -> tuple[float, ...]:

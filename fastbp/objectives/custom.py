@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Samples
 from fastbp.kernels.functions import custom
-from fastbp.kernels.functions.losses import LOSSES
-from fastbp.kernels.functions.losses import Loss as _LossKernel
+from fastbp.kernels.functions.losses import LOSSES, LossKernel
 from fastbp.layers.custom import (
     Comparison,
     CustomActivation,
@@ -92,7 +91,7 @@ class CustomLoss(Loss):
         return self.label
 
     @property
-    def _kernel(self) -> _LossKernel:
+    def _kernel(self) -> LossKernel:
         return custom.loss(self.f, self.derivative)
 
     def _parameters(self) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.checks import real
-from fastbp.kernels.updates.hyper import Update
+from fastbp.kernels.updates.hyper import UpdateKernel
 from fastbp.kernels.updates.updates import UPDATES
 from fastbp.optimizers.schedules import Schedule
 
@@ -41,7 +41,7 @@ class Optimizer:
         rate = self.learning_rate
         return float(rate.rates(0)) if isinstance(rate, Schedule) else rate
 
-    def _update(self) -> Update:
+    def _update(self) -> UpdateKernel:
         return UPDATES[self._kernel()]
 
     def _fraction(self, *names: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from fastbp.checks import integer, real
-from fastbp.kernels.updates.hyper import Update
+from fastbp.kernels.updates.hyper import UpdateKernel
 from fastbp.optimizers.base import Optimizer
 
 
@@ -16,8 +16,8 @@ class Solver(Optimizer):
     def _constants(self) -> tuple[float, ...]:
         return ()
 
-    def _update(self) -> Update:
-        return Update(None, 0)
+    def _update(self) -> UpdateKernel:
+        return UpdateKernel(None, 0)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
 from fastbp.layers.dense import Dense, check_weights, shapes
 from fastbp.runtime.forking import Watched, watch
 from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
-from fastbp.runtime.pieces import update_pieces
+from fastbp.runtime.pieces import cut_into_pieces
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -93,7 +93,7 @@ class Parameters(Watched):
             self.layout.size * (itemsize + 8),
         )
         self.buffer: Array = aligned_zeros(self.layout.size, dtype)
-        self.pieces: Int64s = update_pieces(self.layout)
+        self.pieces: Int64s = cut_into_pieces(self.layout)
         self._address = int(self.buffer.ctypes.data)
         # Taken in this order.
         self._gate = threading.Lock()  # held by one who changes the parameters

@@ -77,18 +77,18 @@ class Program:
         t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
         learns = training and gradients
         whole, slabs = learns and not plan.slabs, learns and plan.slabs > 0
-        for field, doorway, wanted in (
+        for field, function, wanted in (
             (lay.TILES, matmul.tiles, True),
             (lay.DOTS, matmul.dots, any(layer.narrow for layer in layout.layers)),
             (lay.TRANSPOSE, matmul.transpose, learns),
             (lay.READ_ROWS, samples.read_rows, True),
             (lay.PASSES, passes.passes, True),
             (lay.GRADIENTS, updating.gradients, slabs),
-            (lay.TRAIN_UNITS, updating.train_units, whole),
-            (lay.USE, updating.use, slabs),
+            (lay.TRAIN_PIECES, updating.train_pieces, whole),
+            (lay.UPDATE_PIECE, updating.update_piece, slabs),
         ):
             if wanted:  # each takes its time to compile
-                t[field] = doorway.address(dtype)
+                t[field] = function.address(dtype)
         self.set_parameters(parameters.buffer)
 
         self._offset = 0
@@ -128,7 +128,7 @@ class Program:
             t[lay.TARGETS] = self._take(samples_held * last.ld_out)
             t[lay.WEIGHTS] = self._take(samples_held)
             widest = max(layer.ld_out for layer in layout.layers)
-            tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
+            tile = lay.PIECE_ROWS * 2 * lanes(layout.itemsize)
             t[lay.MERGED] = layout.n_updated <= tile
             few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
             drops = dropout and any(dense.dropout for dense in parameters.layers)
@@ -180,12 +180,12 @@ class Program:
     def set_pieces(self, pieces: Int64s) -> None:
         """Which pieces of the parameters are updated (pieces.py), shared out by size."""
         self._keep.append(pieces)
-        sizes = np.cumsum(pieces[:, lay.U_LENGTH])
+        sizes = np.cumsum(pieces[:, lay.P_LENGTH])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces[:, lay.U_LENGTH].max()) + 1
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces[:, lay.P_LENGTH].max()) + 1
         shares[-1] = len(pieces)
-        self.table[lay.UNITS], self.table[lay.N_UNITS] = pieces.ctypes.data, len(pieces)
+        self.table[lay.PIECES], self.table[lay.N_PIECES] = pieces.ctypes.data, len(pieces)
 
     def keep_gradients(self) -> None:
         """Make room for every slab's gradient, or the whole batch's: `gradients`, (1 or more,

@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
 from fastbp.checks import integer
-from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
+from fastbp.kernels import predict as kernels
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.layers.activations import kernel_of, name_of
 from fastbp.layers.custom import call_kernel

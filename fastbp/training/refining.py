@@ -43,13 +43,13 @@ class Refining:
     def pieces(self) -> Int64s:
         pieces, layers = self.parameters.pieces, self.parameters.layers
         trained = [
-            layers[piece[lay.U_LAYER]].trainable
-            in (True, "weights" if piece[lay.U_KIND] == lay.UNIT_WEIGHTS else "biases")
+            layers[piece[lay.P_LAYER]].trainable
+            in (True, "weights" if piece[lay.P_KIND] == lay.PIECE_WEIGHTS else "biases")
             for piece in pieces
         ]
         if all(trained):
             return pieces
-        kept: Int64s = aligned_zeros(sum(trained) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
+        kept: Int64s = aligned_zeros(sum(trained) * lay.PIECE, np.int64).reshape(-1, lay.PIECE)
         kept[:] = pieces[trained]
         return kept
 
@@ -79,7 +79,7 @@ class Refining:
             else in_cache_order(pieces, program.layout, program.plan.rows)
         )
         program.set_pieces(order)
-        t[lay.LOWEST] = pieces[0, lay.U_LAYER] if training else 0
+        t[lay.LOWEST] = pieces[0, lay.P_LAYER] if training else 0
         if len(pieces) < len(self.parameters.pieces):
             t[lay.MERGED] = 0  # which takes all parameters for one run
             t[lay.ONLINE] = 0
@@ -95,7 +95,7 @@ class Refining:
         if clipped:
             program.keep(lay.NORMS, aligned_zeros(len(pieces), np.float64))
             program.keep_gradients()
-            t[lay.TRAIN_UNITS] = refine.form_units.address(dtype)
-            t[lay.CLIP] = refine.clip_units.address(dtype)
+            t[lay.TRAIN_PIECES] = refine.form_pieces.address(dtype)
+            t[lay.CLIP] = refine.clip_pieces.address(dtype)
         if bounded:
             t[lay.CONSTRAIN] = refine.constrain.address(dtype)

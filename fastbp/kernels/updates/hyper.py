@@ -16,17 +16,17 @@ LEARNING_RATE, OWN, STATE, PENDING, HYPER_SIZE = 0, 1, 16, 24, 32
 
 
 @dataclass(frozen=True)
-class Update:
+class UpdateKernel:
     """An optimizer's kernels, the number of its slots, and its state before the first step.
 
     Slots named in `squares` are never negative; `most` are the greatest values of the state, the
     least being 0.
     """
 
-    kernel: jit.Doorway | None  # None for a solver, whose updates are no kernel's
+    kernel: jit.CFunc | None  # None for a solver, whose updates are no kernel's
     slots: int
-    prepare: jit.Doorway | None = None
+    prepare: jit.CFunc | None = None
     state: tuple[float, ...] = ()
-    outer: jit.Doorway | None = None  # for one sample's gradient, if that is worth while
+    outer: jit.CFunc | None = None  # for one sample's gradient, if that is worth while
     squares: tuple[int, ...] = ()
     most: tuple[float, ...] = ()
