@@ -100,7 +100,7 @@ def test_unevenly_spaced_features_get_offsets(case):
 
 
 class Frame:
-    """What a data frame is to us: something with `__array__`."""
+    """Stands for a data frame, of which fastbp only uses `__array__`."""
 
     def __init__(self, values: Any) -> None:
         self.values = np.array(values)
