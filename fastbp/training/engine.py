@@ -11,7 +11,7 @@ from fastbp.data.inputs import Samples
 from fastbp.data.weighing import of_rows
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE, STEPS
 from fastbp.network import Network
 from fastbp.objectives.losses import Loss
 from fastbp.objectives.metrics import Metric
@@ -22,7 +22,7 @@ from fastbp.runtime.prediction import Threads
 from fastbp.runtime.program import Program, aligned_zeros
 from fastbp.runtime.team import Team, resolve_threads
 from fastbp.training.measuring import Measuring
-from fastbp.training.rates import STEPS, Rates
+from fastbp.training.rates import Rates
 from fastbp.training.refining import Refining
 from fastbp.training.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot
 

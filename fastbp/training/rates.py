@@ -12,14 +12,12 @@ from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.kernels import layout as lay
+from fastbp.kernels.updates.hyper import SCALE, STEPS
 from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule, rises
 from fastbp.runtime.program import Program, aligned_zeros
 
 # Updates whose rates are worked out at a time.
 _MOST = 1 << 15
-
-#: Places in `Rates.live`.
-SCALE, STEPS = 0, 1
 
 Plateau: TypeAlias = tuple[float, int, int]
 
