@@ -19,13 +19,12 @@ from fastbp.files import checkpoints as checkpoint
 from fastbp.files import container
 from fastbp.history import History
 from fastbp.layers.activations import name_of
-from fastbp.network import Network
+from fastbp.network import Network, parameters_of
 from fastbp.objectives import losses
 from fastbp.objectives.metrics import Metric
 from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.runtime.forking import watch
-from fastbp.runtime.prediction import Threads
-from fastbp.runtime.team import check_threads
+from fastbp.runtime.team import Threads, check_threads
 from fastbp.training import arguments, settings, solvers, state_checks
 from fastbp.training import state as states
 from fastbp.training.background import BackgroundFit
@@ -142,13 +141,13 @@ class Trainer(Stepping):
         self._busy = threading.Lock()
         self.metrics = resolve_metrics(metrics, network.n_outputs)
         self._engine = Engine(
-            network,
+            parameters_of(network),
             self.loss,
             self.optimizer,
             n_threads,
             self.on_divergence != "ignore",
             Refining(
-                network,
+                parameters_of(network),
                 math.inf if self.clip_value is None else self.clip_value,
                 math.inf if self.clip_norm is None else self.clip_norm,
             ),

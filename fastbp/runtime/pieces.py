@@ -1,15 +1,12 @@
-"""The parameters cut into pieces, each of which is updated at once.
-
-A piece is a row, P_KIND ... in kernels/layout.py.
-"""
+"""The parameters cut into pieces, each of which is updated at once: rows P_KIND … of layout.py."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastbp.kernels import layout as lay
+from fastbp.runtime.memory import Int64s, aligned_zeros
 from fastbp.runtime.plan import BLOCK_BYTES
-from fastbp.runtime.program import Int64s, aligned_zeros
 
 
 def cut_into_pieces(layout: lay.NetworkLayout) -> Int64s:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastbp import optimizers
 from fastbp.checks import integer
-from fastbp.custom import CustomActivation
 from fastbp.files.container import check_keys
+from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.objectives import losses, metrics
 from fastbp.optimizers import schedules

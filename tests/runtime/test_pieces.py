@@ -1,4 +1,4 @@
-"""The pieces that the parameters are updated by, and the order that they are taken in."""
+"""The units that the parameters are updated by, and the order that they are taken in."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from fastbp.runtime.pieces import cut_into_pieces, in_cache_order
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("widths", [(1, 1), (784, 128, 10), (300, 1000, 40, 700, 2)], ids=str)
 def test_they_cover_the_parameters_once(widths: tuple[int, ...], dtype: str) -> None:
-    layers = [fastbp.Dense(pieces, "tanh") for pieces in widths[1:]]
-    layout = fastbp.Network(widths[0], layers, dtype=dtype)._layout
-    pieces = cut_into_pieces(layout)
+    layers = [fastbp.Dense(units, "tanh") for units in widths[1:]]
+    layout = fastbp.Network(widths[0], layers, dtype=dtype)._parameters.layout
+    units = cut_into_pieces(layout)
     covered = np.zeros(layout.n_updated, np.int64)
-    for piece in pieces:
-        covered[piece[lay.P_OFFSET] :][: piece[lay.P_LENGTH]] += 1
+    for unit in units:
+        covered[unit[lay.P_OFFSET] :][: unit[lay.P_LENGTH]] += 1
     assert covered.max() == 1
-    assert covered.sum() == pieces[:, lay.P_LENGTH].sum()
+    assert covered.sum() == units[:, lay.P_LENGTH].sum()
 
 
 @pytest.mark.parametrize("rows", [1, 128, 400, 1000, 100_000])
 def test_an_order_for_the_cache(rows: int) -> None:
-    layers = [fastbp.Dense(pieces, "tanh") for pieces in (1000, 40, 700, 2)]
-    layout = fastbp.Network(900, layers)._layout
-    pieces = cut_into_pieces(layout)
-    ordered = in_cache_order(pieces, layout, rows)
-    assert sorted(map(tuple, ordered)) == sorted(map(tuple, pieces))
+    layers = [fastbp.Dense(units, "tanh") for units in (1000, 40, 700, 2)]
+    layout = fastbp.Network(900, layers)._parameters.layout
+    units = cut_into_pieces(layout)
+    ordered = in_cache_order(units, layout, rows)
+    assert sorted(map(tuple, ordered)) == sorted(map(tuple, units))
     assert (np.diff(ordered[:, lay.P_LAYER]) >= 0).all()
     if rows == 1:
-        assert ordered is pieces
+        assert ordered is units
     for layer in range(4):
         mine = ordered[(ordered[:, lay.P_LAYER] == layer)]
         weights = mine[:, lay.P_KIND] == lay.PIECE_WEIGHTS
