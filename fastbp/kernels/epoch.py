@@ -75,13 +75,13 @@ def skip(t, rate, thread):
 def add_up(like, t, thread):
     """Sum the slabs' gradients, piece by piece in the slabs' order, into the first; use them."""
     size = t[lay.N_UPDATED]
-    pieces, shares = pointer(_INT, t[lay.PIECES]), pointer(_INT, t[lay.SHARES])
+    pieces, shares = t[lay.PIECES], pointer(_INT, t[lay.SHARES])
     for number in range(shares[thread], shares[thread + 1]):
-        piece = at(pieces, number * lay.PIECE)
-        g = at(pointer(like, t[lay.SLAB_G]), piece[lay.P_OFFSET])
+        piece = lay.piece_of(pieces, number)
+        g = at(pointer(like, t[lay.SLAB_G]), piece.offset)
         for s in range(1, t[lay.SLABS]):
             other = at(g, s * size)
-            for i in range(piece[lay.P_LENGTH]):
+            for i in range(piece.length):
                 g[i] = g[i] + other[i]
         if t[lay.REFINE]:
             call_refine(t[lay.REFINE], (like, t, number, g))
@@ -178,7 +178,7 @@ def slab(like, t, which, made, start, rows, scale, thread):
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
         weight += weights_of(like, t, row, count)
         if t[lay.MEASURE]:
-            size = pointer(_INT, t[lay.MEASURE])[0]
+            size = lay.measures_at(t[lay.MEASURE]).sums
             measure(
                 like, t, row, count, done, at(pointer(_DOUBLE, t[lay.SLAB_MEASURED]), which * size)
             )

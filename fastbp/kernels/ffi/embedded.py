@@ -153,10 +153,10 @@ def gradients(state, x, y, g, dx, n):
         done += rows
     if status == lay.OK:
         if t[lay.REFINE]:
-            pieces = pointer(_INT, t[lay.PIECES])
+            pieces = t[lay.PIECES]
             for number in range(t[lay.N_PIECES]):
-                piece = at(pieces, number * lay.PIECE)
-                call_refine(t[lay.REFINE], (like, t, number, at(panels, piece[lay.P_OFFSET])))
+                piece = lay.piece_of(pieces, number)
+                call_refine(t[lay.REFINE], (like, t, number, at(panels, piece.offset)))
         unpacked(state, t, panels, g)
         pointer(_DOUBLE, state[LOSS])[0] = error / n
     add(at(state, FLAG), -1)
