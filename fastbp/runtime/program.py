@@ -24,7 +24,7 @@ from fastbp.kernels.gather import READERS
 from fastbp.kernels.maths import matmul
 from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
 from fastbp.layers.activations import kernel_of, parameters_of
-from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
+from fastbp.runtime.memory import Int64s, Records, aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
 
@@ -177,13 +177,13 @@ class Program:
         """Work on that parameter buffer."""
         self.table[lay.PARAMS] = parameters.ctypes.data
 
-    def set_pieces(self, pieces: Int64s) -> None:
+    def set_pieces(self, pieces: Records) -> None:
         """Which pieces of the parameters are updated (pieces.py), shared out by size."""
         self._keep.append(pieces)
-        sizes = np.cumsum(pieces[:, lay.P_LENGTH])
+        sizes = np.cumsum(pieces["length"])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces[:, lay.P_LENGTH].max()) + 1
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
         shares[-1] = len(pieces)
         self.table[lay.PIECES], self.table[lay.N_PIECES] = pieces.ctypes.data, len(pieces)
 
@@ -272,15 +272,15 @@ class Program:
 
     def _hold_positions(self, least: int) -> None:
         """Let every thread keep at least so many positions of an epoch, and none as yet."""
-        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_WINDOW, least)
-        if size != self.cells[lay.WINDOW]:
-            shape = self.threads, lay.WINDOW_HEAD + size
+        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_POSITIONS, least)
+        if size != self.cells[lay.POSITIONS]:
+            shape = self.threads, lay.WINDOW.size + size
             if len(self._index) < math.prod(shape):
                 self._keep = [kept for kept in self._keep if kept is not self._index]
                 self._index = self._buffer(lay.INDEX, math.prod(shape), np.int64)
             held = self._index[: math.prod(shape)].reshape(shape)
-            self._position_heads = held[:, : lay.WINDOW_HEAD]
-            self.cells[lay.WINDOW] = size
+            self._position_heads = held[:, : lay.WINDOW.size]
+            self.cells[lay.POSITIONS] = size
         self._position_heads[:] = 0
 
     def _drop(self, record: Int64s, rate: float, size: int, dtype: str) -> None:
