@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.functions.losses import Loss
-from fastbp.kernels.updates import hyper
-from fastbp.runtime.memory import Int64s
+from fastbp.kernels.functions.losses import LossKernel
+from fastbp.kernels.updates.hyper import UpdateKernel
+from fastbp.runtime.memory import Int64s, Records
 
 Array = NDArray[Any]
 
@@ -18,7 +18,7 @@ Array = NDArray[Any]
 class Objective(NamedTuple):
     """What is minimised: a loss's kernel, and the loss's settings in the network's dtype."""
 
-    loss: Loss
+    loss: LossKernel
     settings: Array
 
 
@@ -27,7 +27,7 @@ class Update(NamedTuple):
 
     Attributes
     ----------
-    kernels : kernels.updates.hyper.Update
+    kernels : UpdateKernel
         Its kernels, and what there is to know of them.
     slots : sequence of ndarray
         Its values beside each parameter, laid out as these are.
@@ -37,7 +37,7 @@ class Update(NamedTuple):
         Whether a batch whose loss is not finite ends a call before the batch's update.
     """
 
-    kernels: hyper.Update
+    kernels: UpdateKernel
     slots: Sequence[Array]
     hyper: NDArray[np.float64]
     stops: bool
@@ -48,7 +48,7 @@ class Refinement(NamedTuple):
 
     Attributes
     ----------
-    pieces : ndarray of int64
+    pieces : structured array
         The pieces of the parameters that are trained (runtime/pieces.py).
     settings : ndarray of float64
         As the kernels read them (S_CLIP_VALUE ... in kernels/layout.py).
@@ -60,7 +60,7 @@ class Refinement(NamedTuple):
         Whether a layer's weights are.
     """
 
-    pieces: Int64s
+    pieces: Records
     settings: NDArray[np.float64]
     refined: bool
     clipped: bool

@@ -23,7 +23,7 @@ from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.maths import matmul
 from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
-from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement, Objective, Refinement, Update
 from fastbp.runtime.pieces import in_cache_order
@@ -217,15 +217,15 @@ class Program:
 
     def _hold_positions(self, least: int) -> None:
         """Let every thread keep at least so many positions of an epoch, and none as yet."""
-        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_WINDOW, least)
-        if size != self.cells[lay.WINDOW]:
-            shape = self.threads, lay.WINDOW_HEAD + size
+        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_POSITIONS, least)
+        if size != self.cells[lay.POSITIONS]:
+            shape = self.threads, lay.WINDOW.size + size
             if len(self._index) < math.prod(shape):
                 self._kept = [kept for kept in self._kept if kept is not self._index]
                 self._index = self._buffer(lay.INDEX, math.prod(shape), np.int64)
             held = self._index[: math.prod(shape)].reshape(shape)
-            self._position_heads = held[:, : lay.WINDOW_HEAD]
-            self.cells[lay.WINDOW] = size
+            self._position_heads = held[:, : lay.WINDOW.size]
+            self.cells[lay.POSITIONS] = size
         self._position_heads[:] = 0
 
     # -- how the table is made ---------------------------------------------------------------------
@@ -271,36 +271,36 @@ class Program:
             flat = self._buffer(lay.SLAB_G, max(1, self.plan.slabs) * n, self._dtype)
             self.gradients = flat.reshape(-1, n)
 
-    def _share_out(self, pieces: Int64s) -> None:
+    def _share_out(self, pieces: Records) -> None:
         """Let these pieces of the parameters be updated, shared out among threads by size."""
         t = self.table
-        t[lay.LOWEST] = pieces[0, lay.U_LAYER]
+        t[lay.LOWEST] = pieces[0]["layer"]
         if not self.plan.slabs:
             pieces = in_cache_order(pieces, self._layout, self.plan.rows)
-        sizes = np.cumsum(pieces[:, lay.U_LENGTH])
+        sizes = np.cumsum(pieces["length"])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces[:, lay.U_LENGTH].max()) + 1
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
         shares[-1] = len(pieces)
-        t[lay.UNITS], t[lay.N_UNITS] = self._hold(pieces), len(pieces)
+        t[lay.PIECES], t[lay.N_PIECES] = self._hold(pieces), len(pieces)
 
     def _choose_kernels(self, refinement: Refinement | None) -> None:
         """The parts that networks share; each takes its time to compile, so none without need."""
         whole, slabs = self._learns and not self.plan.slabs, self._learns and self.plan.slabs > 0
         clipped = refinement is not None and refinement.clipped
-        for field, kernel, wanted in (
+        for field, function, wanted in (
             (lay.TILES, matmul.tiles, True),
             (lay.DOTS, matmul.dots, any(layer.narrow for layer in self._layout.layers)),
             (lay.TRANSPOSE, matmul.transpose, self._learns),
             (lay.READ_ROWS, samples.read_rows, True),
             (lay.PASSES, passes.passes, True),
             (lay.GRADIENTS, updating.gradients, slabs),
-            (lay.TRAIN_UNITS, updating.train_units, whole and not clipped),
-            (lay.TRAIN_UNITS, refine.form_units, clipped),
-            (lay.USE, updating.use, slabs),
+            (lay.TRAIN_PIECES, updating.train_pieces, whole and not clipped),
+            (lay.TRAIN_PIECES, refine.form_pieces, clipped),
+            (lay.UPDATE_PIECE, updating.update_piece, slabs),
         ):
             if wanted:
-                self.table[field] = kernel.address(self._dtype)
+                self.table[field] = function.address(self._dtype)
 
     def _open_short_ways(
         self, update: Update | None, refinement: Refinement | None, all_trained: bool
@@ -351,7 +351,7 @@ class Program:
         if refinement.clipped:
             self._buffer(lay.NORMS, len(refinement.pieces), np.float64)
             self._keep_gradients()
-            t[lay.CLIP] = refine.clip_units.address(self._dtype)
+            t[lay.CLIP] = refine.clip_pieces.address(self._dtype)
         if refinement.bounded:
             t[lay.CONSTRAIN] = refine.constrain.address(self._dtype)
 

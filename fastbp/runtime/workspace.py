@@ -197,4 +197,4 @@ class Workspace:
 
 def tile_of(layout: lay.NetworkLayout) -> int:
     """Values of a gradient's tile."""
-    return lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
+    return lay.PIECE_ROWS * 2 * lanes(layout.itemsize)

@@ -12,7 +12,7 @@ from fastbp.data.weighing import of_rows
 from fastbp.ffi import states
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE, STEPS
 from fastbp.objectives.losses import Loss
 from fastbp.objectives.metrics import Metric
 from fastbp.optimizers import Optimizer
@@ -23,7 +23,7 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import Team, Threads, resolve_threads
 from fastbp.training.measuring import Measuring
-from fastbp.training.rates import STEPS, Rates
+from fastbp.training.rates import Rates
 from fastbp.training.refining import Refining
 from fastbp.training.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot
 

@@ -18,13 +18,13 @@ from fastbp.data.inputs import Samples
 from fastbp.data.weighing import of_set
 from fastbp.history import History, Progress, check_figures, last_figures
 from fastbp.kernels import layout as lay
+from fastbp.kernels.updates.hyper import SCALE
 from fastbp.runtime.program import Program
 from fastbp.training import provenance as resuming
 from fastbp.training import solvers
 from fastbp.training import state as states
 from fastbp.training.divergence import MOST_REDUCTIONS, DivergenceError, Recovery
 from fastbp.training.progress import Watcher
-from fastbp.training.rates import SCALE
 from fastbp.training.snapshot import Place, told
 
 if TYPE_CHECKING:

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from fastbp.data.inputs import Samples
 from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
+from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
 from fastbp.objectives.metrics import R2, Metric
-from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement
 
@@ -38,12 +39,16 @@ class Measuring:
         self._settings = [
             np.array(metric._settings(name, self._k), np.float64) for metric in metrics
         ]
-        self._plan: Int64s = aligned_zeros(2 + 3 * len(metrics), np.int64)
-        self._plan[0], self._plan[1] = self._offsets[-1], len(metrics)
-        for i, metric in enumerate(metrics):
-            here = self._plan[2 + 3 * i :]
-            here[0] = metric._kernel.address(self._dtype)
-            here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
+        size = lay.MEASURES.size + lay.METRIC.size * len(metrics)
+        self._plan: Int64s = aligned_zeros(size, np.int64)
+        whole = self._plan[: lay.MEASURES.size].view(lay.MEASURES.dtype)
+        whole[0] = self._offsets[-1], len(metrics)
+        self._taken: Records = self._plan[lay.MEASURES.size :].view(lay.METRIC.dtype)
+        for taken, metric, place, settings in zip(
+            self._taken, metrics, self._offsets, self._settings, strict=False
+        ):
+            taken["function"] = metric._kernel.address(self._dtype)
+            taken["sums"], taken["settings"] = place, settings.ctypes.data
 
     @property
     def measurement(self) -> Measurement | None:
@@ -58,7 +63,7 @@ class Measuring:
                 self._settings[i][:] = _means(samples, self._k, self._dtype)
             if metric._whole:
                 self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))
-                self._plan[2 + 3 * i + 2] = self._settings[i].ctypes.data
+                self._taken["settings"][i] = self._settings[i].ctypes.data
 
     def figures(self) -> dict[str, float]:
         """Each metric's value over what has been seen since `begin`."""

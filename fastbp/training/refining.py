@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels import layout as lay
-from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.memory import Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Refinement
 
@@ -37,16 +37,16 @@ class Refining:
             raise ValueError("network has no layer that is trainable")
 
     @property
-    def pieces(self) -> Int64s:
+    def pieces(self) -> Records:
         pieces, layers = self.parameters.pieces, self.parameters.layers
         trained = [
-            layers[piece[lay.U_LAYER]].trainable
-            in (True, "weights" if piece[lay.U_KIND] == lay.UNIT_WEIGHTS else "biases")
+            layers[piece["layer"]].trainable
+            in (True, "weights" if piece["kind"] == lay.PIECE_WEIGHTS else "biases")
             for piece in pieces
         ]
         if all(trained):
             return pieces
-        kept: Int64s = aligned_zeros(sum(trained) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
+        kept: Records = aligned_zeros(sum(trained), lay.PIECE.dtype)
         kept[:] = pieces[trained]
         return kept
 
