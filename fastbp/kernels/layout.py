@@ -73,34 +73,18 @@ HEADER = 104
 # `steps.divisor`), times W_BY, or 0 where the sum of the weights does.
 W_BY, M_BY, LEAST, MEAN = range(4)
 
-# A layer's record. A is its outputs, Z the sums where a derivative needs them, X what the layer
-# above reads: A, or after a dropout A times KEEP.
-(
-    L_IN,
-    L_OUT,
-    L_LD_IN,
-    L_LD_OUT,
-    L_NARROW,
-    L_ROWS,
-    L_COLUMNS,
-    L_W,
-    L_WT,
-    L_B,
-    L_BIAS,
-    L_FORWARD,
-    L_BACKWARD,
-    L_PARAMETERS,
-    L_CLAMP,
-    L_MASK,
-    L_A,
-    L_Z,
-    L_D,
-    L_X,
-    L_KEEP,
-    L_DROPOUT,
-    L_DROPOUT_PARAMETERS,
-) = range(23)
-RECORD = 24
+# A layer, behind the header. `weights`, `transposed` and `biases` are places among the parameters;
+# `outputs`, `sums`, `deltas`, `passed_on` and `kept` are in the workspace. The sums are kept apart
+# where a derivative needs them, else they are the outputs' place; what the layer above reads,
+# `passed_on`, is the outputs or, after a dropout, outputs times `kept`.
+LAYER = Record(
+    "layer",
+    "n_in n_out ld_in ld_out narrow rows columns weights transposed biases bias",
+    "call_forward call_backward parameters clamped masked outputs sums deltas passed_on kept",
+    "call_dropout dropout_parameters",
+    size=24,
+)
+layer_of = LAYER.numbered(behind=HEADER)
 
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 

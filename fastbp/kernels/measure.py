@@ -12,7 +12,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_forward, call_metric
 from fastbp.kernels.compiling.simd import at, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.passes import clear
 
 _DOUBLE = np.float64(0.0)
@@ -23,14 +23,14 @@ _HEAD = 8 * lay.MEASURES.size  # bytes
 def measure(like, t, row, rows, place, acc):
     """Add to the sums `acc` what workspace rows `row` ..., samples `place` ..., come to."""
     base = pointer(like, t[lay.BASE])
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
-    p = at(base, last[lay.L_A] + row * ld)
+    last = layer_of(t, t[lay.N_LAYERS] - 1)
+    n, ld = last.n_out, last.ld_out
+    p = at(base, last.outputs + row * ld)
     if t[lay.FUSED_LOSS]:  # which has left out the activation
-        z = at(base, last[lay.L_Z] + row * ld)
+        z = at(base, last.sums + row * ld)
         for i in range(rows * ld):
             p[i] = z[i]
-        call_forward(last[lay.L_FORWARD], (p, rows, n, ld, pointer(like, last[lay.L_PARAMETERS])))
+        call_forward(last.call_forward, (p, rows, n, ld, pointer(like, last.parameters)))
     targets = at(base, t[lay.TARGETS] + (row + t[lay.SHIFT]) * ld)
     weights = at(pointer(like, t[lay.COUNTS]), row + t[lay.SHIFT])
     if t[lay.W_GATHER]:

@@ -10,7 +10,7 @@ from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.roles import call_loss
 from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.forward import forward
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 
 _DOUBLE = np.float64(0.0)
 
@@ -19,17 +19,17 @@ _DOUBLE = np.float64(0.0)
 def losses(t, row, rows, scale):
     """Each row's error, and the output layer's delta, for workspace rows `row` ..."""
     base = pointer(scale, t[lay.BASE])
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
+    last = layer_of(t, t[lay.N_LAYERS] - 1)
+    n, ld = last.n_out, last.ld_out
     sample = row + t[lay.SHIFT]
     call_loss(
         t[lay.LOSS],
         (
-            at(base, last[lay.L_Z] + row * ld),
-            at(base, last[lay.L_A] + row * ld),
+            at(base, last.sums + row * ld),
+            at(base, last.outputs + row * ld),
             at(base, t[lay.TARGETS] + sample * ld),
             at(base, t[lay.WEIGHTS] + sample),
-            at(base, last[lay.L_D] + row * ld),
+            at(base, last.deltas + row * ld),
             at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row),
             rows, n, ld, scale, pointer(scale, t[lay.LOSS_PARAMETERS]),
         ),
@@ -39,7 +39,7 @@ def losses(t, row, rows, scale):
         for r in range(rows):
             if w[r] == 0:  # 0 times a loss or a slope that is infinite would be NaN
                 errors[row + r] = 0.0
-                clear(at(base, last[lay.L_D] + (row + r) * ld), ld)
+                clear(at(base, last.deltas + (row + r) * ld), ld)
 
 
 @jit.kernel
@@ -59,12 +59,12 @@ def silence(like, t, row, rows):
     for r in range(rows):
         if w[r] == 0:
             clear(at(base, t[lay.A0] + (row + r + t[lay.SHIFT]) * t[lay.LD0]), t[lay.LD0])
-            for layer in range(t[lay.N_LAYERS]):
-                record = at(t, HEADER + layer * RECORD)
-                ld = record[lay.L_LD_OUT]
-                clear(at(base, record[lay.L_D] + (row + r) * ld), ld)
-                if layer < t[lay.N_LAYERS] - 1:
-                    clear(at(base, record[lay.L_X] + (row + r) * ld), ld)
+            for number in range(t[lay.N_LAYERS]):
+                layer = layer_of(t, number)
+                ld = layer.ld_out
+                clear(at(base, layer.deltas + (row + r) * ld), ld)
+                if number < t[lay.N_LAYERS] - 1:
+                    clear(at(base, layer.passed_on + (row + r) * ld), ld)
 
 
 @jit.cfunc(roles.block)

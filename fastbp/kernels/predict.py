@@ -8,7 +8,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_block, call_read_rows
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.team import barrier, share
 
 _INT = np.int64(0)
@@ -19,11 +19,11 @@ def predict(like, table, out, thread):
     """The outputs of samples 0 ... N - 1 into `out`, (N, N_OUTPUTS) without padding."""
     t = pointer(_INT, table)
     n, threads = t[lay.N], t[lay.THREADS]
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n_out, ld = t[lay.N_OUTPUTS], last[lay.L_LD_OUT]
+    last = layer_of(t, t[lay.N_LAYERS] - 1)
+    n_out, ld = t[lay.N_OUTPUTS], last.ld_out
     row = thread * t[lay.BLOCK]
     target = pointer(like, out)
-    a = at(pointer(like, t[lay.BASE]), last[lay.L_A] + row * ld)
+    a = at(pointer(like, t[lay.BASE]), last.outputs + row * ld)
     done, end = share(n, threads, thread), share(n, threads, thread + 1)
     status = lay.OK
     while done < end:

@@ -16,7 +16,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.roles import call_refine
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.pieces import gradient, transpose, update
 
 _DOUBLE = np.float64(0.0)
@@ -152,22 +152,21 @@ def constrain(like, t, thread, threads, rows, scratch):
     settings = pointer(_DOUBLE, t[lay.SETTINGS])
     for number in range(t[lay.N_PIECES]):
         piece = lay.piece_of(pieces, number)
-        layer = piece.layer
-        most = settings[lay.S_LAYERS + layer * lay.S_LAYER + lay.S_MAX_NORM]
-        record = at(t, HEADER + layer * RECORD)
+        most = settings[lay.S_LAYERS + piece.layer * lay.S_LAYER + lay.S_MAX_NORM]
+        layer = layer_of(t, piece.layer)
         if piece.kind != lay.PIECE_WEIGHTS or piece.first != 0 or most == math.inf:
             continue
         if number % threads != thread:  # each panel, or narrow layer, is one thread's
             continue
-        if record[lay.L_NARROW]:
+        if layer.narrow:
             if piece.column == 0:
-                constrain_rows(like, t, number, layer, record[lay.L_OUT], most)
+                constrain_rows(like, t, number, piece.layer, layer.n_out, most)
             continue
         w = at(params, piece.offset)
-        constrain_columns(w, record[lay.L_ROWS], piece.width, most, scratch)
+        constrain_columns(w, layer.rows, piece.width, most, scratch)
         for v in range(number, t[lay.N_PIECES]):
             other = lay.piece_of(pieces, v)
-            if other.layer != layer or other.kind != lay.PIECE_WEIGHTS:
+            if other.layer != piece.layer or other.kind != lay.PIECE_WEIGHTS:
                 break
             if other.column == piece.column:
                 transpose(like, t, other)

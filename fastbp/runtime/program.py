@@ -99,7 +99,9 @@ class Program:
         self._targeted = mode is not None
         self._learns = mode in (lay.MODE_TRAIN, lay.MODE_GRADIENTS)
         self._kept: list[Any] = []
-        self.table: Int64s = aligned_zeros(lay.HEADER + len(layout.layers) * lay.RECORD, np.int64)
+        self.table: Int64s = aligned_zeros(
+            lay.HEADER + len(layout.layers) * lay.LAYER.size, np.int64
+        )
         self.address = int(self.table.ctypes.data)
         self.cells = memoryview(self.table.data)  # the table, quicker for single values
         self.gradients: Array = np.empty((0, layout.n_updated), dtype)

@@ -39,10 +39,10 @@ class Refining:
     @property
     def pieces(self) -> Records:
         pieces, layers = self.parameters.pieces, self.parameters.layers
+        kinds = zip(pieces["layer"].tolist(), pieces["kind"].tolist(), strict=True)
         trained = [
-            layers[piece["layer"]].trainable
-            in (True, "weights" if piece["kind"] == lay.PIECE_WEIGHTS else "biases")
-            for piece in pieces
+            layers[index].trainable in (True, "weights" if kind == lay.PIECE_WEIGHTS else "biases")
+            for index, kind in kinds
         ]
         if all(trained):
             return pieces

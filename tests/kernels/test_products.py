@@ -179,8 +179,8 @@ def test_padding_stays_harmless(activation: str, dtype: str) -> None:
     trainer.fit(X, y, epochs=30)
     done = trainer._engine.training(30)
     for index, layer in enumerate(net._parameters.layout.layers):
-        record = done.table[lay.HEADER + index * lay.RECORD :]
-        for field in (lay.L_A, lay.L_Z, lay.L_D):
+        record = done.workspace._records[index]
+        for field in ("outputs", "sums", "deltas"):
             block = done.workspace.values[record[field] :][: 30 * layer.ld_out].reshape(
                 30, layer.ld_out
             )

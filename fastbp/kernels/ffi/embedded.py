@@ -15,7 +15,7 @@ from fastbp.kernels.compiling.roles import call_batches, call_block, call_gradie
 from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
 from fastbp.kernels.compiling.threads import add
 from fastbp.kernels.epoch import whole_batch
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.steps import ordered_sum
 from fastbp.kernels.updates.hyper import STEPS
 
@@ -67,8 +67,8 @@ def read(state, t, x, first, rows):
 
 
 @jit.kernel
-def output_record(t):
-    return at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
+def output_layer(t):
+    return layer_of(t, t[lay.N_LAYERS] - 1)
 
 
 @jit.cfunc(roles.embedded)
@@ -77,8 +77,8 @@ def predict(state, x, y, g, dx, n):
     if not entered(state):
         return BUSY
     t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
-    last = output_record(t)
-    a, ld = at(pointer(like, t[lay.BASE]), last[lay.L_A]), last[lay.L_LD_OUT]
+    last = output_layer(t)
+    a, ld = at(pointer(like, t[lay.BASE]), last.outputs), last.ld_out
     status, done = lay.OK, 0
     while done < n:
         rows = min(t[lay.BLOCK], n - done)
@@ -164,18 +164,18 @@ def gradients(state, x, y, g, dx, n):
 
 
 @jit.reduction
-def input_gradients(params, record, d, dx, rows):
+def input_gradients(params, layer, d, dx, rows):
     """dx = d Wᵀ for the first layer, which keeps no transpose: W's panels as they stand."""
     vector = lanes_of(params)
-    n_in, n_out, ld = record[lay.L_IN], record[lay.L_OUT], record[lay.L_LD_OUT]
+    n_in, n_out, ld = layer.n_in, layer.n_out, layer.ld_out
     for r in range(rows):
         row, out = at(d, r * ld), at(dx, r * n_in)
         for i in range(n_in):
             out[i] = cast(d, 0)
-        w, column = at(params, record[lay.L_W]), 0
-        while column < record[lay.L_COLUMNS]:
-            width = 2 * vector if record[lay.L_COLUMNS] - column > vector else vector
-            if record[lay.L_NARROW]:
+        w, column = at(params, layer.weights), 0
+        while column < layer.columns:
+            width = 2 * vector if layer.columns - column > vector else vector
+            if layer.narrow:
                 for j in range(n_out):
                     for i in range(min(width, n_in - column)):
                         out[column + i] += w[j * width + i] * row[j]
@@ -185,7 +185,7 @@ def input_gradients(params, record, d, dx, rows):
                     for j in range(min(width, n_out - column)):
                         total += w[i * width + j] * row[column + j]
                     out[i] += total
-            w = at(w, record[lay.L_ROWS] * width)
+            w = at(w, layer.rows * width)
             column += width
 
 
@@ -196,9 +196,9 @@ def vjp(state, x, y, g, dx, n):
         return BUSY
     t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
     base, params = pointer(like, t[lay.BASE]), pointer(like, t[lay.PARAMS])
-    first, last = at(t, HEADER), output_record(t)
+    first, last = layer_of(t, 0), output_layer(t)
     panels, fused = pointer(like, t[lay.SLAB_G]), t[lay.FUSED_LOSS]
-    d, ld = at(base, last[lay.L_D]), last[lay.L_LD_OUT]
+    d, ld = at(base, last.deltas), last.ld_out
     t[lay.FUSED_LOSS] = 0  # y is by the outputs, so the last activation has to be gone through
     status, done = lay.OK, 0
     while done < n:
@@ -214,9 +214,7 @@ def vjp(state, x, y, g, dx, n):
         call_block(t[lay.PASSES], (like, t, 0, rows, lay.FORWARD, 0, 0))
         backward(like, t, 0, rows)
         call_gradients(t[lay.GRADIENTS], (like, t, 0, rows, panels, int(done > 0)))
-        input_gradients(
-            params, first, at(base, first[lay.L_D]), at(dx, done * state[N_INPUTS]), rows
-        )
+        input_gradients(params, first, at(base, first.deltas), at(dx, done * state[N_INPUTS]), rows)
         done += rows
     t[lay.FUSED_LOSS] = fused
     if status == lay.OK:

@@ -21,7 +21,7 @@ from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_block, call_read_rows, call_tiles
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.maths.rows import widened
 from fastbp.kernels.passes import clear
 from fastbp.kernels.pieces import layer_input
@@ -58,24 +58,24 @@ def derivatives(like, t, row, out):
     """
     base, one = pointer(like, t[lay.BASE]), np.float64(1.0)
     done = 0
-    for layer in range(t[lay.N_LAYERS]):
-        record = at(t, HEADER + layer * RECORD)
-        n_in, n_out, ld_in = record[lay.L_IN], record[lay.L_OUT], record[lay.L_LD_IN]
-        a = at(base, layer_input(t, layer, row, ld_in))
-        d = at(base, record[lay.L_D] + row * record[lay.L_LD_OUT])
+    for number in range(t[lay.N_LAYERS]):
+        layer = layer_of(t, number)
+        n_in, n_out, ld_in = layer.n_in, layer.n_out, layer.ld_in
+        a = at(base, layer_input(t, number, row, ld_in))
+        d = at(base, layer.deltas + row * layer.ld_out)
         if n_out == 1:
             widened(at(out, done), a, np.float64(d[0]), n_in)
         else:
             for i in range(n_in):
                 widened(at(out, done + i * n_out), d, np.float64(a[i]), n_out)
         done += n_in * n_out
-        if record[lay.L_BIAS] == lay.BIAS_SHARED:
+        if layer.bias == lay.BIAS_SHARED:
             total = 0.0
             for j in range(n_out):
                 total += np.float64(d[j])
             out[done] = total
             done += 1
-        elif record[lay.L_BIAS] == lay.BIAS_PER_UNIT:
+        elif layer.bias == lay.BIAS_PER_UNIT:
             widened(at(out, done), d, one, n_out)
             done += n_out
 
@@ -84,9 +84,9 @@ def derivatives(like, t, row, out):
 def jacobian_rows(like, t, own, first, rows):
     """J's rows of samples in workspace rows `first` ..., which have been through the network."""
     base, jacobian = pointer(like, t[lay.BASE]), pointer(_DOUBLE, own[J])
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    k, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
-    a, d = at(base, last[lay.L_A]), at(base, last[lay.L_D])
+    last = layer_of(t, t[lay.N_LAYERS] - 1)
+    k, ld = last.n_out, last.ld_out
+    a, d = at(base, last.outputs), at(base, last.deltas)
     targets, weights = at(base, t[lay.TARGETS]), at(base, t[lay.WEIGHTS])
     for output in range(k):
         for r in range(first, first + rows):
