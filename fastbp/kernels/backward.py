@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_backward
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import BASE, FUSED_LOSS, LOWEST, N_LAYERS, PARAMS, TILES, ZEROS, layer_of
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.maths.matmul import over_panels
 
 
@@ -24,14 +24,14 @@ def through_activation(like, layer, base, row, rows):
 @jit.kernel
 def backward(like, t, row, rows):
     """From the output layer's delta to those of all hidden layers, workspace rows `row` ..."""
-    params, base = pointer(like, t[PARAMS]), pointer(like, t[BASE])
-    zeros = at(params, t[ZEROS])
+    params, base = pointer(like, t.parameters), pointer(like, t.workspace)
+    zeros = at(params, t.zeros)
     none = cast(params, -float("inf"))
-    number = t[N_LAYERS] - 1
+    number = t.n_layers - 1
     layer = layer_of(t, number)
-    if not t[FUSED_LOSS]:
+    if not t.fused_loss:
         through_activation(like, layer, base, row, rows)
-    while number > t[LOWEST]:
+    while number > t.lowest_layer:
         below = layer_of(t, number - 1)
         n_in, ld_in = layer.n_in, layer.ld_in
         n_out, ld_out = layer.n_out, layer.ld_out
@@ -40,8 +40,8 @@ def backward(like, t, row, rows):
         a_below = at(base, below.outputs + row * ld_in)
         wt = at(params, layer.transposed)
         over_panels(
-            t[TILES], d, ld_out, wt, n_out, zeros, 0, d_below, ld_in, none, a_below, below.masked,
-            rows, n_in,
+            t.call_tiles, d, ld_out, wt, n_out, zeros, 0, d_below, ld_in, none, a_below,
+            below.masked, rows, n_in,
         )  # fmt: skip
         if below.call_dropout:
             keep = at(base, below.kept + row * ld_in)

@@ -6,7 +6,7 @@ from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_dots, call_forward
 from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.dropout import drop
-from fastbp.kernels.layout import A0, BASE, DOTS, LD0, N_LAYERS, PARAMS, SHIFT, TILES, layer_of
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.maths.matmul import over_panels
 
 
@@ -17,21 +17,21 @@ def layer_forward(like, t, layer, params, a, z, rows):
     n_out, ld_out = layer.n_out, layer.ld_out
     w, b = at(params, layer.weights), at(params, layer.biases)
     if layer.narrow:
-        call_dots(t[DOTS], (a, ld_in, w, n_in, b, z, ld_out, rows, n_out))
+        call_dots(t.call_dots, (a, ld_in, w, n_in, b, z, ld_out, rows, n_out))
         if layer.clamped:
             for i in range(rows * ld_out):
                 z[i] = max(z[i], cast(z, 0))
     else:
         low = cast(z, 0) if layer.clamped else cast(z, -float("inf"))
-        over_panels(t[TILES], a, ld_in, w, n_in, b, 1, z, ld_out, low, z, 0, rows, n_out)
+        over_panels(t.call_tiles, a, ld_in, w, n_in, b, 1, z, ld_out, low, z, 0, rows, n_out)
 
 
 @jit.kernel
 def forward(like, t, row, rows, skip_last, place, made):
     """All layers for workspace rows `row` ...; `skip_last` leaves out the last activation."""
-    params, base = pointer(like, t[PARAMS]), pointer(like, t[BASE])
-    n_layers = t[N_LAYERS]
-    a = at(base, t[A0] + (row + t[SHIFT]) * t[LD0])
+    params, base = pointer(like, t.parameters), pointer(like, t.workspace)
+    n_layers = t.n_layers
+    a = at(base, t.samples + (row + t.shift) * t.ld_inputs)
     for number in range(n_layers):
         layer = layer_of(t, number)
         n_out, ld = layer.n_out, layer.ld_out

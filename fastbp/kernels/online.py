@@ -38,15 +38,15 @@ _FEW_WEIGHTS = 16
 
 @jit.inlined
 def forward(like, t, params, base, rows):
-    ld_in, n_layers = t[lay.LD0], t[lay.N_LAYERS]
-    a = at(base, t[lay.A0] + t[lay.SHIFT] * ld_in)
+    ld_in, n_layers = t.ld_inputs, t.n_layers
+    a = at(base, t.samples + t.shift * ld_in)
     for number in range(n_layers):
         layer = layer_of(t, number)
         n_in, n_out, ld = layer.n_in, layer.n_out, layer.ld_out
         w, b = at(params, layer.weights), at(params, layer.biases)
         z, out = at(base, layer.sums), at(base, layer.outputs)
         if layer.narrow:
-            call_dots(t[lay.DOTS], (a, ld_in, w, n_in, b, z, ld, rows, n_out))
+            call_dots(t.call_dots, (a, ld_in, w, n_in, b, z, ld, rows, n_out))
             if layer.clamped:
                 for i in range(rows * ld):
                     z[i] = max(z[i], cast(z, 0))
@@ -54,7 +54,7 @@ def forward(like, t, params, base, rows):
             low = cast(z, 0) if layer.clamped else cast(z, -float("inf"))
             for r in range(rows):
                 vector_row((at(a, r * ld_in), 1, w, ld, b, at(z, r * ld), n_in, low, z, 0))
-        if layer.call_forward and not (t[lay.FUSED_LOSS] and number == n_layers - 1):
+        if layer.call_forward and not (t.fused_loss and number == n_layers - 1):
             if layer.sums != layer.outputs:
                 for i in range(rows * ld):
                     out[i] = z[i]
@@ -65,10 +65,10 @@ def forward(like, t, params, base, rows):
 
 @jit.inlined
 def backward(like, t, params, base, rows):
-    zeros, none = at(params, t[lay.ZEROS]), cast(params, -float("inf"))
-    number = t[lay.N_LAYERS] - 1
+    zeros, none = at(params, t.zeros), cast(params, -float("inf"))
+    number = t.n_layers - 1
     layer = layer_of(t, number)
-    if not t[lay.FUSED_LOSS]:
+    if not t.fused_loss:
         through_activation(like, layer, base, 0, rows)
     while number > 0:
         below = layer_of(t, number - 1)
@@ -87,9 +87,9 @@ def backward(like, t, params, base, rows):
 @jit.inlined
 def gradients(like, t, params, base, rows, g):
     """Every piece's gradient in `g`."""
-    zeros, none = at(params, t[lay.ZEROS]), cast(params, -float("inf"))
-    pieces = t[lay.PIECES]
-    for number in range(t[lay.N_PIECES]):
+    zeros, none = at(params, t.zeros), cast(params, -float("inf"))
+    pieces = t.pieces
+    for number in range(t.n_pieces):
         piece = lay.piece_of(pieces, number)
         layer = layer_of(t, piece.layer)
         ld_in, ld = layer.ld_in, layer.ld_out
@@ -110,7 +110,7 @@ def gradients(like, t, params, base, rows, g):
 @jit.inlined
 def transposes(t, params):
     vector = lanes_of(params)
-    for number in range(1, t[lay.N_LAYERS]):
+    for number in range(1, t.n_layers):
         layer = layer_of(t, number)
         if layer.narrow:
             continue
@@ -121,33 +121,34 @@ def transposes(t, params):
                 for j in range(n_out):
                     wt[j * vector + i] = w[i * vector + j]
         else:
-            call_transpose(t[lay.TRANSPOSE], (w, vector, wt, vector, n_in, n_out))
+            call_transpose(t.call_transpose, (w, vector, wt, vector, n_in, n_out))
 
 
 @jit.cfunc(roles.batches)
-def online(like, t, made, rows):
+def online(like, table, made, rows):
     """Batches whose samples are the workspace's first `rows`, after `made` updates; a status."""
-    params, base = pointer(like, t[lay.PARAMS]), pointer(like, t[lay.BASE])
-    g = at(base, t[lay.SCRATCH])
-    row_loss = pointer(_DOUBLE, t[lay.ROW_LOSS])
-    results = pointer(_DOUBLE, t[lay.RESULTS])
-    size, n_updated = t[lay.BATCH], t[lay.N_UPDATED]
+    t = lay.header(table)
+    params, base = pointer(like, t.parameters), pointer(like, t.workspace)
+    g = at(base, t.scratch)
+    row_loss = pointer(_DOUBLE, t.row_errors)
+    results = pointer(_DOUBLE, t.results)
+    size, n_updated = t.batch_size, t.n_updated
     done, status = 0, lay.OK
     while done < rows and status == lay.OK:
         count = min(size, rows - done)
-        t[lay.SHIFT] = done
+        t.shift = done
         weight = weights_of(like, t, 0, count)
         if weight > 0.0:
             begin_step(t, made)
-        if weight > 0.0 or t[lay.M_GATHER]:  # the metrics' weights may be others
+        if weight > 0.0 or t.m.call_gather:  # the metrics' weights may be others
             forward(like, t, params, base, count)
             losses(t, 0, count, cast(base, 1.0 / divisor(t, count, weight)))
             if record_error(t, 0, ordered_sum(row_loss, count), count, weight):
-                if t[lay.MEASURE]:
-                    measure(like, t, 0, count, 0, pointer(_DOUBLE, t[lay.MEASURED]))
+                if t.measures:
+                    measure(like, t, 0, count, 0, pointer(_DOUBLE, t.measured))
                 if weight > 0.0:
                     backward(like, t, params, base, count)
-                    if t[lay.W_GATHER]:
+                    if t.w.call_gather:
                         silence(like, t, 0, count)
                     gradients(like, t, params, base, count, g)
                     update(like, t, 0, n_updated, g)
@@ -159,5 +160,5 @@ def online(like, t, made, rows):
         if status == lay.OK:
             results[lay.R_BATCHES] += 1.0
         done += count
-    t[lay.SHIFT] = 0
+    t.shift = 0
     return status

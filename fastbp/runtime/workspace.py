@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +14,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.records import Fields
 from fastbp.kernels.compiling.target import lanes
 from fastbp.layers.activations import kernel_of, parameters_of
-from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
+from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
 
@@ -28,8 +28,8 @@ class Workspace:
 
     Parameters
     ----------
-    table : ndarray of int64
-        The program's layout table.
+    header, records : Fields
+        The program's layout table: its HEADER, and a LAYER for each layer.
     parameters : Parameters
         A network's.
     plan : Plan
@@ -53,7 +53,8 @@ class Workspace:
 
     def __init__(
         self,
-        table: Int64s,
+        header: Fields,
+        records: Sequence[Fields],
         parameters: Parameters,
         plan: Plan,
         threads: int,
@@ -62,34 +63,30 @@ class Workspace:
         drops: bool,
         sums: bool,
     ) -> None:
-        self._table, self._parameters, self._layout = table, parameters, parameters.layout
+        self._parameters, self._layout = parameters, parameters.layout
         self._dtype = parameters.dtype
-        cells = memoryview(table.data)
-        self._records = [
-            Fields(lay.LAYER, cells[lay.HEADER + index * lay.LAYER.size :])
-            for index in range(len(self._layout.layers))
-        ]
+        self._header, self._records = header, records
         self._targeted, self._drops, self._sums = targeted, drops, sums
         self._kept: list[Array] = []  # what records point at
         self._offset = 0
         layers, held = self._layout.layers, plan.rows * plan.ahead
-        table[lay.A0] = self._take(held * layers[0].ld_in)
+        header["samples"] = self._take(held * layers[0].ld_in)
         for index in range(len(layers)):
             self._describe(index)
             self._place(index, plan.rows)
         samples_weights = 0
         if targeted:
-            table[lay.TARGETS] = self._take(held * layers[-1].ld_out)
-            table[lay.WEIGHTS] = samples_weights = self._take(held)
+            header["targets"] = self._take(held * layers[-1].ld_out)
+            header["sample_weights"] = samples_weights = self._take(held)
             size = max(tile_of(self._layout), *(layer.ld_out for layer in layers))
-            table[lay.SCRATCH_SIZE], table[lay.SCRATCH] = size, self._take(threads * size)
+            header["scratch_size"], header["scratch"] = size, self._take(threads * size)
         slabs = plan.slabs * self._layout.n_updated if targeted else 0
         require_memory(
             f"a workspace for {plan.rows} rows of these layers takes",
             (self._offset + slabs) * self._layout.itemsize,
         )
         self.values = aligned_zeros(self._offset, self._dtype)
-        table[lay.BASE] = self.values.ctypes.data
+        header["workspace"] = self.values.ctypes.data
         self.weights = self.values[samples_weights:][: held if targeted else 0]
         self.weights[:] = 1.0
 
@@ -103,12 +100,12 @@ class Workspace:
     def inputs(self, rows: int) -> Array:
         """The inputs of so many rows, without padding, as are all that follow."""
         first = self._layout.layers[0]
-        return self._rows(self._table[lay.A0], rows, first.ld_in, first.n_in)
+        return self._rows(self._header["samples"], rows, first.ld_in, first.n_in)
 
     def targets(self, rows: int) -> Array:
         """The rows' targets."""
         last = self._layout.layers[-1]
-        return self._rows(self._table[lay.TARGETS], rows, last.ld_out, last.n_out)
+        return self._rows(self._header["targets"], rows, last.ld_out, last.n_out)
 
     def outputs(self, layer: int, rows: int) -> Array:
         """A layer's outputs."""
