@@ -34,7 +34,7 @@ class Peak:
 
 
 class Private:
-    """The peak of memory without pages of files, whose number depends on what the system has cached."""
+    """Memory but for pages of files, whose number depends on what the system has cached."""
 
     params = Peak.params
     param_names = ("case",)
