@@ -72,46 +72,85 @@ def skip(t, rate, thread):
 
 
 @jit.kernel
+def add_up(like, t, thread):
+    """Sum the slabs' gradients, piece by piece in the slabs' order, into the first; use them."""
+    size = t[lay.N_UPDATED]
+    pieces, shares = t[lay.PIECES], pointer(_INT, t[lay.SHARES])
+    for number in range(shares[thread], shares[thread + 1]):
+        piece = lay.piece_of(pieces, number)
+        g = at(pointer(like, t[lay.SLAB_G]), piece.offset)
+        for s in range(1, t[lay.SLABS]):
+            other = at(g, s * size)
+            for i in range(piece.length):
+                g[i] = g[i] + other[i]
+        if t[lay.REFINE]:
+            call_refine(t[lay.REFINE], (like, t, number, g))
+        if t[lay.MODE] == lay.MODE_TRAIN and not t[lay.CLIP]:
+            call_update_piece(t[lay.UPDATE_PIECE], (like, t, piece, g))
+
+
+@jit.kernel
+def conclude(like, t, made, rows, status, thread):
+    """What comes when a batch's rows have been through the network, and all threads do alike.
+
+    The threads come to one status; the error is recorded and metrics are taken; then gradients are
+    used. `made` and the status that is returned are those of `whole_batch`.
+    """
+    slabs, train = t[lay.SLABS], t[lay.MODE] == lay.MODE_TRAIN
+    pointer(_DOUBLE, t[lay.RESULTS])[lay.R_STATUS + thread] = float(status)
+    rate = begin_step(t, made) if thread == 0 and train else 0.0
+    barrier(t)
+    status = first_bad_status(t)
+    if status != lay.OK:
+        return status
+    if slabs:
+        slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
+        error, weight = ordered_sum(slab_loss, slabs), ordered_sum(at(slab_loss, slabs), slabs)
+    else:
+        error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
+        weight = weights_of(like, t, _ZERO, rows)
+    if not record_error(t, thread, error, rows, weight):
+        return lay.NONFINITE_LOSS
+    if t[lay.MEASURE] and thread == 0:
+        if slabs:
+            add_measures(t, slabs)
+        else:
+            measure(like, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
+    if weight == 0.0:
+        return skip(t, rate, thread)
+    shares = pointer(_INT, t[lay.SHARES])
+    if not slabs:
+        g = at(pointer(like, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+        begin, end = shares[thread], shares[thread + 1]
+        call_pieces(t[lay.TRAIN_PIECES], (like, t, begin, end, rows, g))
+    elif t[lay.MODE] != lay.MODE_EVALUATE:
+        add_up(like, t, thread)
+    barrier(t)
+    if train:
+        clip_and_bound(like, t, thread)
+        if thread == 0:
+            end_step(t)
+    return lay.OK
+
+
+@jit.kernel
 def whole_batch(like, t, made, start, rows, thread):
     """One batch, after `made` updates of this call; a status, which may be NO_WEIGHT."""
     threads = t[lay.THREADS]
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
-    results, base = pointer(_DOUBLE, t[lay.RESULTS]), pointer(like, t[lay.BASE])
     status = lay.OK
     if t[lay.AHEAD] == 1:
         status = call_read_rows(
             t[lay.READ_ROWS], (like, t, start + first, first, last - first, thread)
         )
     if status == lay.OK:
-        scale = cast(base, 1.0 / divisor(t, rows, 1.0))
+        scale = cast(pointer(like, t[lay.BASE]), 1.0 / divisor(t, rows, 1.0))
         row = first
         while row < last:
             count = min(t[lay.BLOCK], last - row)
             call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES, row, made))
             row += count
-    results[lay.R_STATUS + thread] = float(status)
-    rate = begin_step(t, made) if thread == 0 else 0.0
-    barrier(t)
-    status = first_bad_status(t)
-    if status != lay.OK:
-        return status
-    weight = weights_of(like, t, _ZERO, rows)
-    error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
-    if not record_error(t, thread, error, rows, weight):
-        return lay.NONFINITE_LOSS
-    if t[lay.MEASURE] and thread == 0:
-        measure(like, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
-    if weight == 0.0:
-        return skip(t, rate, thread)
-    g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-    shares = pointer(_INT, t[lay.SHARES])
-    begin, end = shares[thread], shares[thread + 1]
-    call_pieces(t[lay.TRAIN_PIECES], (like, t, begin, end, rows, g))
-    barrier(t)
-    clip_and_bound(like, t, thread)
-    if thread == 0:
-        end_step(t)
-    return lay.OK
+    return conclude(like, t, made, rows, status, thread)
 
 
 @jit.kernel
@@ -139,7 +178,7 @@ def slab(like, t, which, made, start, rows, scale, thread):
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
         weight += weights_of(like, t, row, count)
         if t[lay.MEASURE]:
-            size = pointer(_INT, t[lay.MEASURE])[0]
+            size = lay.measures_at(t[lay.MEASURE]).sums
             measure(
                 like, t, row, count, done, at(pointer(_DOUBLE, t[lay.SLAB_MEASURED]), which * size)
             )
@@ -153,51 +192,12 @@ def slab(like, t, which, made, start, rows, scale, thread):
 @jit.kernel
 def slabs_batch(like, t, made, start, rows, thread):
     """As `whole_batch`."""
-    threads, slabs, train = t[lay.THREADS], t[lay.SLABS], t[lay.MODE] == lay.MODE_TRAIN
-    results, slab_loss = pointer(_DOUBLE, t[lay.RESULTS]), pointer(_DOUBLE, t[lay.SLAB_LOSS])
+    threads, slabs = t[lay.THREADS], t[lay.SLABS]
     status, scale = lay.OK, 1.0 / divisor(t, rows, 1.0)
     for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
         if status == lay.OK:
             status = slab(like, t, s, made, start, rows, scale, thread)
-    results[lay.R_STATUS + thread] = float(status)
-    rate = begin_step(t, made) if thread == 0 and train else 0.0
-    barrier(t)
-    status = first_bad_status(t)
-    if status != lay.OK:
-        return status
-    weight = ordered_sum(at(slab_loss, slabs), slabs)
-    if not record_error(t, thread, ordered_sum(slab_loss, slabs), rows, weight):
-        return lay.NONFINITE_LOSS
-    if t[lay.MEASURE] and thread == 0:
-        add_measures(t, slabs)
-    if weight == 0.0:
-        return skip(t, rate, thread)
-    if t[lay.MODE] != lay.MODE_EVALUATE:
-        add_up(like, t, thread)
-    barrier(t)
-    if train:
-        clip_and_bound(like, t, thread)
-        if thread == 0:
-            end_step(t)
-    return lay.OK
-
-
-@jit.kernel
-def add_up(like, t, thread):
-    """Sum the slabs' gradients, piece by piece in the slabs' order, into the first; use them."""
-    size = t[lay.N_UPDATED]
-    pieces, shares = pointer(_INT, t[lay.PIECES]), pointer(_INT, t[lay.SHARES])
-    for number in range(shares[thread], shares[thread + 1]):
-        piece = at(pieces, number * lay.PIECE)
-        g = at(pointer(like, t[lay.SLAB_G]), piece[lay.P_OFFSET])
-        for s in range(1, t[lay.SLABS]):
-            other = at(g, s * size)
-            for i in range(piece[lay.P_LENGTH]):
-                g[i] = g[i] + other[i]
-        if t[lay.REFINE]:
-            call_refine(t[lay.REFINE], (like, t, number, g))
-        if t[lay.MODE] == lay.MODE_TRAIN and not t[lay.CLIP]:
-            call_update_piece(t[lay.UPDATE_PIECE], (like, t, piece, g))
+    return conclude(like, t, made, rows, status, thread)
 
 
 @jit.kernel

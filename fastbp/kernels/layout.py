@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fastbp.kernels.compiling.records import Record
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 
 # -- the layout table: one header, then one record a layer, all int64 ------------------------------
@@ -43,14 +44,14 @@ MODE, THREADS, BARRIER, YIELD, LOSS, LOSS_PARAMETERS, FUSED_LOSS, RESULTS, STOP_
 HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, PIECES, N_PIECES = range(55, 65)
 # Header: parts that every network shares, by address.
 TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_PIECES, UPDATE_PIECE = range(65, 73)
-# Header: MERGED says that all parameters are updated at once; WINDOW is how many positions of the
-# epoch a thread keeps at a time, in INDEX behind WINDOW_HEAD values of bookkeeping.
-MERGED, WINDOW, CLASS_IDS = 73, 74, 75
+# Header: MERGED says that all parameters are updated at once; POSITIONS is how many positions of
+# the epoch a thread keeps at a time, in INDEX behind a record WINDOW.
+MERGED, POSITIONS, CLASS_IDS = 73, 74, 75
 # Header: AHEAD small batches are read at a time; the one under way begins SHIFT rows into them.
 # ONLINE is the address of what does them where the network is tiny. OUTER is that of an update by
 # one sample's gradient, or 0.
 AHEAD, SHIFT, ONLINE, OUTER = 76, 77, 78, 79
-WINDOW_HEAD, LEAST_WINDOW = 8, 256
+LEAST_POSITIONS = 256
 # SHARES: where each thread's pieces begin, and the end.
 SHARES = 80
 # What a step does to gradients and weights beside the optimizer (refine.py): addresses, or 0.
@@ -104,9 +105,20 @@ RECORD = 24
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 
 # A piece of the parameters, which is one run of values and is updated at once.
-P_KIND, P_LAYER, P_OFFSET, P_LENGTH, P_COLUMN, P_WIDTH, P_FIRST, P_LAST = range(8)
-PIECE = 8
+PIECE = Record("piece", "kind layer offset length column width first last")
+piece_of, piece_at = PIECE.numbered(), PIECE.at_address()
 PIECE_WEIGHTS, PIECE_BIAS, PIECE_SHARED_BIAS = range(3)
+
+# The positions `first` ... `last` - 1 of an epoch whose samples a thread keeps.
+WINDOW = Record("window", "first last epoch", size=8)
+window_at = WINDOW.at_address()
+
+# What is measured: so many sums in all, and so many metrics; a record METRIC for each follows.
+MEASURES = Record("measures", "sums metrics")
+measures_at = MEASURES.at_address()
+# One metric: its function's address, the place of its sums among all, its settings' address.
+METRIC = Record("metric", "function sums settings")
+metric_of = METRIC.numbered()
 
 # MODE: what a pass over rows does.
 MODE_TRAIN, MODE_GRADIENTS, MODE_EVALUATE = range(3)

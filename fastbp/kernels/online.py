@@ -88,23 +88,23 @@ def backward(like, t, params, base, rows):
 def gradients(like, t, params, base, rows, g):
     """Every piece's gradient in `g`."""
     zeros, none = at(params, t[lay.ZEROS]), cast(params, -float("inf"))
-    pieces = pointer(_INT, t[lay.PIECES])
+    pieces = t[lay.PIECES]
     for number in range(t[lay.N_PIECES]):
-        piece = at(pieces, number * lay.PIECE)
-        layer = piece[lay.P_LAYER]
+        piece = lay.piece_of(pieces, number)
+        layer = piece.layer
         record = at(t, HEADER + layer * RECORD)
         ld_in, ld = record[lay.L_LD_IN], record[lay.L_LD_OUT]
-        d, to = at(base, record[lay.L_D]), at(g, piece[lay.P_OFFSET])
-        if piece[lay.P_KIND] == lay.PIECE_SHARED_BIAS:
+        d, to = at(base, record[lay.L_D]), at(g, piece.offset)
+        if piece.kind == lay.PIECE_SHARED_BIAS:
             shared_bias(d, ld, rows, record[lay.L_OUT], to, 0)
-        elif piece[lay.P_KIND] == lay.PIECE_BIAS:
+        elif piece.kind == lay.PIECE_BIAS:
             column_sums(d, ld, rows, zeros, to)
         else:
             a = at(base, layer_input(t, layer, 0, ld_in))
             if record[lay.L_NARROW]:  # its weights stand a row an output
                 a, d, ld_in, ld = d, a, ld, ld_in
-            for i in range(piece[lay.P_FIRST], piece[lay.P_LAST]):
-                row = at(to, (i - piece[lay.P_FIRST]) * ld)
+            for i in range(piece.first, piece.last):
+                row = at(to, (i - piece.first) * ld)
                 vector_row((at(a, i), ld_in, d, ld, zeros, row, rows, none, row, 0))
 
 

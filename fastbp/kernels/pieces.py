@@ -44,18 +44,18 @@ def gradient(like, t, piece, row, rows, g, accumulate):
     """One piece's gradient, summed over workspace rows `row` ..., into `g`."""
     params, base = pointer(like, t[lay.PARAMS]), pointer(like, t[lay.BASE])
     zeros = at(params, t[lay.ZEROS])
-    layer = piece[lay.P_LAYER]
+    layer = piece.layer
     record = at(t, HEADER + layer * RECORD)
     ld_in, ld_out = record[lay.L_LD_IN], record[lay.L_LD_OUT]
     a = at(base, layer_input(t, layer, row, ld_in))
     d = at(base, record[lay.L_D] + row * ld_out)
-    column, width = piece[lay.P_COLUMN], piece[lay.P_WIDTH]
-    first, last, by = piece[lay.P_FIRST], piece[lay.P_LAST], t[lay.TILES]
-    if piece[lay.P_KIND] == lay.PIECE_BIAS:
+    column, width = piece.column, piece.width
+    first, last, by = piece.first, piece.last, t[lay.TILES]
+    if piece.kind == lay.PIECE_BIAS:
         for j in range(0, width, lanes_of(g)):
             to = at(g, j)
             column_sums(at(d, column + j), ld_out, rows, to if accumulate else zeros, to)
-    elif piece[lay.P_KIND] == lay.PIECE_SHARED_BIAS:
+    elif piece.kind == lay.PIECE_SHARED_BIAS:
         shared_bias(d, ld_out, rows, record[lay.L_OUT], g, accumulate)
     elif record[lay.L_NARROW]:
         gradient_piece(
@@ -73,26 +73,26 @@ def gradient(like, t, piece, row, rows, g, accumulate):
 @jit.kernel
 def transpose(like, t, piece):
     """Write the derived transpose of the rows of weights that a piece has just updated."""
-    record = at(t, HEADER + piece[lay.P_LAYER] * RECORD)
-    if piece[lay.P_KIND] != lay.PIECE_WEIGHTS or record[lay.L_WT] < 0 or record[lay.L_NARROW]:
+    record = at(t, HEADER + piece.layer * RECORD)
+    if piece.kind != lay.PIECE_WEIGHTS or record[lay.L_WT] < 0 or record[lay.L_NARROW]:
         return
     params = pointer(like, t[lay.PARAMS])
     vector = lanes_of(params)
     n_in, n_out = record[lay.L_IN], record[lay.L_OUT]
-    width = piece[lay.P_WIDTH]
-    columns = min(width, n_out - piece[lay.P_COLUMN])
-    source = at(params, piece[lay.P_OFFSET])
-    i = piece[lay.P_FIRST]
-    while i < piece[lay.P_LAST]:
+    width = piece.width
+    columns = min(width, n_out - piece.column)
+    source = at(params, piece.offset)
+    i = piece.first
+    while i < piece.last:
         # W's rows i ... i + vector - 1 become one vector of lanes in a panel of the transpose.
         panel = i // (2 * vector) * (2 * vector)
         panel_width = 2 * vector if n_in - panel > vector else vector
         target = at(
             params,
-            record[lay.L_WT] + panel * n_out + piece[lay.P_COLUMN] * panel_width + i - panel,
+            record[lay.L_WT] + panel * n_out + piece.column * panel_width + i - panel,
         )
-        from_row = at(source, (i - piece[lay.P_FIRST]) * width)
-        height = min(vector, piece[lay.P_LAST] - i)
+        from_row = at(source, (i - piece.first) * width)
+        height = min(vector, piece.last - i)
         call_transpose(t[lay.TRANSPOSE], (from_row, width, target, panel_width, height, columns))
         i += vector
 
@@ -117,15 +117,15 @@ def update(like, t, offset, n, g):
 @jit.kernel
 def update_by_one(like, t, piece):
     """Update a piece of a wide layer's weights by the one row of the batch; whether it is one."""
-    record = at(t, HEADER + piece[lay.P_LAYER] * RECORD)
-    if piece[lay.P_KIND] != lay.PIECE_WEIGHTS or record[lay.L_NARROW]:
+    record = at(t, HEADER + piece.layer * RECORD)
+    if piece.kind != lay.PIECE_WEIGHTS or record[lay.L_NARROW]:
         return False
-    base, first = pointer(like, t[lay.BASE]), piece[lay.P_FIRST]
-    a = at(base, layer_input(t, piece[lay.P_LAYER], 0, record[lay.L_LD_IN]) + first)
-    d = at(base, record[lay.L_D] + piece[lay.P_COLUMN])
-    p = at(pointer(like, t[lay.PARAMS]), piece[lay.P_OFFSET])
-    rows, hyper = piece[lay.P_LAST] - first, pointer(_DOUBLE, t[lay.HYPER])
-    call_outer(t[lay.OUTER], (p, a, d, rows, piece[lay.P_WIDTH], hyper))
+    base, first = pointer(like, t[lay.BASE]), piece.first
+    a = at(base, layer_input(t, piece.layer, 0, record[lay.L_LD_IN]) + first)
+    d = at(base, record[lay.L_D] + piece.column)
+    p = at(pointer(like, t[lay.PARAMS]), piece.offset)
+    rows, hyper = piece.last - first, pointer(_DOUBLE, t[lay.HYPER])
+    call_outer(t[lay.OUTER], (p, a, d, rows, piece.width, hyper))
     return True
 
 
@@ -136,12 +136,12 @@ def train_pieces(like, t, first, last, rows, scratch):
     Piece by piece, while a piece's gradient is in L1; or, where all parameters are few enough for
     that (MERGED), all gradients, then one update.
     """
-    pieces = pointer(_INT, t[lay.PIECES])
+    pieces = t[lay.PIECES]
     merged = t[lay.MERGED]
     for number in range(first, last):
-        piece = at(pieces, number * lay.PIECE)
+        piece = lay.piece_of(pieces, number)
         if merged:
-            g = at(scratch, piece[lay.P_OFFSET])
+            g = at(scratch, piece.offset)
             gradient(like, t, piece, 0, rows, g, 0)
             if t[lay.REFINE]:
                 call_refine(t[lay.REFINE], (like, t, number, g))
@@ -151,28 +151,29 @@ def train_pieces(like, t, first, last, rows, scratch):
             gradient(like, t, piece, 0, rows, scratch, 0)
             if t[lay.REFINE]:
                 call_refine(t[lay.REFINE], (like, t, number, scratch))
-            update(like, t, piece[lay.P_OFFSET], piece[lay.P_LENGTH], scratch)
+            update(like, t, piece.offset, piece.length, scratch)
             transpose(like, t, piece)
     if merged and first < last:
-        start, end = at(pieces, first * lay.PIECE), at(pieces, (last - 1) * lay.PIECE)
-        offset = start[lay.P_OFFSET]
-        n = end[lay.P_OFFSET] + end[lay.P_LENGTH] - offset
+        start, end = lay.piece_of(pieces, first), lay.piece_of(pieces, last - 1)
+        offset = start.offset
+        n = end.offset + end.length - offset
         update(like, t, offset, n, at(scratch, offset))
         for number in range(first, last):
-            transpose(like, t, at(pieces, number * lay.PIECE))
+            transpose(like, t, lay.piece_of(pieces, number))
 
 
 @jit.cfunc(roles.gradients)
 def gradients(like, t, row, rows, g, accumulate):
     """All pieces' gradients over workspace rows `row` ..., to or added to `g`."""
-    pieces = pointer(_INT, t[lay.PIECES])
+    pieces = t[lay.PIECES]
     for number in range(t[lay.N_PIECES]):
-        piece = at(pieces, number * lay.PIECE)
-        gradient(like, t, piece, row, rows, at(g, piece[lay.P_OFFSET]), accumulate)
+        piece = lay.piece_of(pieces, number)
+        gradient(like, t, piece, row, rows, at(g, piece.offset), accumulate)
 
 
 @jit.cfunc(roles.update_piece)
-def update_piece(like, t, piece, g):
-    """Update one piece with a gradient that is there already."""
-    update(like, t, piece[lay.P_OFFSET], piece[lay.P_LENGTH], g)
+def update_piece(like, t, place, g):
+    """Update the piece that stands at `place` with a gradient that is there already."""
+    piece = lay.piece_at(place)
+    update(like, t, piece.offset, piece.length, g)
     transpose(like, t, piece)

@@ -54,29 +54,29 @@ def clip(g, n, most):
 @jit.cfunc(roles.refine)
 def refine(like, t, number, g):
     """Penalties and clipping by value for a piece; its share of the norm, if that is asked for."""
-    piece = at(pointer(_INT, t[lay.PIECES]), number * lay.PIECE)
+    piece = lay.piece_of(t[lay.PIECES], number)
     settings = pointer(_DOUBLE, t[lay.SETTINGS])
-    n = piece[lay.P_LENGTH]
-    if piece[lay.P_KIND] == lay.PIECE_WEIGHTS:
-        layer = at(settings, lay.S_LAYERS + piece[lay.P_LAYER] * lay.S_LAYER)
+    n = piece.length
+    if piece.kind == lay.PIECE_WEIGHTS:
+        layer = at(settings, lay.S_LAYERS + piece.layer * lay.S_LAYER)
         if layer[lay.S_L1] != 0.0 or layer[lay.S_L2] != 0.0:
-            p = at(pointer(like, t[lay.PARAMS]), piece[lay.P_OFFSET])
+            p = at(pointer(like, t[lay.PARAMS]), piece.offset)
             add_penalties(p, g, n, cast(p, layer[lay.S_L1]), cast(p, layer[lay.S_L2]))
     if settings[lay.S_CLIP_VALUE] < math.inf:
         clip(g, n, cast(g, settings[lay.S_CLIP_VALUE]))
     if t[lay.NORMS]:
         # A shared bias has its gradient at every unit's place, and counts once.
-        counted = 1 if piece[lay.P_KIND] == lay.PIECE_SHARED_BIAS else n
+        counted = 1 if piece.kind == lay.PIECE_SHARED_BIAS else n
         pointer(_DOUBLE, t[lay.NORMS])[number] = squares(g, counted)
 
 
 @jit.cfunc(roles.pieces)
 def form_pieces(like, t, first, last, rows, scratch):
     """Gradients over workspace rows 0 ... rows - 1 for a range of pieces, into SLAB_G."""
-    pieces, g = pointer(_INT, t[lay.PIECES]), pointer(like, t[lay.SLAB_G])
+    pieces, g = t[lay.PIECES], pointer(like, t[lay.SLAB_G])
     for number in range(first, last):
-        piece = at(pieces, number * lay.PIECE)
-        to = at(g, piece[lay.P_OFFSET])
+        piece = lay.piece_of(pieces, number)
+        to = at(g, piece.offset)
         gradient(like, t, piece, 0, rows, to, 0)
         call_refine(t[lay.REFINE], (like, t, number, to))
 
@@ -84,20 +84,20 @@ def form_pieces(like, t, first, last, rows, scratch):
 @jit.cfunc(roles.pieces)
 def clip_pieces(like, t, first, last, rows, g):
     """Scale the gradients by min(1, c / (norm + 1e-6)) (PyTorch's clip_grad_norm_); use them."""
-    pieces, norms = pointer(_INT, t[lay.PIECES]), pointer(_DOUBLE, t[lay.NORMS])
+    pieces, norms = t[lay.PIECES], pointer(_DOUBLE, t[lay.NORMS])
     total = 0.0
     for number in range(t[lay.N_PIECES]):
         total += norms[number]
     most = pointer(_DOUBLE, t[lay.SETTINGS])[lay.S_CLIP_NORM]
     factor = min(1.0, most / (math.sqrt(total) + 1e-6))
     for number in range(first, last):
-        piece = at(pieces, number * lay.PIECE)
-        here, n = at(g, piece[lay.P_OFFSET]), piece[lay.P_LENGTH]
+        piece = lay.piece_of(pieces, number)
+        here, n = at(g, piece.offset), piece.length
         if factor < 1.0:
             by = cast(g, factor)
             for i in range(n):
                 here[i] = here[i] * by
-        update(like, t, piece[lay.P_OFFSET], n, here)
+        update(like, t, piece.offset, n, here)
         transpose(like, t, piece)
 
 
@@ -126,21 +126,21 @@ def constrain_columns(w, rows, width, most, total):
 @jit.kernel
 def constrain_rows(like, t, number, layer, rows, most):
     """A narrow layer: each row is a unit's weights, in the panels' pieces from `number` on."""
-    params, pieces = pointer(like, t[lay.PARAMS]), pointer(_INT, t[lay.PIECES])
+    params, pieces = pointer(like, t[lay.PARAMS]), t[lay.PIECES]
     for r in range(rows):
         norm, after = 0.0, number
         while after < t[lay.N_PIECES]:
-            piece = at(pieces, after * lay.PIECE)
-            if piece[lay.P_LAYER] != layer or piece[lay.P_KIND] != lay.PIECE_WEIGHTS:
+            piece = lay.piece_of(pieces, after)
+            if piece.layer != layer or piece.kind != lay.PIECE_WEIGHTS:
                 break
-            width = piece[lay.P_WIDTH]
-            norm += squares(at(params, piece[lay.P_OFFSET] + r * width), width)
+            width = piece.width
+            norm += squares(at(params, piece.offset + r * width), width)
             after += 1
         by = cast(params, shrink(math.sqrt(norm), most))
         for v in range(number, after):
-            piece = at(pieces, v * lay.PIECE)
-            width = piece[lay.P_WIDTH]
-            row = at(params, piece[lay.P_OFFSET] + r * width)
+            piece = lay.piece_of(pieces, v)
+            width = piece.width
+            row = at(params, piece.offset + r * width)
             for j in range(width):
                 row[j] = row[j] * by
 
@@ -148,26 +148,26 @@ def constrain_rows(like, t, number, layer, rows, most):
 @jit.cfunc(roles.pieces)
 def constrain(like, t, thread, threads, rows, scratch):
     """Scale each unit's incoming weights to a norm of at most its layer's `max_norm`."""
-    params, pieces = pointer(like, t[lay.PARAMS]), pointer(_INT, t[lay.PIECES])
+    params, pieces = pointer(like, t[lay.PARAMS]), t[lay.PIECES]
     settings = pointer(_DOUBLE, t[lay.SETTINGS])
     for number in range(t[lay.N_PIECES]):
-        piece = at(pieces, number * lay.PIECE)
-        layer = piece[lay.P_LAYER]
+        piece = lay.piece_of(pieces, number)
+        layer = piece.layer
         most = settings[lay.S_LAYERS + layer * lay.S_LAYER + lay.S_MAX_NORM]
         record = at(t, HEADER + layer * RECORD)
-        if piece[lay.P_KIND] != lay.PIECE_WEIGHTS or piece[lay.P_FIRST] != 0 or most == math.inf:
+        if piece.kind != lay.PIECE_WEIGHTS or piece.first != 0 or most == math.inf:
             continue
         if number % threads != thread:  # each panel, or narrow layer, is one thread's
             continue
         if record[lay.L_NARROW]:
-            if piece[lay.P_COLUMN] == 0:
+            if piece.column == 0:
                 constrain_rows(like, t, number, layer, record[lay.L_OUT], most)
             continue
-        w = at(params, piece[lay.P_OFFSET])
-        constrain_columns(w, record[lay.L_ROWS], piece[lay.P_WIDTH], most, scratch)
+        w = at(params, piece.offset)
+        constrain_columns(w, record[lay.L_ROWS], piece.width, most, scratch)
         for v in range(number, t[lay.N_PIECES]):
-            other = at(pieces, v * lay.PIECE)
-            if other[lay.P_LAYER] != layer or other[lay.P_KIND] != lay.PIECE_WEIGHTS:
+            other = lay.piece_of(pieces, v)
+            if other.layer != layer or other.kind != lay.PIECE_WEIGHTS:
                 break
-            if other[lay.P_COLUMN] == piece[lay.P_COLUMN]:
+            if other.column == piece.column:
                 transpose(like, t, other)

@@ -13,6 +13,7 @@ from fastbp.kernels.maths.finite import nonfinite
 from fastbp.kernels.maths.rng import MOST_DRAWN, drawn, indices
 
 _INT = np.int64(0)
+_HEAD = lay.WINDOW.size
 _DOUBLE = np.float64(0.0)
 
 
@@ -32,14 +33,14 @@ def read(t, which, out, index, rows, n, ld):
 def window(t, position, rows, thread):
     """The samples at positions `position` ... of the epoch: `rows` of them, or more.
 
-    Each thread keeps those of its last WINDOW positions, since a few at a time cost several times
+    Each thread keeps those of its last POSITIONS, since a few at a time cost several times
     as much each as many do; or of the whole epoch, where its order is drawn as a whole.
     """
-    size = t[lay.WINDOW]
-    kept = at(pointer(_INT, t[lay.INDEX]), thread * (size + lay.WINDOW_HEAD))
-    index = at(kept, lay.WINDOW_HEAD)
-    first = kept[0]
-    if position < first or position + rows > kept[1] or kept[2] != t[lay.EPOCH]:
+    size = t[lay.POSITIONS]
+    here = at(pointer(_INT, t[lay.INDEX]), thread * (size + _HEAD))
+    kept, index = lay.window_at(here), at(here, _HEAD)
+    first = kept.first
+    if position < first or position + rows > kept.last or kept.epoch != t[lay.EPOCH]:
         n, shuffle, seed, epoch = t[lay.N], t[lay.SHUFFLE], t[lay.SEED], t[lay.EPOCH]
         if shuffle and n <= MOST_DRAWN:
             first, count = 0, n
@@ -47,7 +48,7 @@ def window(t, position, rows, thread):
         else:
             first, count = position, min(size, n - position)
             indices(index, first, count, n, shuffle, seed, epoch, t[lay.SPLIT_BITS])
-        kept[0], kept[1], kept[2] = first, first + count, t[lay.EPOCH]
+        kept.first, kept.last, kept.epoch = first, first + count, epoch
     return at(index, position - first)
 
 

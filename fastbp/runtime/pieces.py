@@ -1,15 +1,15 @@
-"""The parameters cut into pieces, each of which is updated at once: rows P_KIND … of layout.py."""
+"""The parameters cut into pieces, each of which is updated at once: records PIECE of layout.py."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from fastbp.kernels import layout as lay
-from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.memory import Records, aligned_zeros
 from fastbp.runtime.plan import BLOCK_BYTES
 
 
-def cut_into_pieces(layout: lay.NetworkLayout) -> Int64s:
+def cut_into_pieces(layout: lay.NetworkLayout) -> Records:
     """All pieces, in the order of the parameters."""
     pieces: list[tuple[int, ...]] = []
     for index, layer in enumerate(layout.layers):
@@ -31,12 +31,12 @@ def cut_into_pieces(layout: lay.NetworkLayout) -> Int64s:
                 pieces.append(
                     (lay.PIECE_BIAS, index, layer.biases + column, width, column, width, 0, 1)
                 )
-    table: Int64s = aligned_zeros(len(pieces) * lay.PIECE, np.int64).reshape(-1, lay.PIECE)
+    table: Records = aligned_zeros(len(pieces), lay.PIECE.dtype)
     table[:] = pieces
     return table
 
 
-def in_cache_order(pieces: Int64s, layout: lay.NetworkLayout, rows: int) -> Int64s:
+def in_cache_order(pieces: Records, layout: lay.NetworkLayout, rows: int) -> Records:
     """The pieces, so that what they read of a batch that is kept whole stays in cache.
 
     In float32 a piece of weights reads 448 bytes of each row of the layer's inputs and 128 of its
@@ -49,10 +49,10 @@ def in_cache_order(pieces: Int64s, layout: lay.NetworkLayout, rows: int) -> Int6
     runs = -(-blocks // at_once)
     if (runs == 1).all():
         return pieces
-    layer, first = pieces[:, lay.P_LAYER], pieces[:, lay.P_FIRST]
+    layer, first = pieces["layer"], pieces["first"]
     run = first // lay.PIECE_ROWS // (-(-blocks // runs))[layer]
-    weights_last = pieces[:, lay.P_KIND] != lay.PIECE_WEIGHTS
-    order = np.lexsort((first, pieces[:, lay.P_COLUMN], run, weights_last, layer))
-    ordered: Int64s = aligned_zeros(pieces.size, np.int64).reshape(pieces.shape)
+    weights_last = pieces["kind"] != lay.PIECE_WEIGHTS
+    order = np.lexsort((first, pieces["column"], run, weights_last, layer))
+    ordered: Records = aligned_zeros(len(pieces), lay.PIECE.dtype)
     ordered[:] = pieces[order]
     return ordered

@@ -12,17 +12,18 @@ from fastbp.data.weighing import of_rows
 from fastbp.ffi import states
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE, STEPS
 from fastbp.objectives.losses import Loss
 from fastbp.objectives.metrics import Metric
 from fastbp.optimizers import Optimizer
 from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
+from fastbp.runtime.parts import Objective, Update
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import Team, Threads, resolve_threads
 from fastbp.training.measuring import Measuring
-from fastbp.training.rates import STEPS, Rates
+from fastbp.training.rates import Rates
 from fastbp.training.refining import Refining
 from fastbp.training.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot
 
@@ -56,8 +57,8 @@ class Engine:
         self._metrics = metrics
         self.measuring: dict[str, Measuring] = {}  # of the programs in use
         self.stop_on_nonfinite = stop_on_nonfinite
-        self._loss, self._update = loss._kernel, optimizer._update()
-        self._loss_parameters = np.array(loss._parameters(), parameters.dtype)
+        self._objective = Objective(loss._kernel, np.array(loss._parameters(), parameters.dtype))
+        self._update = optimizer._update()
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
         size = parameters.layout.n_updated
         require_memory(
@@ -143,24 +144,24 @@ class Engine:
 
     def training(self, rows: int) -> Program:
         """The program for updates by batches of `rows`."""
-        threads = resolve_threads(self.n_threads, self._flops(rows))
+        threads = resolve_threads(self.n_threads, self.flops(rows))
         plan = Plan.for_training(self.parameters.layout, rows, threads)
-        program = self._program("training", lay.MODE_TRAIN, plan, threads)
+        program = self.program("training", lay.MODE_TRAIN, plan, threads)
         program.set_parameters(self.parameters.buffer)
         return program
 
     def gradients(self, rows: int) -> Program:
         """The program that leaves the gradient of a batch of `rows` in `Program.gradients[0]`."""
-        threads = resolve_threads(self.n_threads, self._flops(rows))
+        threads = resolve_threads(self.n_threads, self.flops(rows))
         plan = Plan.in_slabs(self.parameters.layout, rows, threads, lay.TRAINING_SLABS)
-        return self._program("gradients", lay.MODE_GRADIENTS, plan, threads)
+        return self.program("gradients", lay.MODE_GRADIENTS, plan, threads)
 
     def evaluate(self, samples: Samples) -> tuple[int, Program]:
         """Run all samples forward; the status, and the program whose results hold the loss."""
         n = samples[0].n
-        threads = resolve_threads(self.n_threads, self._flops(n) / 3.0)
+        threads = resolve_threads(self.n_threads, self.flops(n) / 3.0)
         plan = Plan.in_slabs(self.parameters.layout, n, threads, lay.EVALUATION_SLABS)
-        program = self._program("evaluation", lay.MODE_EVALUATE, plan, threads)
+        program = self.program("evaluation", lay.MODE_EVALUATE, plan, threads)
         weights = samples[2]
         program.set_samples(*samples, weighing=None if weights is None else of_rows(weights))
         self.measuring["evaluation"].begin(samples)
@@ -168,7 +169,7 @@ class Engine:
 
     def separate(self, mode: int, plan: Plan, *, sums: bool = False) -> Program:
         """A program for one thread, that is handed to nobody else."""
-        program = self._program("separate", mode, plan, 1, sums=sums)
+        program = self.program("separate", mode, plan, 1, sums=sums)
         del self._programs["separate"]
         return program
 
@@ -181,51 +182,43 @@ class Engine:
             block = Plan.block_of(parameters.layout, most)
             # Rows stand in the workspace when a batch begins, as those that are read ahead do.
             program = self.separate(lay.MODE_TRAIN, Plan(0, block, most, ahead=2))
-            table = program.table
-            table[lay.DROPOUT_SEED] = np.uint64(seed).astype(np.int64)
-            table[lay.RATES], table[lay.RATE_STRIDE] = live.ctypes.data, 0
+            program.set_dropout_seed(seed)
+            program.set_rates(live, by_step=False)
             made.append(program)
         step, batch = made
         return states.of_training(parameters, derivatives, step, batch, live, self)
 
-    def _program(
+    def program(
         self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
     ) -> Program:
-        """The last program of that use if it fits, else a new one in its place."""
+        """The last program of that use if it fits, else a new one in its place.
+
+        Metrics are taken by those for "training" and "evaluation".
+        """
         key, program = self._programs.get(use, (None, None))
         if program is not None and key == (plan, threads):
             return program
-        parameters, dtype = self.parameters, self.parameters.dtype
-        training = mode == lay.MODE_TRAIN
-        program = Program(
-            parameters, plan, threads, training=True, dropout=training,
-            gradients=mode != lay.MODE_EVALUATE, sums=sums,
-        )  # fmt: skip
-        t = program.table
-        t[lay.MODE] = mode
-        t[lay.LOSS] = self._loss.kernel.address(dtype)
-        t[lay.LOSS_PARAMETERS] = self._loss_parameters.ctypes.data
-        t[lay.FUSED_LOSS] = self._loss.requires is not None
-        t[lay.STOP_ON_NONFINITE] = training and self.stop_on_nonfinite
-        if mode != lay.MODE_EVALUATE and plan.slabs:
-            program.keep_gradients()
-        if training:
-            assert self._update.kernel is not None
-            t[lay.UPDATE] = self._update.kernel.address(dtype)
-            if self._update.outer is not None and plan.rows == 1:
-                t[lay.OUTER] = self._update.outer.address(dtype)
-            if self._update.prepare is not None:
-                t[lay.PREPARE] = self._update.prepare.address(dtype)
-            for which, slot in enumerate(self.slots):
-                t[lay.SLOT0 + which] = slot.ctypes.data
-            t[lay.HYPER] = self.hyper.ctypes.data
-        self._refining.install(program, dtype, training=training)
+        training, measuring = mode == lay.MODE_TRAIN, None
         if use in ("training", "evaluation"):
             taken = tuple(m for m in self._metrics if not (training and m._whole))
-            self.measuring[use] = Measuring(parameters, taken, program)
+            measuring = Measuring(self.parameters, taken)
+        program = Program(
+            self.parameters, plan, threads, mode=mode, objective=self._objective,
+            update=self._updating() if training else None,
+            refinement=self._refining.refinement(training=training),
+            measurement=None if measuring is None else measuring.measurement,
+            sums=sums,
+        )  # fmt: skip
+        if training:
+            program.set_rates(self.rates.buffer, self.rates.by_step)
+        if measuring is not None:
+            self.measuring[use] = measuring
         self._programs[use] = (plan, threads), program
         return program
 
-    def _flops(self, rows: int) -> float:
+    def _updating(self) -> Update:
+        return Update(self._update, self.slots, self.hyper, self.stop_on_nonfinite)
+
+    def flops(self, rows: int) -> float:
         """Floating-point operations of an update by that many rows, about."""
         return 6.0 * rows * sum(at.n_in * at.n_out for at in self.parameters.layout.layers)

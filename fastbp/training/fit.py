@@ -18,13 +18,13 @@ from fastbp.data.inputs import Samples
 from fastbp.data.weighing import of_set
 from fastbp.history import History, Progress, check_figures, last_figures
 from fastbp.kernels import layout as lay
+from fastbp.kernels.updates.hyper import SCALE
 from fastbp.runtime.program import Program
 from fastbp.training import provenance as resuming
 from fastbp.training import solvers
 from fastbp.training import state as states
 from fastbp.training.divergence import MOST_REDUCTIONS, DivergenceError, Recovery
 from fastbp.training.progress import Watcher
-from fastbp.training.rates import SCALE
 from fastbp.training.snapshot import Place, told
 
 if TYPE_CHECKING:
@@ -318,13 +318,13 @@ class Fit:
         program, engine = self.program, self.trainer._engine
         if isinstance(program, solvers.Driver):
             return program.iterate()[0], done + 1
-        rates, table = engine.rates, program.cells
+        rates = engine.rates
         count = min(self.n_batches - done, self.chunk, rates.most)
         if self.recovery is not None:
             left = self.recovery.interval - self.recovery.snapshot.since
             count = count if count <= left else int(left)
-        table[lay.EPOCH] = self.trainer._epochs_done
-        rates.give(program, count)
+        rates.write(count)
+        program.begin(self.trainer._epochs_done, rates.steps)
         return engine.train(program, done, done + count), done + count
 
     @property

@@ -73,7 +73,8 @@ class Stepping(Watched):
             program = self._engine.training(samples[0].n)
             program.set_samples(*samples, dropout_seed=self.seed)
             engine = self._engine
-            engine.rates.give(program, 1)
+            engine.rates.write(1)
+            program.begin(engine.rates.epochs, engine.rates.steps)
             if engine.stop_on_nonfinite:
                 engine.before_step()
             status = engine.train(program, 0, 1)

@@ -181,7 +181,7 @@ class CFunc(_Part[tuple[int, int]]):
         return None if self._own else super().kept_at(dtype)
 
     def address(self, dtype: str) -> int:
-        """The address of the machine code for `dtype`, for `roles.call_*`; made at first use."""
+        """The address of the machine code for `dtype`, for a role's call; compiles at first use."""
         return self._made(dtype)[0]
 
     def c_address(self, dtype: str) -> int:

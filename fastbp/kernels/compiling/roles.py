@@ -61,7 +61,7 @@ call_gradients = call(gradients)
 
 
 def update_piece(t: Any) -> Any:
-    """``(like, table, piece, g)``: see pieces.py."""
+    """``(like, table, place of the piece, g)``: see pieces.py."""
     return types.void(t, _TABLE, _TABLE, types.CPointer(t))
 
 

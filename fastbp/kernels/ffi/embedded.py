@@ -17,6 +17,7 @@ from fastbp.kernels.compiling.threads import add
 from fastbp.kernels.epoch import whole_batch
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.steps import ordered_sum
+from fastbp.kernels.updates.hyper import STEPS
 
 _INT = _ZERO = np.int64(0)
 _DOUBLE = np.float64(0.0)
@@ -108,7 +109,7 @@ def train(state, x, y, g, dx, n):
         status = lay.BAD_Y
     else:
         t[lay.N] = t[lay.BATCH] = n
-        t[lay.UPDATES] = np.int64(live[1])
+        t[lay.UPDATES] = np.int64(live[STEPS])
         if t[lay.ONLINE]:
             status = call_batches(t[lay.ONLINE], (like, t, 0, n))
         else:
@@ -116,7 +117,7 @@ def train(state, x, y, g, dx, n):
         results = pointer(_DOUBLE, t[lay.RESULTS])
         pointer(_DOUBLE, state[LOSS])[0] = results[lay.R_LAST_ERROR]
         if status == lay.OK:
-            live[1] += 1.0
+            live[STEPS] += 1.0
     add(at(state, FLAG), -1)
     return status
 
@@ -152,10 +153,10 @@ def gradients(state, x, y, g, dx, n):
         done += rows
     if status == lay.OK:
         if t[lay.REFINE]:
-            pieces = pointer(_INT, t[lay.PIECES])
+            pieces = t[lay.PIECES]
             for number in range(t[lay.N_PIECES]):
-                piece = at(pieces, number * lay.PIECE)
-                call_refine(t[lay.REFINE], (like, t, number, at(panels, piece[lay.P_OFFSET])))
+                piece = lay.piece_of(pieces, number)
+                call_refine(t[lay.REFINE], (like, t, number, at(panels, piece.offset)))
         unpacked(state, t, panels, g)
         pointer(_DOUBLE, state[LOSS])[0] = error / n
     add(at(state, FLAG), -1)

@@ -12,7 +12,8 @@ from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
 from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, PENDING, STATE, UpdateKernel
 
-# hyper[OWN ...] of all of them; NAdam has one more.
+# What they are given, in hyper[OWN ...]; NAdam has one more.
+_CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
 _BETA_1, _BETA_2, _EPSILON, _DECAY, _MOMENTUM_DECAY = range(OWN, OWN + 5)
 # STATE and PENDING: beta_1^t and beta_2^t, t, NAdam's product; then what the updates read.
 _POWER_1, _POWER_2, _T, _PRODUCT, _STEP, _ROOT, _EXTRA = range(7)
@@ -147,9 +148,14 @@ def radam(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - step * m / (np.sqrt(v) + epsilon if rectified else one)
 
 
-def _update(kernel: jit.CFunc, prepare: jit.CFunc, amsgrad: bool = False) -> UpdateKernel:
+def _update(
+    kernel: jit.CFunc, prepare: jit.CFunc, amsgrad: bool = False, own: tuple[str, ...] = ()
+) -> UpdateKernel:
     squares = (1, 2) if amsgrad else (1,)
-    return UpdateKernel(kernel, 1 + len(squares), prepare, _STATE, squares=squares, most=_MOST)
+    constants = (*_CONSTANTS, *own)
+    return UpdateKernel(
+        kernel, 1 + len(squares), constants, prepare, _STATE, squares=squares, most=_MOST
+    )
 
 
 UPDATES = {
@@ -158,6 +164,6 @@ UPDATES = {
     "adamw": _update(_adam(True, False), adam_prepare),
     "adamw_amsgrad": _update(_adam(True, True), adam_prepare, True),
     "adamax": _update(adamax, adam_prepare),
-    "nadam": _update(nadam, nadam_prepare),
+    "nadam": _update(nadam, nadam_prepare, own=("momentum_decay",)),
     "radam": _update(radam, radam_prepare),
 }

@@ -108,13 +108,15 @@ def lion(p, g, s0, s1, s2, n, hyper):
         p[i] = shrink * p[i] - rate * direction
 
 
+_RMSPROP = ("rho", "epsilon", "weight_decay", "momentum")
+
 UPDATES = {
-    "rmsprop": UpdateKernel(_rmsprop(False, False), 1, squares=(0,)),
-    "rmsprop_momentum": UpdateKernel(_rmsprop(False, True), 2, squares=(0,)),
-    "rmsprop_centered": UpdateKernel(_rmsprop(True, False), 2, squares=(0,)),
-    "rmsprop_centered_momentum": UpdateKernel(_rmsprop(True, True), 3, squares=(0,)),
-    "adagrad": UpdateKernel(adagrad, 1, squares=(0,)),
-    "adadelta": UpdateKernel(adadelta, 2, squares=(0, 1)),
-    "rprop": UpdateKernel(rprop, 2, squares=(1,)),
-    "lion": UpdateKernel(lion, 1),
+    "rmsprop": UpdateKernel(_rmsprop(False, False), 1, _RMSPROP, squares=(0,)),
+    "rmsprop_momentum": UpdateKernel(_rmsprop(False, True), 2, _RMSPROP, squares=(0,)),
+    "rmsprop_centered": UpdateKernel(_rmsprop(True, False), 2, _RMSPROP, squares=(0,)),
+    "rmsprop_centered_momentum": UpdateKernel(_rmsprop(True, True), 3, _RMSPROP, squares=(0,)),
+    "adagrad": UpdateKernel(adagrad, 1, ("epsilon", "weight_decay"), squares=(0,)),
+    "adadelta": UpdateKernel(adadelta, 2, ("rho", "epsilon", "weight_decay"), squares=(0, 1)),
+    "rprop": UpdateKernel(rprop, 2, ("etas", "step_sizes"), squares=(1,)),
+    "lion": UpdateKernel(lion, 1, ("beta_1", "beta_2", "weight_decay")),
 }

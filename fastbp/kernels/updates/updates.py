@@ -51,9 +51,9 @@ def sgd_nesterov(p, g, s0, s1, s2, n, hyper):
 
 
 UPDATES = {
-    "sgd": UpdateKernel(sgd, 0, outer=sgd_outer),
-    "sgd_momentum": UpdateKernel(sgd_momentum, 1),
-    "sgd_nesterov": UpdateKernel(sgd_nesterov, 1),
+    "sgd": UpdateKernel(sgd, 0, ("weight_decay",), outer=sgd_outer),
+    "sgd_momentum": UpdateKernel(sgd_momentum, 1, ("weight_decay", "momentum")),
+    "sgd_nesterov": UpdateKernel(sgd_nesterov, 1, ("weight_decay", "momentum")),
     **adam.UPDATES,
     **adaptive.UPDATES,
 }

@@ -176,7 +176,7 @@ class Driver:
         """A program over whole sets, kept apart from those of calls between iterations."""
         threads = resolve_threads(self.engine.n_threads, flops)
         plan = Plan.in_slabs(self.parameters.layout, rows, threads, slabs)
-        return self.engine._program(f"solver {mode}", mode, plan, threads)
+        return self.engine.program(f"solver {mode}", mode, plan, threads)
 
     def call(self, entry: Any, *arguments: Any) -> None:
         """A kernel, by one thread; arrays are handed over by address."""

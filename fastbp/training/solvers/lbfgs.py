@@ -61,7 +61,7 @@ class LBFGSDriver(Driver):
 
     def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         rows = samples[0].n
-        flops = self.engine._flops(rows)
+        flops = self.engine.flops(rows)
         self._program = self.program(lay.MODE_GRADIENTS, rows, lay.TRAINING_SLABS, flops)
         self._program.set_samples(*samples, weighing=weighing)
 

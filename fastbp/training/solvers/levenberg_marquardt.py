@@ -97,12 +97,12 @@ class LevenbergMarquardtDriver(Driver):
 
     def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         n = samples[0].n
-        flops = self.engine._flops(n) / 3.0
+        flops = self.engine.flops(n) / 3.0
         self._forward = self.program(lay.MODE_EVALUATE, n, lay.EVALUATION_SLABS, flops)
         self._forward.set_samples(*samples, weighing=weighing)
         rows = int(self._own[jacobian.SAMPLES])
         plan = Plan(0, rows, rows)
-        self._builder = self.engine._program("jacobian", lay.MODE_EVALUATE, plan, self._threads)
+        self._builder = self.engine.program("jacobian", lay.MODE_EVALUATE, plan, self._threads)
         self._builder.set_samples(*samples, weighing=weighing)
         self._blocks = -(-n // rows)
 
