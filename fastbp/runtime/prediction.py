@@ -40,7 +40,7 @@ class Predictor:
         self._few: list[_Few] = []
 
     def outputs(self, X: ArrayLike, out: Array | None, n_threads: Threads) -> Array:
-        """What `Network.predict` gives: a few rows without what takes longer than a small network."""
+        """What `Network.predict` gives: a few rows without what takes longer than a small net."""
         if not (
             type(X) is np.ndarray
             and X.dtype == self._native
