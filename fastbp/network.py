@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import panels
 from fastbp.checks import choice, integer
+from fastbp.custom import CustomActivation
 from fastbp.ffi import states as embedding
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
@@ -315,6 +316,24 @@ class Network(Prediction):
         )
         self.set_weights(state["weights"])
         self.metadata = state["metadata"]
+
+
+def of_network(network: Network) -> dict[str, Any]:
+    """Return architecture, dtype, seed and metadata as plain data, as a checkpoint holds them."""
+    return {
+        "n_inputs": network.n_inputs,
+        "dtype": network.dtype,
+        "seed": network.seed,
+        "layers": [_stored(layer) for layer in network.layers],
+        "metadata": network.metadata,
+    }
+
+
+def _stored(layer: Dense) -> dict[str, Any]:
+    stored = layer._stored()
+    if isinstance(layer.activation, CustomActivation):
+        stored["activation_settings"] = {"own": layer.activation.label}
+    return stored
 
 
 def _is_dtype(dtype: object) -> bool:

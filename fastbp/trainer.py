@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar, overload
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
-from fastbp.callbacks.base import Callback
-from fastbp.checks import choice, integer
+from fastbp.callbacks.base import Callback, Position
+from fastbp.checks import integer
 from fastbp.files import checkpoints as checkpoint
 from fastbp.files import container
 from fastbp.history import History
-from fastbp.layers.activations import name_of
+from fastbp.layers.dense import Dense
 from fastbp.network import Network
 from fastbp.objectives import losses
 from fastbp.objectives.metrics import Metric
-from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.runtime.forking import watch
 from fastbp.runtime.prediction import Threads
-from fastbp.runtime.team import check_threads
 from fastbp.training import arguments, settings, solvers, state_checks
 from fastbp.training import state as states
 from fastbp.training.background import BackgroundFit
@@ -33,7 +29,41 @@ from fastbp.training.engine import Engine
 from fastbp.training.fit import Fit
 from fastbp.training.progress import Choice, Watcher, watcher
 from fastbp.training.refining import Refining
+from fastbp.training.settings import Settings
 from fastbp.training.stepping import Stepping
+
+T = TypeVar("T")
+
+
+class _Setting(Generic[T]):
+    """One of a trainer's settings, as an attribute of it.
+
+    Parameters
+    ----------
+    may_be_set : bool
+        Whether another value may be set, which is checked: what each call looks at. Buffers and
+        compiled code stand for the others.
+    """
+
+    def __init__(self, *, may_be_set: bool = False) -> None:
+        self.may_be_set = may_be_set
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, trainer: None, owner: type) -> _Setting[T]: ...
+    @overload
+    def __get__(self, trainer: Trainer, owner: type) -> T: ...
+    def __get__(self, trainer: Trainer | None, owner: type) -> _Setting[T] | T:
+        if trainer is None:
+            return self
+        return getattr(trainer._settings, self.name)  # type: ignore[no-any-return]
+
+    def __set__(self, trainer: Trainer, value: T) -> None:
+        if not self.may_be_set:
+            raise AttributeError(f"{self.name} can't be set: build another Trainer")
+        trainer._settings = trainer._settings.changed(self.name, value)
 
 
 class Trainer(Stepping):
@@ -96,6 +126,18 @@ class Trainer(Stepping):
     [0, 1, 1, 0]
     """
 
+    loss = _Setting[losses.Loss]()
+    optimizer = _Setting[optimizers.Optimizer]()
+    metrics = _Setting[tuple[Metric, ...]]()
+    n_threads = _Setting[Threads]()
+    clip_norm = _Setting["float | None"]()
+    clip_value = _Setting["float | None"]()
+    batch_size = _Setting["int | None"](may_be_set=True)
+    shuffle = _Setting[bool](may_be_set=True)
+    seed = _Setting[int](may_be_set=True)
+    accumulate = _Setting[int](may_be_set=True)
+    on_divergence = _Setting[str](may_be_set=True)
+
     def __init__(
         self,
         network: Network,
@@ -115,23 +157,11 @@ class Trainer(Stepping):
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
         self.network = network
-        self.loss = losses.resolve(loss, name_of(network.layers[-1].activation))
-        self.optimizer = optimizers.resolve(optimizer)
-        self.batch_size = integer("batch_size", batch_size, minimum=1, none=True)
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
-        self.shuffle = bool(shuffle)
-        self._seed_drawn = seed is None
-        seed = secrets.randbits(63) if seed is None else seed
-        self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
-        check_threads(n_threads)
-        self.n_threads = n_threads
-        self.on_divergence = choice(
-            "on_divergence", on_divergence, ["raise", "stop", "reduce", "ignore"]
-        )
-        self.accumulate = integer("accumulate", accumulate, minimum=1)
-        self.clip_norm = arguments.bound("clip_norm", clip_norm)
-        self.clip_value = arguments.bound("clip_value", clip_value)
+        self._settings = Settings.of(
+            network.layers[-1], loss, optimizer, metrics, batch_size=batch_size, shuffle=shuffle,
+            seed=seed, n_threads=n_threads, on_divergence=on_divergence, accumulate=accumulate,
+            clip_norm=clip_norm, clip_value=clip_value,
+        )  # fmt: skip
         self._epochs_done = 0
         self._stopping: str | None = None
         self._resuming: int | None = None  # finished epochs of the run that is resumed
@@ -140,7 +170,6 @@ class Trainer(Stepping):
         # that version of its parameters.
         self._left: tuple[int, list[NDArray[Any]]] | None = None
         self._busy = threading.Lock()
-        self.metrics = resolve_metrics(metrics, network.n_outputs)
         self._engine = Engine(
             network,
             self.loss,
@@ -156,7 +185,7 @@ class Trainer(Stepping):
         )
         self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
         if self._solver is not None:
-            arguments.check_solver(self)
+            self._settings.check_solver(network.layers)
         watch(self)
 
     @property
@@ -322,10 +351,11 @@ class Trainer(Stepping):
         )  # fmt: skip
         self._refuse_others()
 
-        def begin(cancel: Callback, report: Watcher) -> Fit:
-            return Fit(self, samples, validation, [*given, cancel], report, kept)
+        def work(report: Watcher, cancelled: Callable[[], bool]) -> History:
+            self._fit = Fit(self, samples, validation, given, report, kept, cancelled)
+            return self._fit.run(epochs)
 
-        handle._start(self, begin, epochs)
+        handle._start(self._busy, work)
         return handle
 
     @property
@@ -368,7 +398,7 @@ class Trainer(Stepping):
             self._refuse_others()
         kept = states.taken(self)
         if what := state_checks.not_finite(kept):
-            raise container.ModelFileError(f"{os.fspath(path)}: {what} is not finite")
+            raise checkpoint.NotFiniteError(f"{os.fspath(path)}: {what} is not finite")
         checkpoint.write(path, kept)
 
     @classmethod
@@ -393,7 +423,16 @@ class Trainer(Stepping):
             raise FileNotFoundError(f"{os.fspath(path)} holds no checkpoint")
         file, kept = found
         with container.naming(file):
-            return states.trainer_of(kept)
+            state_checks.check_architecture(kept)
+            try:
+                trainer = cls(
+                    _network_of(kept["settings"]["network"]), **_decoded(kept["settings"])
+                )
+            except MemoryError as error:
+                raise ValueError(f"it needs more memory than there is: {error}") from None
+            state_checks.check(kept, trainer)
+            states.given(trainer, kept)
+            return trainer
 
     # -- inside ------------------------------------------------------------------------------------
 
@@ -406,6 +445,21 @@ class Trainer(Stepping):
             Kept in ``History.stopped``.
         """
         self._stopping = str(reason)
+
+    @property
+    def position(self) -> Position:
+        """Where this trainer stands; for callbacks."""
+        fit, network = self._fit, self.network
+        ended = None if fit is None else fit.unrecorded
+        return Position(
+            self._epochs_done,
+            0 if fit is None else fit.batches,
+            self._resuming,
+            self._engine.last_rate,
+            None if ended is None else ended[1],
+            network._version,
+            not network._untold,
+        )
 
     @property
     def _inside(self) -> bool:
@@ -447,6 +501,19 @@ class Trainer(Stepping):
         if fit is not None:
             fit.thread = None
 
-    def _rows_of(self, n: int) -> int:
-        """Samples of an update, of n."""
-        return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
+
+def _network_of(about: dict[str, Any]) -> Network:
+    """Build the network that `of_network` has described; refuse activations of a person's own."""
+    for layer in about["layers"]:
+        if "own" in (layer.get("activation_settings") or ()):
+            settings.decoded(layer["activation_settings"])
+    layers = [Dense._from_stored(layer) for layer in about["layers"]]
+    network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
+    network.metadata = about["metadata"]
+    return network
+
+
+def _decoded(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `Trainer` that `Settings.described` has described."""
+    parts = {name: settings.decoded(stored[name]) for name in ("loss", "optimizer", "metrics")}
+    return {**parts, **{name: stored[name] for name in settings.PLAIN}}

@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp import panels
-from fastbp.callbacks.base import Callback, Logs, check_monitor
+from fastbp.callbacks.base import Callback, Logs, Trainer, check_monitor
 from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
+from fastbp.history import History
 from fastbp.optimizers.schedules import rises
-
-if TYPE_CHECKING:
-    from fastbp.history import History
-    from fastbp.trainer import Trainer
 
 
 class _Best:
@@ -51,7 +48,7 @@ class _Best:
         if keep and parameters is not None and figure == measured:
             weights = panels.read(network, parameters)
         elif keep:  # nobody was told before, or has put a figure of its own there
-            version, weights = network._version, network.get_weights()
+            version, weights = trainer.position.changes, trainer.network.get_weights()
         if weights is not None and not all(np.isfinite(w).all() for w in weights):
             return False  # the epoch's last update has made them so: its figure is of those before
         # An interrupt finds all of these changed or none: there is no call in between.
@@ -79,11 +76,13 @@ class _Best:
 
     def give_back(self, trainer: Trainer) -> int | None:
         """Have the network's weights be the best ones; their epoch, if they were others."""
-        network = trainer.network
-        if self.weights is None or network._unchanged_since(self._version):
+        if self.weights is None:
             return None
-        network.set_weights(self.weights)
-        self._version = network._version
+        position = trainer.position
+        if position.all_counted and position.changes == self._version:
+            return None
+        trainer.network.set_weights(self.weights)
+        self._version = trainer.position.changes
         return self.epoch
 
 
@@ -122,7 +121,7 @@ class _KeepsBest(Callback):
     def _give_back(self, trainer: Trainer) -> None:
         epoch = self._best.give_back(trainer)
         if epoch is not None:
-            self._given_back, self._given_version = epoch, trainer.network._version
+            self._given_back, self._given_version = epoch, trainer.position.changes
 
 
 class EarlyStopping(_KeepsBest):

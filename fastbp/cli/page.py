@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastbp.tracing import Trace, Tracer, formulas
-from fastbp.training.divergence import DivergenceError
+from fastbp.training.status import DivergenceError
 
 #: units of a layer, and layers, that are drawn; of more, the first and the last
 MOST_UNITS, MOST_LEVELS = 6, 6

@@ -51,9 +51,9 @@ def of_trainer(trainer: Stepping, rows: int) -> State:
     """For updates as well, by at most so many rows."""
     engine, network = trainer._engine, trainer.network
     if trainer._solver is not None:
+        solver = type(trainer._settings.optimizer).__name__
         raise ValueError(
-            f"compiled() doesn't go with {type(trainer.optimizer).__name__}, which works on whole "
-            "sets; use another optimizer"
+            f"compiled() doesn't go with {solver}, which works on whole sets; use another optimizer"
         )
     if engine.rates.schedule is not None:
         raise ValueError(
@@ -69,7 +69,7 @@ def of_trainer(trainer: Stepping, rows: int) -> State:
         # Rows stand in the workspace when a batch begins, as those that are read ahead do.
         program = engine.separate(lay.MODE_TRAIN, Plan(0, of_block, most, ahead=2))
         table = program.table
-        table[lay.DROPOUT_SEED] = np.uint64(trainer.seed).astype(np.int64)
+        table[lay.DROPOUT_SEED] = np.uint64(trainer._settings.seed).astype(np.int64)
         table[lay.RATES], table[lay.RATE_STRIDE] = engine.rates.live.ctypes.data, 0
         tables.append(program)
     network._untold = True

@@ -24,6 +24,7 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import aligned_zeros
 from fastbp.tracing.record import LayerTrace, Trace
 from fastbp.trainer import Trainer
+from fastbp.training import status
 
 Array = NDArray[Any]
 
@@ -210,7 +211,7 @@ class Tracer:
 
     def _back(self) -> None:
         program = self._program
-        self.trainer._check(self.trainer._engine.run(program, 0, 1), program)
+        status.check(self.trainer._engine.run(program, 0, 1), program.results, self.network.dtype)
 
     def _output_slopes(self, index: int) -> Array | None:
         """∂E/∂a, which the kernels turn into δ in place: so they run without that, once a layer."""

@@ -14,39 +14,12 @@ from fastbp.checks import real
 from fastbp.data import inputs
 from fastbp.data.class_weight import class_weights
 from fastbp.data.split import validation_split as split_off
-from fastbp.files import checkpoints as checkpoint
-from fastbp.layers.dense import OPTIONAL
 from fastbp.objectives.losses import Poisson
 from fastbp.training import provenance as resuming
 from fastbp.training.progress import Watcher
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
-
-
-def bound(name: str, value: object) -> float | None:
-    """Return `value` as a float above 0, or None as it is."""
-    return None if value is None else real(name, value, low=0.0, low_open=True)
-
-
-def check_solver(trainer: Trainer) -> None:
-    """Refuse what a solver over whole sets can't do."""
-    solver = type(trainer.optimizer).__name__
-    if trainer.batch_size is not None:
-        raise ValueError(
-            f"batch_size must be None (the whole set) for {solver}, got {trainer.batch_size}"
-        )
-    unused: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1}
-    for name, default in unused.items():
-        if getattr(trainer, name) != default:
-            raise ValueError(f"{name} doesn't go with {solver}, got {getattr(trainer, name)}")
-    for index, layer in enumerate(trainer.network.layers):
-        for name, default in OPTIONAL.items():
-            if getattr(layer, name) != default:
-                raise ValueError(
-                    f"{name} of layers[{index}] doesn't go with {solver}, "
-                    f"got {getattr(layer, name)!r}"
-                )
 
 
 def of_fit(
@@ -81,8 +54,7 @@ def of_fit(
     _check_callbacks(trainer, callbacks, validation is not None)
     folder = None if resume is None else os.fspath(resume)
     for callback in callbacks:
-        if isinstance(callback, checkpoint.Checkpoint):
-            callback.check_folder(folder)
+        callback.check_folder(folder)
     kept = None
     if folder is not None:
         kept = resuming.saved(trainer, folder, samples, validation, callbacks)

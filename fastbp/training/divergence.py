@@ -1,11 +1,10 @@
-"""What a fit keeps in case that it diverges, and the error that says so."""
+"""When a fit takes the snapshots that it goes back to where it diverges."""
 
 from __future__ import annotations
 
 import math
 from typing import Any
 
-from fastbp.history import History
 from fastbp.training.engine import Engine
 from fastbp.training.snapshot import EPOCH_SECONDS, EPOCH_SHARE
 
@@ -13,25 +12,6 @@ from fastbp.training.snapshot import EPOCH_SECONDS, EPOCH_SHARE
 MOST_REDUCTIONS = 5
 # The last batch of an epoch may have so many times its loss, where weights are to be gone on with.
 _LAST = 1.0
-
-
-class DivergenceError(ArithmeticError):
-    """The loss or a weight became infinite or NaN.
-
-    The network is as at the last snapshot, which is finite and at most about an epoch old; or, with
-    `EarlyStopping` or `TimeBudget`, has its best weights back. The message says which, and
-    ``history.network_epoch`` the epoch.
-
-    Attributes
-    ----------
-    epoch, batch : int
-        Where it was found.
-    history : History or None
-        Up to the last finished epoch of the `fit`.
-    """
-
-    epoch = batch = 0
-    history: History | None = None
 
 
 class Recovery:

@@ -6,7 +6,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -23,15 +23,17 @@ from fastbp.runtime.program import Program
 from fastbp.training import provenance as resuming
 from fastbp.training import solvers
 from fastbp.training import state as states
-from fastbp.training.divergence import MOST_REDUCTIONS, DivergenceError, Recovery
+from fastbp.training.divergence import MOST_REDUCTIONS, Recovery
 from fastbp.training.progress import Watcher
 from fastbp.training.rates import SCALE
 from fastbp.training.snapshot import Place, told
+from fastbp.training.status import STOPPED, DivergenceError, check
 
 if TYPE_CHECKING:
     from fastbp.trainer import Trainer
 
 _LOG = logging.getLogger("fastbp")
+CANCELLED = "cancelled"
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
 
 
@@ -52,10 +54,11 @@ class Fit:
         callbacks: Sequence[Callback],
         report: Watcher | None,
         resumed: states.State | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.trainer, self.samples, self.validation = trainer, samples, validation
         self.callbacks, self.report = callbacks, report
-        self.history, self.resumed = History(), resumed
+        self.history, self.resumed, self.cancelled = History(), resumed, cancelled
         if resumed is not None:
             self.callbacks_resume = True
         self.callback_settings = list(map(resuming.callback_settings, callbacks))
@@ -65,7 +68,7 @@ class Fit:
         self.columns: list[list[Any]] = []  # of the history, where nobody adds figures
         self.spent = 0.0
         self.n = samples[0].n
-        self.size = trainer._rows_of(self.n)
+        self.size = trainer._settings.rows_of(self.n)
         self.n_batches = -(-self.n // self.size)
         self.solver = trainer._solver
         self.program: Program | solvers.Driver
@@ -81,7 +84,7 @@ class Fit:
         self.results: NDArray[Any] = self.program.results
         self.result_cells = self.program.result_cells
         self.chunk = 1
-        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
+        self.chunk_seconds = min([_CHUNK_SECONDS, *(c.longest_chunk for c in callbacks)])
 
     def _make_program(self) -> None:
         trainer, engine = self.trainer, self.trainer._engine
@@ -150,6 +153,8 @@ class Fit:
         for callback in self.callbacks:
             callback.on_train_begin(trainer)
             self.begun += 1
+        if self.cancelled is not None and self.cancelled():
+            trainer.stop(CANCELLED)
         if self.resumed is not None:
             states.given_callbacks(self, self.resumed)
             self.callbacks_resume = False
@@ -243,11 +248,11 @@ class Fit:
                     kept = status != lay.OK or self.snap(first=False)
             seconds = time.perf_counter() - started
             self.spent += seconds
-            if status == solvers.STOPPED and self.solver is not None:
+            if status == STOPPED and self.solver is not None:
                 trainer.stop(self.solver.stopped or "")
                 return False
             if status not in (lay.OK, lay.NONFINITE_LOSS):
-                trainer._check(status, self.program)
+                check(status, self.results, trainer.network.dtype)
             if status == lay.NONFINITE_LOSS or not kept:
                 found = int(self.results[lay.R_BATCHES])
                 if status or last:
@@ -265,6 +270,8 @@ class Fit:
                 self._show(epoch, epochs, min(self.n, done * self.size))
             for callback in self.callbacks:
                 callback.on_chunk_end(trainer)
+            if self.cancelled is not None and self.cancelled():
+                trainer.stop(CANCELLED)
             if done < self.n_batches:
                 self._settled()
             if trainer._stopping is not None and done < self.n_batches:
@@ -334,7 +341,7 @@ class Fit:
 
     def _settled(self, last: bool = False) -> None:
         for callback in self.callbacks:
-            callback._settled(self.trainer, last)
+            callback.on_settled(self.trainer, last)
 
     def snap(self, first: bool = True) -> bool:
         """Take a snapshot, with which a resumed run will begin; whether all weights are finite."""

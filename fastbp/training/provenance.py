@@ -62,12 +62,12 @@ def saved(
         if fit is not None:
             _refuse_old_weights(kept)
             if not fingerprint.differences("", fit["data"], here[0]):
-                size = trainer._rows_of(samples[0].n)
+                size = trainer._settings.rows_of(samples[0].n)
                 state_checks.check_samples(fit, -(-samples[0].n // size))
         state_checks.check_callbacks(callbacks, kept, trainer)
     kept["here"] = here
     seed = kept["settings"]["seed"]
-    if not trainer._seed_drawn and trainer.seed != seed:
+    if not trainer._settings.seed_drawn and trainer.seed != seed:
         _warn(f"{file}: seed was {seed}, is {trainer.seed}; the run goes on with {seed}")
     certain, perhaps = _of_callbacks(callbacks, fit)
     for change in [*_of_machine(kept), *_of_data(kept, validation), *certain]:

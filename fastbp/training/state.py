@@ -16,8 +16,8 @@ from fastbp.history import NOT_FIGURES
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.target import CPU_NAME, VECTOR_BYTES
 from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, STATE
-from fastbp.training import settings
-from fastbp.training.state_checks import check, check_architecture, paired
+from fastbp.network import of_network
+from fastbp.training.state_checks import paired
 from fastbp.version import __version__
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def taken(trainer: Trainer, *, with_fit: bool = True) -> State:
     engine, network = trainer._engine, trainer.network
     fit = trainer._fit if with_fit else None
     return {
-        "settings": settings.of_trainer(trainer),
+        "settings": {"network": of_network(trainer.network), **trainer._settings.described()},
         "machine": machine(),
         "weights": _weights(trainer),
         "slots": [panels.read(network, slot) for slot in engine.slots],
@@ -53,18 +53,6 @@ def _weights(trainer: Trainer) -> list[Array]:
     return panels.read(network, network._parameters)
 
 
-def trainer_of(state: State) -> Trainer:
-    """A new trainer in that state, with a network of its own; raises for any other state."""
-    check_architecture(state)
-    try:
-        trainer = settings.trainer_of(state["settings"])
-    except MemoryError as error:
-        raise ValueError(f"it needs more memory than there is: {error}") from None
-    check(state, trainer)
-    given(trainer, state)
-    return trainer
-
-
 def given(trainer: Trainer, state: State) -> None:
     """Bring a trainer to a state that `check` has let pass."""
     trainer.network.set_weights(state["weights"])
@@ -78,7 +66,7 @@ def given_beside_weights(trainer: Trainer, state: State) -> None:
         panels.write_updated(network, slot, values)
     for part in (slice(LEARNING_RATE, OWN), slice(STATE, None)):  # constants are settings
         engine.hyper[part] = state["hyper"][part]
-    trainer.seed = state["settings"]["seed"]
+    trainer._settings = trainer._settings.changed("seed", state["settings"]["seed"])
     trainer._epochs_done = state["counters"]["epochs"]
     engine.rates.set_state(state["rates"])
     if trainer._solver is not None:

@@ -18,6 +18,7 @@ from fastbp.files.container import check_keys
 from fastbp.history import check_lists
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, STATE
+from fastbp.network import of_network
 from fastbp.training import settings
 from fastbp.training.divergence import MOST_REDUCTIONS
 
@@ -68,7 +69,7 @@ def check(state: State, trainer: Trainer) -> None:
     check_parts(state)
     if not _is_texts(state["machine"]):
         raise TypeError("its machine must be a dict of strings")
-    different = settings.differences(state["settings"], trainer)
+    different = trainer._settings.differences(state["settings"], of_network(trainer.network))
     if different:
         raise ValueError(f"it is of another trainer: {'; '.join(different)}")
     panels.checked(trainer.network, state["weights"])

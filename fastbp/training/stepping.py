@@ -8,19 +8,18 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import custom, optimizers, panels
+from fastbp import custom, panels
 from fastbp.checks import integer
 from fastbp.data import inputs
 from fastbp.ffi import states as embedding
 from fastbp.ffi.c_function import CFunction
 from fastbp.kernels import layout as lay
 from fastbp.network import Network
-from fastbp.objectives import losses
 from fastbp.runtime.forking import Watched
-from fastbp.runtime.program import Program
 from fastbp.training import solvers
-from fastbp.training.divergence import DivergenceError
 from fastbp.training.engine import Engine
+from fastbp.training.settings import Settings
+from fastbp.training.status import DivergenceError, check
 
 Array = NDArray[Any]
 
@@ -29,10 +28,7 @@ class Stepping(Watched):
     """The part of `Trainer` that takes samples once, and hands itself to compiled code."""
 
     network: Network
-    loss: losses.Loss
-    optimizer: optimizers.Optimizer
-    batch_size: int | None
-    seed: int
+    _settings: Settings
     _engine: Engine
     _solver: solvers.Driver | None
     _busy: threading.Lock
@@ -68,17 +64,17 @@ class Stepping(Watched):
             if self._solver is not None:
                 self._solver.begin(samples)
                 status, loss = self._solver.iterate()
-                self._check(status, self._solver)
+                check(status, self._solver.results, self.network.dtype)
                 return loss
             program = self._engine.training(samples[0].n)
-            program.set_samples(*samples, dropout_seed=self.seed)
+            program.set_samples(*samples, dropout_seed=self._settings.seed)
             engine = self._engine
             engine.rates.give(program, 1)
             if engine.stop_on_nonfinite:
                 engine.before_step()
             status = engine.train(program, 0, 1)
             if status:
-                self._check(status, program)
+                check(status, program.results, self.network.dtype)
             if engine.stop_on_nonfinite and not engine.after_step(samples[0].n):
                 self._go_back()
             return float(program.result_cells[lay.R_LAST_ERROR])
@@ -129,7 +125,7 @@ class Stepping(Watched):
                 status = self._engine.run(program, 0, 1)
             finally:
                 self.network._readers.pop(reader, None)
-            self._check(status, program)
+            check(status, program.results, self.network.dtype)
             return float(program.results[lay.R_LAST_ERROR]), panels.read(
                 self.network, program.gradients[0]
             )
@@ -183,7 +179,7 @@ class Stepping(Watched):
             `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
             whole sets, which can't be carried there.
         """
-        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        most = integer("rows", rows, minimum=1, none=True) or self._settings.batch_size or 1
         self._refuse_torn()
         return embedding.of_trainer(self, most)
 
@@ -205,7 +201,7 @@ class Stepping(Watched):
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None, prefix: str = ""
     ) -> inputs.Samples:
         """Every check of samples, targets and weights; nothing has changed yet."""
-        network, loss = self.network, self.loss._kernel
+        network, loss = self.network, self._settings.loss._kernel
         dtype = network.dtype
         x = inputs.features(X, network.n_inputs, dtype, prefix + "X")
         targets = inputs.targets(
@@ -227,30 +223,14 @@ class Stepping(Watched):
     def _compare_custom(self, samples: inputs.Samples) -> None:
         """Compare the derivatives of custom functions, the first time that this trainer trains."""
         if not self._compared:
-            custom.compare_at(self.network, self.loss, samples)
+            custom.compare_at(self.network, self._settings.loss, samples)
             self._compared = True
 
     def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:
         status, program = self._engine.evaluate(samples)
-        self._check(status, program)
+        check(status, program.results, self.network.dtype)
         loss = float(program.results[lay.R_LAST_ERROR])
         return {"loss": loss, **self._engine.measuring["evaluation"].figures()}
-
-    def _check(self, status: int, program: Program | solvers.Driver) -> None:
-        """Raise what a kernel's status means."""
-        if status in (lay.OK, solvers.STOPPED):
-            return
-        if status == lay.NONFINITE_LOSS:
-            raise DivergenceError(
-                f"the loss is {program.results[lay.R_LAST_ERROR]}; a lower learning_rate may help. "
-                "The network is as it was before this update"
-            )
-        what = {lay.BAD_X: "X", lay.BAD_Y: "y", lay.BAD_WEIGHT: "sample_weight"}[status]
-        raise ValueError(
-            f"{what} holds a value that is not finite in {self.network.dtype} or no class id; "
-            "it is a memory map, read as it is trained on, and training has stopped at the last "
-            "finished update"
-        )
 
     def _refuse_others(self) -> None:
         """Refuse a second thread, and a callback.

@@ -398,7 +398,7 @@ def test_a_fit_that_is_broken_off_where_there_is_no_weight(tmp_path: Any) -> Non
         def __init__(self, chunks: int) -> None:
             self.chunks = chunks
 
-        _longest_chunk = 0.0
+        longest_chunk = 0.0
 
         def on_chunk_end(self, trainer: fastbp.Trainer) -> None:
             self.chunks -= 1
@@ -518,7 +518,7 @@ def test_of_a_fit_that_is_resumed_within_an_epoch(tmp_path: Any) -> None:
     X, y, w = classes(200, 4)
 
     class BrokenOff(fastbp.Callback):
-        _longest_chunk = 0.0
+        longest_chunk = 0.0
 
         def on_chunk_end(self, trainer: fastbp.Trainer) -> None:
             if trainer._fit is not None and trainer._fit.batches == 3:

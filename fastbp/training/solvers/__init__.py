@@ -5,11 +5,11 @@ from __future__ import annotations
 from fastbp.objectives.losses import Loss
 from fastbp.optimizers import LBFGS, LevenbergMarquardt, Optimizer
 from fastbp.training.engine import Engine
-from fastbp.training.solvers.driver import STOPPED, Driver
+from fastbp.training.solvers.driver import Driver
 from fastbp.training.solvers.lbfgs import LBFGSDriver
 from fastbp.training.solvers.levenberg_marquardt import LevenbergMarquardtDriver
 
-__all__ = ["STOPPED", "Driver", "driver"]
+__all__ = ["Driver", "driver"]
 
 
 def driver(optimizer: Optimizer, engine: Engine, loss: Loss) -> Driver | None:

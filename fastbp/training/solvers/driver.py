@@ -19,12 +19,10 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program, aligned_zeros
 from fastbp.runtime.team import resolve_threads
 from fastbp.training.engine import Engine
+from fastbp.training.status import STOPPED
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
-
-#: what `Driver.iterate` gives, beside the statuses of kernels/layout.py, when it has done nothing
-STOPPED = -1
 
 
 class BadSamplesError(Exception):

@@ -15,8 +15,9 @@ from fastbp.kernels.solvers import points, quasi_newton
 from fastbp.optimizers import LBFGS
 from fastbp.runtime.program import Program
 from fastbp.training.engine import Engine
-from fastbp.training.solvers.driver import STOPPED, Driver, Vector
+from fastbp.training.solvers.driver import Driver, Vector
 from fastbp.training.solvers.line_search import Trial, strong_wolfe
+from fastbp.training.status import STOPPED
 
 _EPSILON = float(np.finfo(np.float64).eps)
 

@@ -21,7 +21,8 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import Team, resolve_threads
 from fastbp.training.engine import Engine
-from fastbp.training.solvers.driver import STOPPED, BadSamplesError, Driver
+from fastbp.training.solvers.driver import BadSamplesError, Driver
+from fastbp.training.status import STOPPED
 
 # Rows of the Jacobian in a block: long sums for the register tiles, and strips that stay in L1.
 _ROWS = 256
