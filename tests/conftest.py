@@ -2,4 +2,14 @@
 
 import pytest
 
-pytest.register_assert_rewrite("command_line", "model_files", "sources")
+pytest.register_assert_rewrite(
+    "browser",
+    "c_programs",
+    "cases",
+    "child",
+    "command_line",
+    "model_files",
+    "naive",
+    "problems",
+    "sources",
+)

@@ -13,8 +13,8 @@ import numpy as np
 import onnx
 import pyarrow.csv
 import pytest
-from test_export_c import Programs, needs_c
-from test_export_onnx import run as run_graph
+from c_programs import Programs, needs_c
+from onnx_graphs import run as run_graph
 from typer.testing import CliRunner
 
 import fastbp

@@ -6,23 +6,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
-from test_export_c import HIDDEN, architecture
+from architectures import HIDDEN, architecture
+from onnx_graphs import run
 
 import fastbp
 from fastbp import export
 from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.layers.activations import name_of
-
-
-def run(model: Any, **inputs: Any) -> dict[str, Any]:
-    """The graph's outputs by name."""
-    session = onnxruntime.InferenceSession(
-        model.SerializeToString(), providers=["CPUExecutionProvider"]
-    )
-    names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(None, inputs), strict=True))
 
 
 def compare(network: fastbp.Network, X: Any) -> None:

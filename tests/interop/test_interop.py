@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import paths
 import pytest
+from architectures import HIDDEN, architecture
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_export_c import HIDDEN, architecture
 
 import fastbp
 from fastbp import Dense, Network, interop

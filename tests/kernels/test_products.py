@@ -11,7 +11,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from test_threads import CASES, bits
+from thread_cases import CASES, bits
 
 import fastbp
 from fastbp.data.weighing import Weighing

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_oracle import OPTIMIZERS, TOLERANCE, compare_training, draw_targets, draw_weights
+from cases import OPTIMIZERS, TOLERANCE, compare_training, draw_targets, draw_weights
 
 import fastbp
 from fastbp.kernels import layout as lay

@@ -7,7 +7,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from test_gradients import draw
+from problems import draw
 
 import fastbp
 from fastbp.kernels.compiling.target import TILE_VECTORS, lanes

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from test_trajectories import GOLDEN, META, schedule
+from trajectories import GOLDEN, META, schedule
 
 import fastbp
 

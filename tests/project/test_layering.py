@@ -3,144 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
+from layering import MODULES, PACKAGE, circles, imports, package, touched, upwards
 from paths import ROOT, TESTS
 
-PACKAGE = ROOT / "fastbp"
-
-#: lines of modules and packages; each may import from lines above it, and from nothing else
-ORDER = """
-version checks history
-kernels.compiling
-kernels.layout kernels.maths
-kernels.functions kernels.updates
-kernels
-kernels.solvers kernels.ffi
-layers optimizers data
-objectives files custom
-runtime panels
-ffi callbacks warm
-training.settings training.status training.rates training.measuring training.refining \
-training.snapshot training.progress training.provenance training.divergence training.state_checks
-training.engine training.background
-training.solvers
-training.session training.state training.stepping
-training.batches training.arguments
-training.fit
-network
-trainer
-interop export bench gradient_check jit
-tracing
-plot
-tabular
-__init__
-cli
-__main__
-"""
 #: what there still is of the old order; it may only shrink
 ALLOWED = set(Path(__file__).with_name("layering_allowed.txt").read_text().splitlines())
-LINES = {name: i for i, line in enumerate(ORDER.split("\n")) for name in line.split()}
-
-
-def modules() -> dict[str, Path]:
-    """Every module of fastbp by its name without ``fastbp.``, a package by its own."""
-    found = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
-        found[name.removesuffix(".__init__")] = path
-    return found
-
-
-MODULES = modules()
-
-
-@cache
-def imports(name: str) -> frozenset[str]:
-    """Modules that a module imports, wherever in its text: for types alone, or in a function."""
-    found = set()
-    for node in ast.walk(ast.parse(MODULES[name].read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            names = [f"{node.module}.{alias.name}" for alias in node.names]
-        else:
-            continue
-        for whole in names:
-            if whole == "fastbp" or whole.startswith("fastbp."):
-                found.add(module_of(whole.removeprefix("fastbp").removeprefix(".")))
-    return frozenset(found - {name})
-
-
-def module_of(name: str) -> str:
-    """The module that has a dotted name: itself, or a package's or module's attribute."""
-    while name and name not in MODULES:
-        name = name.rpartition(".")[0]
-    return name or "__init__"
-
-
-def line(name: str) -> int:
-    """The place in the order of a module, or of the nearest package above it that has one.
-
-    A package whose parts have places of their own stands where the first of them does.
-    """
-    if parts := [place for entry, place in LINES.items() if entry.startswith(f"{name}.")]:
-        return LINES.get(name, min(parts))
-    return LINES[unit(name)]
-
-
-def package(name: str) -> str:
-    return (
-        name if name in MODULES and MODULES[name].name == "__init__.py" else name.rpartition(".")[0]
-    )
-
-
-def upwards() -> list[str]:
-    """Imports of what stands on a later line, or beside on the same one."""
-    found = []
-    for name in MODULES:
-        for other in imports(name):
-            mine, theirs = line(name), line(other)
-            beside = mine == theirs and unit(name) != unit(other)
-            if theirs > mine or beside:
-                found.append(f"{name} -> {other}")
-    return sorted(found)
-
-
-def unit(name: str) -> str:
-    """The entry of the order that a module belongs to: modules of one may import each other."""
-    while name not in LINES:
-        if any(entry.startswith(f"{name}.") for entry in LINES):
-            return name
-        assert "." in name, f"{name} has no place in the order"
-        name = name.rpartition(".")[0]
-    return name
-
-
-def circles(edges: dict[str, frozenset[str]]) -> list[list[str]]:
-    """Groups of two or more that can all be reached from each other."""
-
-    def reached(start: str) -> set[str]:
-        seen: set[str] = set()
-        todo = [start]
-        while todo:
-            for other in edges.get(todo.pop(), ()):
-                if other not in seen:
-                    seen.add(other)
-                    todo.append(other)
-        return seen
-
-    reach = {name: reached(name) for name in edges}
-    groups = {
-        frozenset(other for other in reach[name] if name in reach.get(other, ()))
-        for name in edges
-        if name in reach[name]
-    }
-    return sorted(sorted(group) for group in groups)
 
 
 def test_imports_run_one_way() -> None:
@@ -166,36 +36,6 @@ def test_no_circle_among_packages() -> None:
 def test_a_circle_is_found() -> None:
     edges = {"a": frozenset("b"), "b": frozenset("c"), "c": frozenset("b"), "d": frozenset("d")}
     assert circles(edges) == [["b", "c"], ["d"]]
-
-
-#: how instances of the classes are called where they are used; `self.x` counts as `x`
-NAMES = {
-    "trainer", "network", "net", "engine", "_engine", "session", "_session", "fit", "_fit",
-    "parameters", "_parameters", "program", "_program",
-}  # fmt: skip
-#: the files of `Trainer`, `Network`, `Engine`, `Session`, `Fit`, `Parameters`, `Program`
-OWN = {"trainer", "network", "training.engine", "training.session", "training.fit",
-       "runtime.parameters", "runtime.program"}  # fmt: skip
-#: a class's file may touch another instance of its own
-MAY = {
-    "trainer": {"trainer"}, "network": {"network", "net"}, "training.engine": {"engine"},
-    "training.session": {"session"}, "training.fit": {"fit"},
-    "runtime.parameters": {"parameters"}, "runtime.program": {"program"},
-}  # fmt: skip
-
-
-def touched(name: str) -> Iterator[str]:
-    """Accesses ``x._name`` whose x is called as an instance of one of the classes."""
-    tree = ast.parse(MODULES[name].read_text(encoding="utf-8"))
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Attribute) or not node.attr.startswith("_"):
-            continue
-        if node.attr.startswith("__"):
-            continue
-        owner = node.value
-        called = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
-        if called in NAMES and called.strip("_") not in MAY.get(name, set()):
-            yield f"{name}: {called}.{node.attr}"
 
 
 @pytest.mark.parametrize("name", sorted(MODULES))

@@ -9,18 +9,9 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
+from textbook import WEIGHTS, T, X, textbook
 
 import fastbp
-
-X, T = [0.05, 0.10], [0.01, 0.99]
-WEIGHTS: list[Any] = [[[0.15, 0.25], [0.2, 0.3]], [0.35], [[0.4, 0.5], [0.45, 0.55]], [0.6]]
-
-
-def textbook() -> fastbp.Network:
-    layers = [fastbp.Dense(2, "sigmoid", bias="shared") for _ in range(2)]
-    net = fastbp.Network(2, layers, dtype="float64")
-    net.set_weights(WEIGHTS)
-    return net
 
 
 def made(

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 import naive
 import numpy as np
 import pytest
+from cases import OPTIMIZERS, build, compare_training, draw_targets, draw_weights
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from test_oracle import OPTIMIZERS, build, compare_training, draw_targets, draw_weights
 
 import fastbp
 

@@ -13,7 +13,7 @@ import child
 import naive
 import numpy as np
 import pytest
-from test_solvers import SOLVERS, bits, grid, trainer_of
+from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.training import solvers

@@ -17,7 +17,8 @@ import naive
 import numpy as np
 import paths
 import pytest
-from test_gradients import draw
+from problems import draw
+from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.runtime import team
@@ -26,30 +27,12 @@ from fastbp.training.solvers.line_search import Trial, strong_wolfe
 with np.load(paths.GOLDEN / "solvers.npz") as archive:
     GOLDEN = {key: archive[key] for key in archive.files}
 META: dict[str, Any] = json.loads(str(GOLDEN["meta"]))
-SOLVERS = ["lbfgs", "levenberg_marquardt"]
 
 
 def arrays(prefix: str) -> list[Any]:
     """[p0, p1, …] under a prefix of the file."""
     count = sum(key.startswith(f"{prefix}/p") for key in GOLDEN)
     return [GOLDEN[f"{prefix}/p{i}"] for i in range(count)]
-
-
-def trainer_of(net: fastbp.Network, optimizer: Any, loss: str = "mse", **arguments: Any) -> Any:
-    return fastbp.Trainer(net, loss, optimizer, batch_size=None, **arguments)
-
-
-def grid(dtype: str = "float64", seed: int = 0) -> tuple[fastbp.Network, Any, Any]:
-    """sin(πx)·cos(πy/2) on 25 × 25 points, and a 2-10-1 network."""
-    axis = np.linspace(-1, 1, 25)
-    X = np.array([(x, y) for x in axis for y in axis])
-    layers = [fastbp.Dense(10, "tanh"), fastbp.Dense(1)]
-    net = fastbp.Network(2, layers, dtype=dtype, seed=seed)
-    return net, X, np.sin(np.pi * X[:, 0]) * np.cos(np.pi * X[:, 1] / 2)
-
-
-def bits(net: fastbp.Network) -> bytes:
-    return b"".join(w.tobytes() for w in net.get_weights())
 
 
 # -- against others --------------------------------------------------------------------------------

@@ -5,16 +5,12 @@ from __future__ import annotations
 import naive
 import numpy as np
 import pytest
+import textbook
 
 import fastbp
 
-X, T = np.array([[0.05, 0.10]]), np.array([[0.01, 0.99]])
-WEIGHTS = [
-    np.array([[0.15, 0.25], [0.20, 0.30]]),
-    np.array([0.35]),
-    np.array([[0.40, 0.50], [0.45, 0.55]]),
-    np.array([0.60]),
-]
+X, T = np.array([textbook.X]), np.array([textbook.T])
+WEIGHTS = [np.array(p) for p in textbook.WEIGHTS]
 LAYERS = [naive.Layer(2, "sigmoid", "shared")] * 2
 H = np.array([[0.593269992107187, 0.596884378259767]])
 O = np.array([[0.751365069552316, 0.772928465321463]])  # noqa: E741
@@ -25,10 +21,7 @@ W0_AFTER = np.array([[0.14978071613276, 0.24975114363237], [0.19956143226553, 0.
 
 @pytest.fixture
 def net() -> fastbp.Network:
-    layers = [fastbp.Dense(2, "sigmoid", bias="shared") for _ in range(2)]
-    net = fastbp.Network(2, layers, dtype="float64")
-    net.set_weights(WEIGHTS)
-    return net
+    return textbook.textbook()
 
 
 @pytest.fixture

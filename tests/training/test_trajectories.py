@@ -5,19 +5,15 @@ The figures are PyTorch's own, written by scripts/golden/trajectories.py.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import naive
 import numpy as np
-import paths
 import pytest
+from trajectories import GOLDEN, META, schedule
 
 import fastbp
 
-with np.load(paths.GOLDEN / "trajectories.npz") as archive:
-    GOLDEN = {key: archive[key] for key in archive.files}
-META: dict[str, Any] = json.loads(str(GOLDEN["meta"]))
 TOLERANCE = {"float64": 1e-10, "float32": 1e-4}
 EVERY_OPTIMIZER = [name for name in META["optimizers"] if name != "schedule"]
 EVERY_CASE = [
@@ -58,17 +54,6 @@ def epoch_losses(network: str, case: str) -> Any:
     n, size = len(GOLDEN[f"{network}/X"]), META["batch_size"]
     rows = [min(at.stop, n) - at.start for at in naive.consecutive(n, size)]
     return np.average(GOLDEN[f"{case}/loss"].reshape(-1, len(rows)), axis=1, weights=rows)
-
-
-def schedule(name: str) -> fastbp.Schedule:
-    """One of the file's schedules, by steps."""
-    kind, arguments = META["schedules"][name]
-    if kind == "LinearWarmUp":
-        inner = arguments.get("after")
-        after = getattr(fastbp, inner[0])(0.1, per="step", **inner[1]) if inner else 0.1
-        return fastbp.LinearWarmUp(**{**arguments, "after": after})
-    made: fastbp.Schedule = getattr(fastbp, kind)(0.1, per="step", **arguments)
-    return made
 
 
 def build(network: str, optimizer: str, dtype: str) -> tuple[fastbp.Network, fastbp.Trainer]:
