@@ -12,15 +12,16 @@ from fastbp.callbacks.checkpoint import Checkpoint
 from fastbp.callbacks.logging import CSVLogger, LearningRateLogger
 from fastbp.callbacks.stopping import EarlyStopping, TimeBudget
 from fastbp.callbacks.tensorboard import TensorBoard
-from fastbp.custom import CustomActivation, CustomLoss
 from fastbp.ffi.c_function import CFunction
 from fastbp.files.model_file import ModelFileError
 from fastbp.gradient_check import GradientCheck, check_gradients
 from fastbp.history import History, Progress
 from fastbp.layers.activations import ELU, Activation, LeakyReLU
+from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import Dense
 from fastbp.layers.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
 from fastbp.network import Network
+from fastbp.objectives.custom import CustomLoss
 from fastbp.objectives.losses import (
     MAE,
     MSE,
@@ -159,3 +160,9 @@ __all__ = [
     "trace",
     "warmup",
 ]
+
+# Named by where they are public, so that pickles don't depend on which file a class stands in.
+for _name in __all__:
+    if isinstance(globals()[_name], type):
+        globals()[_name].__module__ = __name__
+del _name

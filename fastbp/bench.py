@@ -17,8 +17,7 @@ import numpy as np
 from fastbp.kernels.maths import roof
 from fastbp.network import Network
 from fastbp.optimizers import Optimizer
-from fastbp.runtime.prediction import Threads
-from fastbp.runtime.team import resolve_threads
+from fastbp.runtime.team import Threads, resolve_threads
 from fastbp.trainer import Trainer
 
 # A process of its own for the start-up figures: import, then the first fit of a small network.

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import panels
 from fastbp.checks import integer
+from fastbp.layers.dense import shapes
 from fastbp.layers.differences import EPSILON, slopes
 from fastbp.network import Network
 from fastbp.trainer import Trainer
@@ -132,7 +132,7 @@ def check_gradients(
     noise = _noise(evaluated, weights)
     rng = np.random.default_rng(0)
     errors, checked, skipped = {}, {}, {}
-    names = [name for name, _ in panels.shapes(copy)]
+    names = [name for name, _ in shapes(copy.n_inputs, copy.layers)]
     steps = _steps(copy, np.asarray(samples[0].array))
     for name, p, g, first in zip(names, weights, gradients, steps, strict=True):
         places = np.arange(p.size)

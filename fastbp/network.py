@@ -10,33 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import panels
 from fastbp.checks import choice, integer
-from fastbp.custom import CustomActivation
-from fastbp.ffi import states as embedding
+from fastbp.ffi import states
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
 from fastbp.files import model_file
-from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.jit import DTYPES
 from fastbp.layers.activations import name_of
+from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.initializers import draw
-from fastbp.runtime.memory import require_memory
-from fastbp.runtime.pieces import update_units
-from fastbp.runtime.prediction import Prediction
-from fastbp.runtime.program import aligned_zeros
+from fastbp.runtime.parameters import Parameters
+from fastbp.runtime.prediction import Predictor, classes_of
+from fastbp.runtime.team import Threads
 
 Array = NDArray[Any]
 
-_BIAS: dict[bool | str, int] = {
-    True: lay.BIAS_PER_UNIT,
-    "shared": lay.BIAS_SHARED,
-    False: lay.BIAS_NONE,
-}
 
-
-class Network(Prediction):
+class Network:
     """A feed-forward network: its architecture and its parameters.
 
     Parameters
@@ -80,6 +71,11 @@ class Network(Prediction):
         dtype: str = "float32",
         seed: int | None = None,
     ) -> None:
+        self._build(n_inputs, layers, dtype, seed)
+        self._parameters.pack(self._parameters.buffer, self._initial_weights())
+
+    def _build(self, n_inputs: int, layers: Sequence[Dense], dtype: str, seed: int | None) -> None:
+        """Check the arguments, and make a network whose parameters are all 0."""
         self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=MOST_UNITS)
         self.layers = tuple(_checked_layers(layers))
         self.dtype = choice("dtype", np.dtype(dtype).name if _is_dtype(dtype) else dtype, DTYPES)
@@ -87,21 +83,26 @@ class Network(Prediction):
             seed = secrets.randbits(63)
         self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
         self.metadata: dict[str, Any] = {}
-        self._layout = lay.network_layout(
-            self.n_inputs,
-            [layer.units for layer in self.layers],
-            [_BIAS[layer.bias] for layer in self.layers],
-            np.dtype(self.dtype).itemsize,
-        )
-        require_memory(  # initial weights are drawn in float64
-            f"n_inputs and layers: the network's {self.n_parameters:,} parameters take",
-            self._layout.size * (np.dtype(self.dtype).itemsize + 8),
-        )
-        self._parameters: Array = aligned_zeros(self._layout.size, self.dtype)
-        self._units = update_units(self._layout)
-        self._init_sharing()
-        self._init_prediction()
-        panels.write(self, self._parameters, self._initial_weights())
+        self._parameters = Parameters(self.n_inputs, self.layers, self.dtype)
+        self._predictor = Predictor(self._parameters)
+
+    @classmethod
+    def _of(
+        cls,
+        n_inputs: int,
+        layers: Sequence[Dense],
+        weights: Sequence[ArrayLike],
+        *,
+        dtype: str,
+        seed: int,
+        metadata: dict[str, Any],
+    ) -> Network:
+        """A network with these weights, checked as `set_weights` does; none are drawn."""
+        network = cls.__new__(cls)
+        network._build(n_inputs, layers, dtype, seed)
+        network.set_weights(weights)
+        network.metadata = metadata
+        return network
 
     @property
     def n_outputs(self) -> int:
@@ -111,7 +112,7 @@ class Network(Prediction):
     @property
     def n_parameters(self) -> int:
         """Weights and biases in all; a shared bias counts once."""
-        return sum(int(np.prod(shape)) for _, shape in panels.shapes(self))
+        return self._parameters.n_parameters
 
     def _initial_weights(self) -> list[Array]:
         weights: list[Array] = []
@@ -136,12 +137,7 @@ class Network(Prediction):
             (1,) where shared, and left out for ``bias=False``. During a `fit` in another thread,
             those of a finished update.
         """
-        reader = object()
-        try:
-            parameters = self._begin_reading(reader)
-            return panels.read(self, parameters)
-        finally:
-            self._readers.pop(reader, None)
+        return self._parameters.read(self._parameters.unpack)
 
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Set all weights and biases.
@@ -156,10 +152,11 @@ class Network(Prediction):
         TypeError, ValueError
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
         """
-        checked = panels.checked(self, weights)
-        whole = self._parameters.copy()  # an interrupt must not leave half of them
-        panels.write(self, whole, checked)
-        self._replace(whole)
+        parameters = self._parameters
+        checked = parameters.checked(weights)
+        whole = parameters.buffer.copy()  # an interrupt must not leave half of them
+        parameters.pack(whole, checked)
+        parameters.replace(whole)
 
     def compiled(self) -> State:
         """A state for the functions of `fastbp.jit`, which compiled code calls.
@@ -185,7 +182,7 @@ class Network(Prediction):
         >>> bool(out[0] == net.predict(x[None])[0, 0])
         True
         """
-        return embedding.of_network(self)
+        return states.of_network(self._parameters, self)
 
     def c_function(self) -> CFunction:
         """The network as a C function: n rows of inputs in, n rows of outputs out.
@@ -240,7 +237,69 @@ class Network(Prediction):
         >>> dW.ravel().tolist(), db.tolist(), dX.tolist()
         ([10.0, 20.0], [10.0], [[30.0, 40.0]])
         """
-        return embedding.vjp(self, X, cotangent)
+        return states.vjp(self._parameters, X, cotangent)
+
+    # -- predictions -------------------------------------------------------------------------------
+
+    def predict(
+        self, X: ArrayLike, *, out: Array | None = None, n_threads: Threads = "auto"
+    ) -> Array:
+        """The network's outputs.
+
+        Parameters
+        ----------
+        X : array_like
+            Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
+        out : ndarray or None
+            (n, n_outputs), C-contiguous, of the network's dtype: where to write. It may share
+            memory with X, but two memory maps of one file aren't seen to.
+        n_threads : int or "auto"
+            The most threads to use.
+
+        Returns
+        -------
+        ndarray
+            (n, n_outputs), `out` if given.
+
+        Raises
+        ------
+        TypeError, ValueError
+            X or `out` is of a wrong kind, shape or dtype, or holds a NaN or an infinity.
+        """
+        return self._predictor.outputs(X, out, n_threads)
+
+    def predict_classes(self, X: ArrayLike, *, n_threads: Threads = "auto") -> NDArray[np.int64]:
+        """The class of each sample: the id of its largest output.
+
+        A single output is a probability of class 1, or a score about 0 where its activation is
+        linear or tanh: class 1 where it is above 0.5, or 0.
+
+        Parameters
+        ----------
+        X, n_threads
+            As for `predict`.
+
+        Returns
+        -------
+        ndarray of int64
+            (n,)
+        """
+        return classes_of(self.predict(X, n_threads=n_threads), self.layers[-1].activation)
+
+    def activations(self, X: ArrayLike) -> list[Array]:
+        """Every layer's outputs, and the logits of the last.
+
+        Parameters
+        ----------
+        X : array_like
+            As for `predict`.
+
+        Returns
+        -------
+        list of ndarray
+            One (n, units) a layer, then the output layer's weighted sums, (n, n_outputs).
+        """
+        return self._predictor.activations(X)
 
     # -- files -------------------------------------------------------------------------------------
 
@@ -275,12 +334,12 @@ class Network(Prediction):
         model = model_file.read(path)
         try:
             layers = [Dense._from_stored(layer) for layer in model.layers]
-            network = cls(model.n_inputs, layers, dtype=model.dtype, seed=model.seed)
-            network.set_weights(model.weights)
+            return cls._of(
+                model.n_inputs, layers, model.weights, dtype=model.dtype, seed=model.seed,
+                metadata=model.extra,
+            )  # fmt: skip
         except (TypeError, ValueError) as error:
             raise model_file.ModelFileError(f"{os.fspath(path)}: {error}") from None
-        network.metadata = model.extra
-        return network
 
     def __repr__(self) -> str:
         rows = [("layer", "units", "activation", "bias", "parameters")]
@@ -311,9 +370,7 @@ class Network(Prediction):
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(  # type: ignore[misc]
-            state["n_inputs"], state["layers"], dtype=state["dtype"], seed=state["seed"]
-        )
+        self._build(state["n_inputs"], state["layers"], state["dtype"], state["seed"])
         self.set_weights(state["weights"])
         self.metadata = state["metadata"]
 
@@ -334,6 +391,11 @@ def _stored(layer: Dense) -> dict[str, Any]:
     if isinstance(layer.activation, CustomActivation):
         stored["activation_settings"] = {"own": layer.activation.label}
     return stored
+
+
+def parameters_of(network: Network) -> Parameters:
+    """The parameters of a network, for those who train it."""
+    return network._parameters
 
 
 def _is_dtype(dtype: object) -> bool:

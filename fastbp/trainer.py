@@ -17,11 +17,11 @@ from fastbp.files import checkpoints as checkpoint
 from fastbp.files import container
 from fastbp.history import History
 from fastbp.layers.dense import Dense
-from fastbp.network import Network
+from fastbp.network import Network, parameters_of
 from fastbp.objectives import losses
 from fastbp.objectives.metrics import Metric
 from fastbp.runtime.forking import watch
-from fastbp.runtime.prediction import Threads
+from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings, solvers, state_checks
 from fastbp.training import state as states
 from fastbp.training.background import BackgroundFit
@@ -171,13 +171,13 @@ class Trainer(Stepping):
         self._left: tuple[int, list[NDArray[Any]]] | None = None
         self._busy = threading.Lock()
         self._engine = Engine(
-            network,
+            parameters_of(network),
             self.loss,
             self.optimizer,
             n_threads,
             self.on_divergence != "ignore",
             Refining(
-                network,
+                parameters_of(network),
                 math.inf if self.clip_value is None else self.clip_value,
                 math.inf if self.clip_norm is None else self.clip_norm,
             ),
@@ -457,8 +457,8 @@ class Trainer(Stepping):
             self._resuming,
             self._engine.last_rate,
             None if ended is None else ended[1],
-            network._version,
-            not network._untold,
+            network._parameters.version,
+            not network._parameters.untold,
         )
 
     @property

@@ -8,6 +8,7 @@ pytest.register_assert_rewrite(
     "cases",
     "child",
     "command_line",
+    "layering",
     "model_files",
     "naive",
     "problems",

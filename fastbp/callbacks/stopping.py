@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import panels
 from fastbp.callbacks.base import Callback, Logs, Trainer, check_monitor
 from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.history import History
-from fastbp.optimizers.schedules import rises
+from fastbp.layers.dense import check_weights
+from fastbp.objectives.metrics import rises
 
 
 class _Best:
@@ -34,8 +34,8 @@ class _Best:
 
     def measured(self, trainer: Trainer, figure: float, keep: bool) -> None:
         """An epoch's figures have been taken, and no callback has been told yet."""
-        network = trainer.network
-        self._measured = figure, network._version, network._parameters.copy() if keep else None
+        parameters = trainer.network._parameters
+        self._measured = figure, parameters.version, parameters.buffer.copy() if keep else None
 
     def see(self, trainer: Trainer, epoch: int, figure: float, keep: bool) -> bool:
         """Whether the figure is better by more than min_delta."""
@@ -46,7 +46,7 @@ class _Best:
         measured, version, parameters = self._measured
         weights = None
         if keep and parameters is not None and figure == measured:
-            weights = panels.read(network, parameters)
+            weights = network._parameters.unpack(parameters)
         elif keep:  # nobody was told before, or has put a figure of its own there
             version, weights = trainer.position.changes, trainer.network.get_weights()
         if weights is not None and not all(np.isfinite(w).all() for w in weights):
@@ -72,7 +72,8 @@ class _Best:
         if last == "epoch" and state["epoch"] is not None:
             integer("a callback's best epoch", state["epoch"], minimum=0, maximum=2**53)
         if state["weights"] is not None:
-            panels.checked(trainer.network, state["weights"])
+            network = trainer.network
+            check_weights(state["weights"], network.n_inputs, network.layers, network.dtype)
 
     def give_back(self, trainer: Trainer) -> int | None:
         """Have the network's weights be the best ones; their epoch, if they were others."""

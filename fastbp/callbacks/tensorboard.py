@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import panels
 from fastbp.callbacks.base import Callback, Logs, Trainer
 from fastbp.checks import integer
+from fastbp.layers.dense import shapes
 
 _BINS = 30  # as many as TensorBoard's own have
 _FILES = count()  # of this process: their names differ
@@ -83,7 +83,7 @@ class TensorBoard(Callback):
             summary.value.add(tag=f"epoch/{name}", simple_value=float(value))
         if self.histograms is not None and epoch % self.histograms == 0:
             network = trainer.network
-            names = [name for name, _ in panels.shapes(network)]
+            names = [name for name, _ in shapes(network.n_inputs, network.layers)]
             for name, values in zip(names, network.get_weights(), strict=True):
                 tag = f"weights/layer {name[1:]}/{name[0]}"
                 summary.value.add(tag=tag, histo=_histogram(values))

@@ -11,8 +11,7 @@ import typer
 from numpy.typing import NDArray
 
 import fastbp
-from fastbp.cli import display, explaining, exporting, machine, scores, stored
-from fastbp.cli.files import read_table, write_table
+from fastbp.cli import display, explaining, exporting, machine, stored
 from fastbp.cli.options import (
     Data,
     Group,
@@ -25,10 +24,13 @@ from fastbp.cli.options import (
     hidden_units,
     thread_count,
 )
-from fastbp.cli.prepare import prepare
-from fastbp.cli.preprocess import Classes, Number, Preprocessing
-from fastbp.cli.table import Table, UserError, quoted
+from fastbp.data.columns import Labels, Number
 from fastbp.optimizers import SOLVERS
+from fastbp.tabular import scores
+from fastbp.tabular.files import read_table, write_table
+from fastbp.tabular.prepare import Prepared, prepare
+from fastbp.tabular.preprocess import Preprocessing, class_ids, in_units, likeliest, truth
+from fastbp.tabular.table import Table, UserError, quoted
 
 app = typer.Typer(
     cls=Group,
@@ -129,54 +131,99 @@ def train(
         validation=validation,
         rng=np.random.default_rng(seed),
     )
-    change = prepared.transformation
-    softmax = isinstance(change.target, Classes)
     try:
-        layers = [fastbp.Dense(n, activation) for n in units]
-        layers.append(fastbp.Dense(change.n_outputs, "softmax" if softmax else "linear"))
-        network = fastbp.Network(change.n_inputs, layers, dtype=dtype, seed=seed)
-        trainer = fastbp.Trainer(
-            network,
-            "cross_entropy" if softmax else "mse",
+        trainer = _build(
+            prepared.transformation,
+            [fastbp.Dense(n, activation) for n in units],
             optimizer,
-            batch_size=None if optimizer in SOLVERS else batch_size,
+            learning_rate,
+            dtype=dtype,
+            batch_size=batch_size,
             seed=seed,
             n_threads=n_threads,
         )
-        if learning_rate is not None:
-            trainer.learning_rate = learning_rate
     except (TypeError, ValueError) as error:
         raise UserError(str(error)) from None
     except MemoryError as error:
         raise UserError(f"--hidden {hidden}: not enough memory, {error}") from None
+    _announce(prepared, trainer.network, data, seed)
+    inputs = _fit(trainer, prepared, epochs)
+    _finish(trainer.network, prepared, inputs, out, n_threads)
 
+
+def _build(
+    change: Preprocessing,
+    hidden: list[fastbp.Dense],
+    optimizer: str,
+    learning_rate: float | None,
+    *,
+    dtype: str,
+    batch_size: int,
+    seed: int,
+    n_threads: int | Literal["auto"],
+) -> fastbp.Trainer:
+    """A trainer of a network with these hidden layers, for a table's inputs and its target."""
+    softmax = isinstance(change.target, Labels)
+    last = fastbp.Dense(change.n_outputs, "softmax" if softmax else "linear")
+    trainer = fastbp.Trainer(
+        fastbp.Network(change.n_inputs, [*hidden, last], dtype=dtype, seed=seed),
+        "cross_entropy" if softmax else "mse",
+        optimizer,
+        batch_size=None if optimizer in SOLVERS else batch_size,
+        seed=seed,
+        n_threads=n_threads,
+    )
+    if learning_rate is not None:
+        trainer.learning_rate = learning_rate
+    return trainer
+
+
+def _announce(prepared: Prepared, network: fastbp.Network, data: str, seed: int) -> None:
+    """Say what has been made of the file, and what will be trained on it."""
+    change = prepared.transformation
+    classes = isinstance(change.target, Labels)
     for line in prepared.notes:
         display.say(f"note: {line}")
-    what = f"classification, {change.n_outputs} classes" if softmax else "regression"
-    display.say(f"target {quoted(target)}: {what} ({prepared.reason})")
-    how = "stratified" if softmax else "random"
-    held = f", {len(prepared.validation)} held out ({how})" if validation else ""
+    what = f"classification, {change.n_outputs} classes" if classes else "regression"
+    display.say(f"target {quoted(change.target.name)}: {what} ({prepared.reason})")
+    count, how = len(prepared.validation), "stratified" if classes else "random"
+    held = f", {count} held out ({how})" if prepared.held_out else ""
     display.say(f"{data}: {len(prepared.train)} rows to train on{held}")
+    units = [str(layer.units) for layer in network.layers[:-1]]
     display.say(
         f"network: {change.n_inputs} inputs from {len(change.columns)} columns, hidden layers "
-        f"{', '.join(map(str, units)) or 'none'}, {network.n_parameters} parameters, seed {seed}"
+        f"{', '.join(units) or 'none'}, {network.n_parameters} parameters, seed {seed}"
     )
+
+
+def _fit(trainer: fastbp.Trainer, prepared: Prepared, epochs: int) -> NDArray[Any]:
+    """Train on the training part; the inputs of the part that the network is to be scored on."""
+    change, dtype = prepared.transformation, trainer.network.dtype
     X, y = change.inputs(prepared.train, dtype), change.targets(prepared.train, dtype)
     held_out = None
-    if validation:
-        held_out = (
-            change.inputs(prepared.validation, dtype),
-            change.targets(prepared.validation, dtype),
-        )
+    if prepared.held_out:
+        part = prepared.validation
+        held_out = change.inputs(part, dtype), change.targets(part, dtype)
     with display.progress() as progress:
         try:
             trainer.fit(X, y, epochs, validation_data=held_out, progress=progress)
         except fastbp.DivergenceError as error:
             raise UserError(str(error)) from None
-    part = prepared.validation if validation else prepared.train
-    where = "rows held out" if validation else "training rows: nothing was held out"
-    outputs = _outputs(network, held_out[0] if held_out else X, part, n_threads)
-    _show_scores(change, part, outputs, where)
+    return held_out[0] if held_out else X
+
+
+def _finish(
+    network: fastbp.Network,
+    prepared: Prepared,
+    X: NDArray[Any],
+    out: str,
+    n_threads: int | Literal["auto"],
+) -> None:
+    """Score the network on the rows held out, or on all where none were, and write it."""
+    change = prepared.transformation
+    part = prepared.validation if prepared.held_out else prepared.train
+    where = "rows held out" if prepared.held_out else "training rows: nothing was held out"
+    _show_scores(change, part, _outputs(network, X, part, n_threads), where)
     try:
         network.save(out, {stored.KEY: stored.to_json(change)})
     except OSError as error:
@@ -207,7 +254,7 @@ def predict(
             raise UserError(f"{out}: --out must end in .csv or .parquet")
         check_writable(out, data, model)
     n_threads = thread_count(threads)
-    network, change = _load(model)
+    network, change = stored.load_with_columns(model)
     if probabilities and isinstance(change.target, Number):
         raise UserError(f"{model}: a regression has no --probabilities")
     table = read_table(data)
@@ -218,20 +265,24 @@ def predict(
     outputs = _outputs(network, change.inputs(usable, network.dtype), usable, n_threads)
     goal = change.target
     if isinstance(goal, Number):
-        columns = {"prediction": pa.array(goal.restore(outputs))}
+        columns = {"prediction": pa.array(in_units(goal, outputs))}
     else:
-        columns = {"prediction": goal.restore(outputs)}
+        columns = {"prediction": likeliest(goal, outputs)}
         for i, name in enumerate(goal.names if probabilities else []):
             columns[f"probability_{name}"] = pa.array(np.ascontiguousarray(outputs[:, i]))
     place = np.cumsum(rows) - 1
     order = pa.array(place, mask=~rows)  # null, and so is what is taken, for unusable rows
-    write_table(pa.table({name: values.take(order) for name, values in columns.items()}), out)
+    found = pa.table({name: values.take(order) for name, values in columns.items()})
+    if out is None:
+        display.csv(found)
+    else:
+        write_table(found, out)
 
 
 @app.command()
 def evaluate(model: Model, data: Data, threads: Threads = "auto") -> None:
     """Score a model on a file that has the target column."""
-    network, change = _load(model)
+    network, change = stored.load_with_columns(model)
     n_threads = thread_count(threads)
     table = read_table(data)
     table.column(change.target.name)
@@ -245,7 +296,7 @@ def evaluate(model: Model, data: Data, threads: Threads = "auto") -> None:
 @app.command()
 def info(model: Model) -> None:
     """Print a model's layers and the columns stored with it."""
-    network, change = _load(model, columns=False)
+    network, change = stored.load(model)
     display.say_lines(repr(network))
     if change is None:
         display.say("no columns are stored with this model")
@@ -277,22 +328,6 @@ def _listed(words: Any) -> str:
 # -- what the commands share -----------------------------------------------------------------------
 
 
-def _load(path: str, *, columns: bool = True) -> tuple[fastbp.Network, Any]:
-    """The network and its transformation; None for the latter if it has none and may have none."""
-    try:
-        network = fastbp.Network.load(path)
-    except OSError as error:
-        raise UserError(f"{path}: {error.strerror}") from None
-    except ValueError as error:
-        raise UserError(str(error)) from None
-    if not columns and stored.KEY not in network.metadata:
-        return network, None
-    try:
-        return network, stored.from_network(network)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
 def _usable(
     change: Preprocessing, table: Table, *, target: bool
 ) -> tuple[Table, NDArray[np.bool_]]:
@@ -319,8 +354,10 @@ def _outputs(
 def _show_scores(change: Preprocessing, table: Table, outputs: NDArray[Any], where: str) -> None:
     goal = change.target
     if isinstance(goal, Number):
-        figures = scores.regression(goal.values(table), goal.restore(outputs))
+        figures = scores.regression(truth(goal, table), in_units(goal, outputs))
     else:
-        figures = scores.classification(goal.ids(table), outputs.argmax(axis=1), len(goal.labels))
+        figures = scores.classification(
+            class_ids(goal, table), outputs.argmax(axis=1), len(goal.labels)
+        )
     rows = [(name, f"{value:.4g}") for name, value in figures.items()]
     display.table(f"Scores on {len(table)} {where}", ("score", "value"), rows)

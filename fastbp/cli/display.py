@@ -6,12 +6,14 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from fastbp.history import Progress as State
+from fastbp.tabular.files import write_csv
 from fastbp.training.progress import clock, short
 
 
@@ -52,6 +54,11 @@ def table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> N
         shown.add_row(*map(plain, row))
     # the user's words are no markup
     Console(markup=False, highlight=False, emoji=False).print(shown)
+
+
+def csv(table: Any) -> None:
+    """Print a pyarrow table as CSV; a terminal is shown names and labels as `plain` has them."""
+    write_csv(table, sys.stdout, plain if sys.stdout.isatty() else str)
 
 
 @contextmanager

@@ -13,13 +13,12 @@ import typer
 
 import fastbp
 from fastbp import optimizers
-from fastbp.cli import display, page
-from fastbp.cli.files import read_table
+from fastbp.cli import display, page, stored
 from fastbp.cli.options import check_writable
-from fastbp.cli.stored import loaded
-from fastbp.cli.table import UserError, quoted
 from fastbp.files import atomic
 from fastbp.layers.activations import name_of
+from fastbp.tabular.files import read_table
+from fastbp.tabular.table import UserError, quoted
 from fastbp.tracing import Tracer
 
 _INPUTS, _TARGETS = (0.05, 0.10), (0.01, 0.99)
@@ -72,7 +71,7 @@ def explain(
     network = _textbook()
     change = None
     if model is not None:
-        network, change = loaded(model)
+        network, change = stored.load(model)
     x: Any = _numbers("--inputs", inputs) if inputs is not None else None
     t: Any = _numbers("--targets", targets) if targets is not None else None
     if data is not None:

@@ -5,17 +5,16 @@ from __future__ import annotations
 import re
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fastbp import export as out_of_python
 from fastbp.cli import display, stored
-from fastbp.cli.files import read_table
 from fastbp.cli.options import check_writable
-from fastbp.cli.preprocess import Number, Preprocessing
-from fastbp.cli.table import UserError
 from fastbp.files import atomic
+from fastbp.tabular.files import read_table
+from fastbp.tabular.table import UserError
 
 
 class Format(str, Enum):
@@ -39,13 +38,16 @@ def export(
     ] = True,
 ) -> None:
     """Write a model for programs that have no Python, its columns' transformation included."""
-    network, change = stored.loaded(model)
+    network, change = stored.load(model)
     check_writable(out, *([model] if data is None else [model, data]))
     if (int8 or data or name or not math) and format is not Format.c:
         raise UserError("--int8, --data, --name and --no-math are for --format c")
     if data is not None and (not int8 or change is None):
         raise UserError("--data measures --int8, of a model that fastbp train wrote")
-    table = None if change is None else _table(change)
+    table = None
+    if change is not None:  # rows without a value have been dropped before
+        missing: Literal["error", "mean"] = "mean" if change.missing == "mean" else "error"
+        table = out_of_python.Table(change.columns, change.target, missing, change.unseen)
     notes = []
     try:
         if format is Format.onnx:
@@ -86,21 +88,3 @@ def export(
     for line in notes:
         display.say(line)
     display.say(f"{format.value} written to {out}")
-
-
-def _table(change: Preprocessing) -> out_of_python.Table:
-    columns = tuple(
-        out_of_python.Number(column.name, column.mean, column.scale)
-        if isinstance(column, Number)
-        else out_of_python.Category(column.name, column.categories, column.fill, column.boolean)
-        for column in change.columns
-    )
-    goal = change.target
-    return out_of_python.Table(
-        columns,
-        out_of_python.Number(goal.name, goal.mean, goal.scale)
-        if isinstance(goal, Number)
-        else out_of_python.Labels(goal.labels),
-        "mean" if change.missing == "mean" else "error",
-        change.unseen,
-    )

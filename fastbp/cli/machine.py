@@ -14,7 +14,7 @@ import fastbp
 from fastbp.bench import bench as run_bench
 from fastbp.cli import display
 from fastbp.cli.options import Threads, thread_count
-from fastbp.cli.table import UserError, quoted
+from fastbp.tabular.table import UserError, quoted
 
 
 def warmup(

@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperGroup
 
 from fastbp.cli.display import plain
-from fastbp.cli.table import UserError, quoted
+from fastbp.tabular.table import UserError, quoted
 
 
 class Group(TyperGroup):

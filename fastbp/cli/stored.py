@@ -6,27 +6,43 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from fastbp.cli.preprocess import Category, Classes, Number, Preprocessing
-from fastbp.cli.table import UserError
+from fastbp.data.columns import Category, Labels, Number
 from fastbp.network import Network
+from fastbp.tabular.preprocess import Preprocessing
+from fastbp.tabular.table import UserError
 
 KEY = "table"  # of the model file's metadata
 _VERSION = 1
 
 
-def loaded(path: str) -> tuple[Network, Preprocessing | None]:
-    """A model file's network, and its transformation if it has one."""
+def load(path: str) -> tuple[Network, Preprocessing | None]:
+    """A model file's network, and its transformation if it has one.
+
+    Raises
+    ------
+    UserError
+        The file can't be read, or what is stored with it is damaged or doesn't fit the network.
+    """
     try:
         network = Network.load(path)
     except OSError as error:
         raise UserError(f"{path}: {error.strerror}") from None
     except ValueError as error:
         raise UserError(str(error)) from None
+    if KEY not in network.metadata:
+        return network, None
     try:
-        known = KEY in network.metadata
-        return network, from_network(network) if known else None
+        return network, from_network(network)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from None
+
+
+def load_with_columns(path: str) -> tuple[Network, Preprocessing]:
+    """The same of a model that must have a transformation."""
+    network, change = load(path)
+    if change is None:
+        raise UserError(f"{path}: has no columns stored with it; fastbp train writes such models")
+    return network, change
 
 
 def to_json(prepared: Preprocessing) -> dict[str, Any]:
@@ -40,7 +56,7 @@ def to_json(prepared: Preprocessing) -> dict[str, Any]:
     }
 
 
-def _column_to_json(column: Number | Category | Classes) -> dict[str, Any]:
+def _column_to_json(column: Number | Category | Labels) -> dict[str, Any]:
     if isinstance(column, Number):
         return {
             "name": column.name,
@@ -64,13 +80,11 @@ def from_network(network: Network) -> Preprocessing:
     Raises
     ------
     ValueError
-        There is none, it is damaged or of a newer version, or it does not fit the network.
+        It is damaged or of a newer version, or it does not fit the network.
     """
-    if KEY not in network.metadata:
-        raise ValueError("has no columns stored with it; fastbp train writes such models")
     prepared = from_json(network.metadata[KEY])
     last = network.layers[-1]
-    activation = "softmax" if isinstance(prepared.target, Classes) else "linear"
+    activation = "softmax" if isinstance(prepared.target, Labels) else "linear"
     if (prepared.n_inputs, prepared.n_outputs) != (network.n_inputs, last.units):
         raise ValueError(
             f"its stored columns make {prepared.n_inputs} inputs and {prepared.n_outputs} outputs, "
@@ -110,10 +124,10 @@ def _column(where: str, item: Any) -> Number | Category:
         raise ValueError(f"{where} has a fill that is none of its categories")
     if boolean and not set(item["categories"]) <= {"false", "true"}:
         raise ValueError(f"{where} has categories that are not booleans")
-    return Category(_name(where, item), boolean, tuple(item["categories"]), item["fill"])
+    return Category(_name(where, item), tuple(item["categories"]), item["fill"], boolean)
 
 
-def _target(where: str, item: Any) -> Number | Classes:
+def _target(where: str, item: Any) -> Number | Labels:
     kind = _kind(where, item)
     if kind == "number":
         return _number(where, item)
@@ -124,7 +138,7 @@ def _target(where: str, item: Any) -> Number | Classes:
     _check_list(where, item["classes"], lambda label: type(label) is types[kind], least=2)
     if kind == "integer" and not all(-(2**63) <= label < 2**63 for label in item["classes"]):
         raise ValueError(f"{where} has classes beyond 64 bits")
-    return Classes(_name(where, item), kind, tuple(item["classes"]))  # type: ignore[arg-type]
+    return Labels(tuple(item["classes"]), _name(where, item))
 
 
 def _number(where: str, item: Any) -> Number:

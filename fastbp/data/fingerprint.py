@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.data.inputs import Samples, Source, is_map
+from fastbp.kernels.layout import ALIGNMENT
 from fastbp.kernels.maths import digest
-from fastbp.runtime.program import aligned_zeros
 
 Array = NDArray[Any]
 #: by the name of the array: "about" (sizes and kind), "whole" (None for a map) and "sample"
@@ -81,7 +81,9 @@ def _sample(rows: Array) -> str:
 
 def _whole(rows: Array, dtype: str) -> str:
     absorb = digest.absorb.compiled(dtype)
-    lanes, rest = aligned_zeros(digest.LANES, np.uint64), aligned_zeros(_BLOCK, np.uint8)
+    rest, raw = np.zeros(_BLOCK, np.uint8), np.empty(digest.LANES + ALIGNMENT // 8, np.uint64)
+    # On a cache line's boundary: elsewhere it takes up to 1.4 times as long.
+    lanes = raw[-raw.ctypes.data % ALIGNMENT // 8 :][: digest.LANES]
     lanes[:] = np.arange(1, 1 + digest.LANES)
     held = size = 0
     for piece in _pieces(rows):

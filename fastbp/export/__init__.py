@@ -7,8 +7,13 @@
 True
 """
 
+from fastbp.data.columns import Category, Labels, Number
 from fastbp.export.c import CHeader, to_c
 from fastbp.export.graph import to_onnx
-from fastbp.export.table import Category, Labels, Number, Table
+from fastbp.export.table import Table
 
 __all__ = ["CHeader", "Category", "Labels", "Number", "Table", "to_c", "to_onnx"]
+
+for _public in (CHeader, Category, Labels, Number, Table):  # as those of fastbp itself
+    _public.__module__ = __name__
+del _public

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 import fastbp.layers.activations as act
-from fastbp.export.table import Category, Labels, Number, Table
+from fastbp.data.columns import Category, Labels, Number
+from fastbp.export.table import Table
 from fastbp.network import Network
 
 _NUMBER = """\
@@ -120,7 +121,7 @@ def entry(
     if act.name_of(network.layers[-1].activation) == "softmax" and network.n_outputs > 1:
         parts.append(_CLASS.format(kind=kind, n=network.n_outputs))
     if table is not None and isinstance(table.target, Labels):
-        texts = ", ".join(_string(_text(label)) for label in table.target.labels)
+        texts = ", ".join(map(_string, table.target.names))
         parts.append(_LABEL.format(n=network.n_outputs, texts=texts))
     return parts
 
@@ -147,10 +148,6 @@ def _columns(table: Table) -> list[str]:
         lines += [f"if (!{call}) {{", f"    return {index + 1};", "}"]
         start += column.width
     return lines
-
-
-def _text(label: str | bool | int) -> str:
-    return str(label).lower() if isinstance(label, bool) else str(label)
 
 
 def _string(text: str) -> str:

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fastbp.layers.activations as act
+from fastbp.data.columns import Category, Labels, Number
 from fastbp.export.c import float_layers
-from fastbp.export.table import Category, Labels, Number, Table
+from fastbp.export.table import Table
 from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.network import Network
 from fastbp.version import __version__

@@ -1,4 +1,4 @@
-"""C functions of a network or a trainer, for programs that take function pointers."""
+"""C functions of a state, for programs that take function pointers."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class CFunction:
     """
 
     def __init__(self, state: State, *, training: bool) -> None:
-        self._cells, tag = state
-        self._dtype = tag.dtype.name
+        self._cells, like = state
+        self._dtype = like.dtype.name
         kind = {"float32": "float", "float64": "double"}[self._dtype]
         kernel = kernels.train if training else kernels.predict
         self.address: int = kernel.c_address(self._dtype)

@@ -1,8 +1,8 @@
-"""A layer's description."""
+"""A layer's description, and the names, shapes and checks of the weights that layers have."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -147,3 +147,52 @@ class Dense:
                 f"kernel_initializer must be a name, got {rest['kernel_initializer']!r}"
             )
         return cls(**rest)
+
+
+def shapes(n_inputs: int, layers: Sequence[Dense]) -> list[tuple[str, tuple[int, ...]]]:
+    """Name and shape of each array that `Network.get_weights` gives, in order."""
+    found: list[tuple[str, tuple[int, ...]]] = []
+    for index, layer in enumerate(layers):
+        found.append((f"W{index}", (n_inputs, layer.units)))
+        if layer.bias:
+            found.append((f"b{index}", (1 if layer.bias == "shared" else layer.units,)))
+        n_inputs = layer.units
+    return found
+
+
+def check_weights(
+    weights: Sequence[ArrayLike], n_inputs: int, layers: Sequence[Dense], dtype: str
+) -> list[NDArray[Any]]:
+    """The weights of a network as arrays of its dtype.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The number of arrays, a shape, a dtype or a value is wrong.
+    """
+    expected = shapes(n_inputs, layers)
+    try:
+        given = list(weights)
+    except TypeError:
+        raise TypeError(f"weights must be a list of arrays, got {type(weights).__name__}") from None
+    if len(given) != len(expected):
+        names = ", ".join(name for name, _ in expected)
+        raise ValueError(f"weights must hold {len(expected)} arrays ({names}), got {len(given)}")
+    result: list[NDArray[Any]] = []
+    for position, ((name, shape), value) in enumerate(zip(expected, given, strict=True)):
+        label = f"weights[{position}] ({name})"
+        try:
+            array = np.asarray(value)
+        except ValueError as error:
+            raise ValueError(f"{label} must be an array of shape {shape}: {error}") from None
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"{label} must hold real numbers, got dtype {array.dtype}")
+        if array.shape != shape:
+            raise ValueError(f"{label} must have shape {shape}, got {array.shape}")
+        with np.errstate(over="ignore"):
+            cast = array.astype(dtype)
+        if not np.isfinite(cast).all():
+            value = array.reshape(-1)[int((~np.isfinite(cast)).argmax())].item()
+            raise ValueError(f"{label} must be finite in {dtype}, got {value}")
+        result.append(cast)
+    return result

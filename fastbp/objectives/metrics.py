@@ -256,3 +256,9 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
             raise ValueError(f"metrics holds {one.name!r} twice")
         found[one.name] = one
     return tuple(found.values())
+
+
+def rises(monitor: str) -> bool:
+    """Whether a figure of `History` is the better the larger it is, as an accuracy is."""
+    name = monitor.removeprefix("val_")
+    return name in ("accuracy", "r2", "f1", "auc") or name.startswith("top_")

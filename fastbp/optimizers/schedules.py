@@ -349,12 +349,6 @@ class ReduceOnPlateau(Schedule):
         return np.ones_like(t)
 
 
-def rises(monitor: str) -> bool:
-    """Whether more of that figure is better."""
-    name = monitor.removeprefix("val_")
-    return name in ("accuracy", "r2", "f1", "auc") or name.startswith("top_")
-
-
 #: kinds of schedules
 SCHEDULES: tuple[type[Schedule], ...] = (
     StepDecay, MultiStepDecay, ExponentialDecay, PolynomialDecay, CosineDecay, OneCycle,

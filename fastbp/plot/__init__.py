@@ -46,3 +46,7 @@ __all__ = [
     "network",
     "weight_histograms",
 ]
+
+for _public in (Descent, LossLandscape):  # as those of fastbp itself
+    _public.__module__ = __name__
+del _public

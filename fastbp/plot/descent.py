@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import panels
 from fastbp.callbacks.base import Callback, Logs
+from fastbp.layers.dense import shapes
 from fastbp.network import Network
 from fastbp.objectives.losses import Loss
 from fastbp.optimizers import LBFGS, LevenbergMarquardt, Optimizer, resolve
@@ -70,7 +70,7 @@ def flat(weights: Sequence[ArrayLike]) -> NDArray[np.float64]:
 def shaped(network: Network, weights: Array) -> list[Array]:
     """A flat vector as `Network.set_weights` takes it."""
     found, first = [], 0
-    for _, shape in panels.shapes(network):
+    for _, shape in shapes(network.n_inputs, network.layers):
         size = int(np.prod(shape))
         found.append(weights[first : first + size].reshape(shape))
         first += size

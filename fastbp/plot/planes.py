@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import panels
+from fastbp.layers.dense import check_weights, shapes
 from fastbp.network import Network
 from fastbp.plot.descent import flat, shaped
 from fastbp.tracing.names import Names
@@ -91,12 +91,9 @@ def of_random(network: Network, origin: Vector, seed: int) -> Plane:
 
 def own_directions(network: Network, along: Sequence[Any]) -> list[Vector]:
     """A person's own, each a list of arrays as `Network.get_weights` gives them."""
-    return [flat(panels.checked(_as_float64(network), direction)) for direction in along]
-
-
-def _as_float64(network: Network) -> Network:
-    """The same shapes; directions are not rounded to the network's dtype."""
-    return Network(network.n_inputs, network.layers, dtype="float64", seed=0)
+    n_inputs, layers = network.n_inputs, network.layers
+    # in float64: directions are not rounded to the network's dtype
+    return [flat(check_weights(one, n_inputs, layers, "float64")) for one in along]
 
 
 def find(network: Network, weight: Weight, name: str = "along") -> tuple[int, str]:
@@ -156,7 +153,7 @@ def _bias(network: Network, bias: str, name: str, starts: dict[str, int]) -> tup
 def _starts(network: Network) -> dict[str, int]:
     """Where each array begins in the flat vector."""
     starts, first = {}, 0
-    for array, shape in panels.shapes(network):
+    for array, shape in shapes(network.n_inputs, network.layers):
         starts[array] = first
         first += int(np.prod(shape))
     return starts
@@ -168,14 +165,18 @@ def starting_weights(network: Network, start: Any) -> list[Array]:
     if start is None:
         return weights
     if not isinstance(start, dict):
-        return panels.checked(network, _listed(start))
+        return _checked(network, _listed(start))
     vector = flat(weights)
     for weight, value in start.items():
         place, found = find(network, weight, "start")
         if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
             raise TypeError(f"start[{found!r}] must be a number, got {value!r}")
         vector[place] = value
-    return panels.checked(network, shaped(network, vector))
+    return _checked(network, shaped(network, vector))
+
+
+def _checked(network: Network, weights: Sequence[ArrayLike]) -> list[Array]:
+    return check_weights(weights, network.n_inputs, network.layers, network.dtype)
 
 
 def _listed(start: Any) -> Sequence[ArrayLike]:

@@ -1,4 +1,4 @@
-"""What this machine can hold, asked before memory is taken.
+"""Buffers on cache lines' boundaries, and whether the machine can hold what is to be allocated.
 
 Systems promise memory that they don't have, and end the process when it is used.
 """
@@ -9,6 +9,22 @@ import math
 import os
 from functools import cache
 from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.layout import ALIGNMENT
+
+Int64s: TypeAlias = NDArray[np.int64]
+
+
+def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
+    """n zeros whose first value stands on a cache line's boundary."""
+    itemsize = np.dtype(dtype).itemsize
+    raw = np.zeros(n * itemsize + ALIGNMENT, dtype=np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + n * itemsize].view(dtype)
 
 
 @cache

@@ -1,41 +1,38 @@
-"""Who may touch a network's parameters, and when."""
+"""A network's parameters: one buffer, its layout, and who may touch it when.
+
+Weights stand in the buffer in panels, as kernels read them (kernels/layout.py), with zeros and
+transposes beside them; `Parameters.unpack` and `pack` lead to everyday arrays and back.
+
+Many threads may read the parameters while at most one changes them. An interrupt may come between
+any two steps of Python's, and a fork at any time, so nothing here can be left taken: readers come
+and go in one step each, and so does a fit.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from fastbp.kernels import layout as lay
+from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
+from fastbp.layers.dense import Dense, check_weights, shapes
 from fastbp.runtime.forking import Watched, watch
+from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
+from fastbp.runtime.pieces import update_pieces
 
 Array = NDArray[Any]
 T = TypeVar("T")
 
-
-class _NoReaders:
-    """Entered when nobody reads the live parameters. It takes nothing that could be left taken."""
-
-    def __init__(self, readers: dict[object, Array], parameters: Array) -> None:
-        self._readers, self._parameters = readers, parameters
-
-    def __enter__(self) -> None:
-        pause = 0.0
-        while self._readers and read_by_any(
-            self._readers, self._parameters
-        ):  # new ones wait at the gate
-            time.sleep(pause)
-            pause = min(1e-3, pause + 2e-5)
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-def read_by_any(readers: dict[object, Array], parameters: Array) -> bool:
-    return any(read is parameters for read in list(readers.values()))
+_BIAS: dict[bool | str, int] = {
+    True: lay.BIAS_PER_UNIT,
+    "shared": lay.BIAS_SHARED,
+    False: lay.BIAS_NONE,
+}
 
 
 class Training(Protocol):
@@ -48,49 +45,153 @@ class Training(Protocol):
         """Whether the fit is still under way."""
 
 
-class SharedParameters(Watched):
-    """Lets many threads read the parameters while at most one changes them."""
+class Parameters(Watched):
+    """The parameters of one network.
 
-    _parameters: Array
+    Parameters
+    ----------
+    n_inputs : int
+        Features of a sample.
+    layers : tuple of Dense
+        From the first hidden layer to the output layer.
+    dtype : {"float32", "float64"}
+        Of parameters and arithmetic.
 
-    def _init_sharing(self) -> None:
-        self._parameters_address = int(self._parameters.ctypes.data)
+    Attributes
+    ----------
+    n_inputs, layers, dtype
+        As given.
+    layout : NetworkLayout
+        Where each layer's weights and biases stand in the buffer.
+    pieces : ndarray of int64
+        The parameters cut into pieces of update work (runtime/pieces.py).
+    buffer : ndarray
+        The parameters that training changes, aligned; zeros at first.
+    readers : dict
+        Those who read a buffer now, and which one.
+    version : int
+        Counts the changes: who believes that the parameters are as they were compares.
+    untold : bool
+        Whether compiled code has been handed out that changes the parameters without counting.
+    end_training : callable
+        ``end_training(fit, None)`` ends what `begin_training` has begun, and may be called without
+        its beginning. It is a dict's own method: one step, which an interrupt can't come into.
+
+    Raises
+    ------
+    MemoryError
+        The machine has less than they take.
+    """
+
+    def __init__(self, n_inputs: int, layers: tuple[Dense, ...], dtype: str) -> None:
+        self.n_inputs, self.layers, self.dtype = n_inputs, layers, dtype
+        itemsize = np.dtype(dtype).itemsize
+        widths, biases = [at.units for at in layers], [_BIAS[at.bias] for at in layers]
+        self.layout = lay.network_layout(n_inputs, widths, biases, itemsize)
+        require_memory(  # initial weights are drawn in float64
+            f"n_inputs and layers: the network's {self.n_parameters:,} parameters take",
+            self.layout.size * (itemsize + 8),
+        )
+        self.buffer: Array = aligned_zeros(self.layout.size, dtype)
+        self.pieces: Int64s = update_pieces(self.layout)
+        self._address = int(self.buffer.ctypes.data)
         # Taken in this order.
         self._gate = threading.Lock()  # held by one who changes the parameters
         self._mutex = threading.Lock()  # guards the snapshot
-        self._readers: dict[object, Array] = {}  # and what they read
-        self._no_readers = _NoReaders(self._readers, self._parameters)
-        # The fit under way, and in a list of one what others see meanwhile. Its end is to take it
-        # out: one step, which an interrupt can't come into.
+        self.readers: dict[object, Array] = {}
+        # The fit under way, and in a list of one what others see meanwhile.
         self._training: dict[Training, list[Array]] = {}
-        #: Counts the changes of the parameters: who believes that they are as they were compares.
-        self._version = 0
-        #: Whether compiled code has been handed out that changes them without counting.
-        self._untold = False
+        self.end_training: Callable[[Training, None], object] = self._training.pop
+        self.version = 0
+        self.untold = False
         watch(self)
 
-    def _begin_reading(self, reader: object) -> Array:
-        """Parameters that nobody changes while `reader` is in `_readers`.
+    @property
+    def n_outputs(self) -> int:
+        """Units of the last layer."""
+        return self.layers[-1].units
 
-        The live ones, or a fit's last snapshot. Readers come and go in one step each, as an
-        interrupt may come between any two steps of Python's ::
+    @property
+    def n_parameters(self) -> int:
+        """Weights and biases in all; a shared bias counts once."""
+        return sum(int(np.prod(shape)) for _, shape in shapes(self.n_inputs, self.layers))
 
-            reader = object()
-            try:
-                parameters = network._begin_reading(reader)
-                ...
-            finally:
-                network._readers.pop(reader, None)
+    # -- between panels and everyday arrays --------------------------------------------------------
+
+    def checked(self, weights: Sequence[ArrayLike]) -> list[Array]:
+        """`weights` as arrays of the parameters' dtype, after every check of `set_weights`."""
+        return check_weights(weights, self.n_inputs, self.layers, self.dtype)
+
+    def unpack(self, buffer: Array) -> list[Array]:
+        """Copies of all arrays that stand in a buffer of this layout: W (n_in, n_out), b, ...
+
+        Also of gradients and optimizer slots, which end where zeros and transposes would begin.
+        """
+        result: list[Array] = []
+        for layer in self.layout.layers:
+            stored = np.empty((layer.rows, layer.columns), buffer.dtype)
+            for view, first, n in _matrix_panels(buffer, layer.weights, layer.rows, layer.columns):
+                stored[:, first : first + n] = view[:, :n]
+            result.append(np.ascontiguousarray(stored.T) if layer.narrow else stored)
+            if layer.bias != lay.BIAS_NONE:
+                n = 1 if layer.bias == lay.BIAS_SHARED else layer.n_out
+                result.append(buffer[layer.biases : layer.biases + n].copy())
+        return result
+
+    def pack(self, buffer: Array, arrays: Sequence[Array]) -> None:
+        """Write all arrays into a buffer, with the zeros and transposes beside them."""
+        layout, rest = self.layout, iter(arrays)
+        buffer[layout.zeros : layout.zeros + TILE_VECTORS * lanes(layout.itemsize)] = 0.0
+        for layer in layout.layers:
+            w = next(rest)
+            _write_matrix(buffer, layer.weights, w.T if layer.narrow else w)
+            if layer.transposed >= 0 and not layer.narrow:
+                _write_matrix(buffer, layer.transposed, w.T)
+            bias = buffer[layer.biases : layer.biases + layer.ld_out]
+            bias[:] = 0.0
+            if layer.bias != lay.BIAS_NONE:
+                bias[: layer.n_out] = next(rest)
+
+    def pack_slot(self, slot: Array, arrays: Sequence[Array]) -> None:
+        """Write all arrays into an optimizer's slot, which has no zeros and no transposes."""
+        rest = iter(arrays)
+        for layer in self.layout.layers:
+            w = next(rest)
+            _write_matrix(slot, layer.weights, w.T if layer.narrow else w)
+            if layer.bias != lay.BIAS_NONE:
+                slot[layer.biases : layer.biases + layer.n_out] = next(rest)
+
+    # -- reading -----------------------------------------------------------------------------------
+
+    def read(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call `work` with a buffer that nobody changes meanwhile, and these arguments.
+
+        The buffer is the live one, or while a fit goes on a snapshot of a finished update.
+        """
+        reader = object()
+        try:
+            return work(self.begin_reading(reader), *arguments)
+        finally:
+            self.readers.pop(reader, None)
+
+    def begin_reading(self, reader: object) -> Array:
+        """A buffer that nobody changes while `reader` is in `readers`.
+
+        For `read`, and where a call more would take too long, a copy of its lines.
         """
         if self._training:
             with self._mutex:
                 shown = self._shown()
                 if shown is not None:
-                    self._readers[reader] = shown[0]
+                    self.readers[reader] = shown[0]
                     return shown[0]
         with self._gate:
-            self._readers[reader] = self._parameters
-        return self._parameters
+            self.readers[reader] = self.buffer
+        return self.buffer
+
+    def address_of(self, buffer: Array) -> int:
+        """The address of a buffer that `begin_reading` has given; quick for the live one."""
+        return self._address if buffer is self.buffer else int(buffer.ctypes.data)
 
     def _shown(self) -> list[Array] | None:
         """What readers are shown while a fit goes on.
@@ -102,56 +203,77 @@ class SharedParameters(Watched):
                 return shown
         return None
 
-    def _address_of(self, parameters: Array) -> int:
-        live = parameters is self._parameters
-        return self._parameters_address if live else int(parameters.ctypes.data)
+    def _read_by_any(self, buffer: Array) -> bool:
+        return any(read is buffer for read in list(self.readers.values()))
 
-    def _unchanged_since(self, version: int | None) -> bool:
+    # -- changing ----------------------------------------------------------------------------------
+
+    def unchanged_since(self, version: int | None) -> bool:
         """Whether the parameters are surely as they were in that version."""
-        return self._version == version and not self._untold
+        return self.version == version and not self.untold
 
-    def _change(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Call `work`, which changes the parameters, while nobody reads them, and show the result.
-
-        The version is counted before: an interrupt in between makes a change of nothing, which
-        costs somebody a look, where the other way round a change would pass unseen.
-        """
-        with self._gate, self._no_readers:
-            self._version += 1
-            result = work(*arguments)
-            self._publish()
+    def change(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call `work`, which changes the live buffer, while nobody reads it; show the result."""
+        result: T = self._alone(self._changed, work, *arguments)
         return result
 
-    def _replace(self, parameters: Array, expected: int | None = None) -> bool:
+    def replace(self, buffer: Array, expected: int | None = None) -> bool:
         """Make these the parameters, as a whole; whether it was done.
 
         Parameters
         ----------
-        parameters : ndarray
+        buffer : ndarray
             A whole buffer, with its zeros and transposes.
         expected : int or None
             The version that is to be replaced: nothing is done where somebody else has changed the
             parameters since.
         """
-        with self._gate, self._no_readers:
-            if expected is not None and expected != self._version:
-                return False
-            self._version += 1
-            np.copyto(self._parameters, parameters)
-            self._publish()
+        return self._alone(self._replaced, buffer, expected)
+
+    def begin_training(self, fit: Training) -> None:
+        """Let a fit change the parameters: others read snapshots of finished updates from now on.
+
+        Raises
+        ------
+        RuntimeError
+            Another fit is at work on them.
+        """
+        self._alone(self._begun, fit)
+
+    def _alone(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call `work` while nobody else changes the live buffer, and nobody reads it."""
+        with self._gate:
+            if self.readers:  # new ones wait at the gate
+                self._wait_for_readers()
+            return work(*arguments)
+
+    def _wait_for_readers(self) -> None:
+        pause = 0.0
+        while self._read_by_any(self.buffer):
+            time.sleep(pause)
+            pause = min(1e-3, pause + 2e-5)
+
+    def _changed(self, work: Callable[..., T], *arguments: Any) -> T:
+        # Counted before: an interrupt in between makes a change of nothing, which costs somebody a
+        # look, where the other way round a change would pass unseen.
+        self.version += 1
+        result = work(*arguments)
+        self._publish()
+        return result
+
+    def _replaced(self, buffer: Array, expected: int | None) -> bool:
+        if expected is not None and expected != self.version:
+            return False
+        self._changed(np.copyto, self.buffer, buffer)
         return True
 
-    def _begin_training(self, fit: Training) -> None:
-        """A fit begins: others read snapshots of finished updates.
-
-        It ends by ``network._training.pop(fit, None)``, which may be said without its beginning.
-        """
-        with self._gate, self._no_readers, self._mutex:
+    def _begun(self, fit: Training) -> None:
+        with self._mutex:
             for other in list(self._training):
                 if other.running and other is not fit:
                     raise RuntimeError("another trainer is at work on this network")
             self._training.clear()
-            self._training[fit] = [self._parameters.copy()]
+            self._training[fit] = [self.buffer.copy()]
 
     def _publish(self) -> None:
         """Show the parameters, which nobody changes meanwhile, to readers of snapshots."""
@@ -159,10 +281,12 @@ class SharedParameters(Watched):
             return
         with self._mutex:
             for shown in list(self._training.values()):
-                if not (self._readers and read_by_any(self._readers, shown[0])):
-                    shown[0][:] = self._parameters
+                if not (self.readers and self._read_by_any(shown[0])):
+                    shown[0][:] = self.buffer
                 else:  # those who read the old one keep it
-                    shown[0] = self._parameters.copy()
+                    shown[0] = self.buffer.copy()
+
+    # -- forks -------------------------------------------------------------------------------------
 
     def _fork_locks(self) -> Iterator[threading.Lock]:
         """So that the parameters, or the snapshot of a fit, are whole in the child.
@@ -175,11 +299,27 @@ class SharedParameters(Watched):
 
     def _after_fork(self) -> None:
         self._gate, self._mutex = threading.Lock(), threading.Lock()
-        self._readers.clear()
+        self.readers.clear()
         for fit, shown in list(self._training.items()):
-            # A network is told of forks before its trainers are, so a fit still says if it ran.
+            # Parameters are told of forks before trainers are, so a fit still says if it ran.
             if fit.thread != threading.get_ident():
                 if fit.running:
-                    self._version += 1
-                    self._parameters[:] = shown[0]
+                    self.version += 1
+                    self.buffer[:] = shown[0]
                 del self._training[fit]
+
+
+def _matrix_panels(
+    buffer: Array, offset: int, rows: int, columns: int
+) -> Iterator[tuple[Array, int, int]]:
+    """Views ``(rows, width)`` of a matrix's panels, each with the columns that it holds."""
+    for first, width in lay.panels(columns, buffer.itemsize):
+        view = buffer[offset : offset + rows * width].reshape(rows, width)
+        yield view, first, min(width, columns - first)
+        offset += rows * width
+
+
+def _write_matrix(buffer: Array, offset: int, matrix: Array) -> None:
+    for view, first, n in _matrix_panels(buffer, offset, *matrix.shape):
+        view[:, :n] = matrix[:, first : first + n]
+        view[:, n:] = 0.0

@@ -7,38 +7,26 @@ one greatest number of rows at a time, and allocates all that it needs then.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.data.inputs import Source
 from fastbp.data.weighing import Weighing, of_rows, of_step
 from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online, passes, samples
-from fastbp.kernels import pieces as units
+from fastbp.kernels import pieces as updating
 from fastbp.kernels.compiling.target import lanes
 from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.maths import matmul
 from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
 from fastbp.layers.activations import kernel_of, parameters_of
-from fastbp.runtime.memory import require_memory
+from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
+from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
-
-if TYPE_CHECKING:
-    from fastbp.data.inputs import Source
-    from fastbp.runtime.prediction import Prediction
-
-Int64s = NDArray[np.int64]
-
-
-def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
-    """n zeros whose first value stands on a cache line's boundary."""
-    itemsize = np.dtype(dtype).itemsize
-    raw = np.zeros(n * itemsize + lay.ALIGNMENT, dtype=np.uint8)
-    start = -raw.ctypes.data % lay.ALIGNMENT
-    return raw[start : start + n * itemsize].view(dtype)
 
 
 class Program:
@@ -46,8 +34,8 @@ class Program:
 
     Parameters
     ----------
-    network : Network
-        Read for its layout; its parameter buffer is what the kernels work on.
+    parameters : Parameters
+        A network's: read for their layout; their buffer is what the kernels work on.
     plan : Plan
         How batches are worked on.
     threads : int
@@ -64,7 +52,7 @@ class Program:
 
     def __init__(
         self,
-        network: Prediction,
+        parameters: Parameters,
         plan: Plan,
         threads: int,
         *,
@@ -73,10 +61,10 @@ class Program:
         gradients: bool = True,
         sums: bool = False,
     ) -> None:
-        layout = network._layout
+        layout, dtype = parameters.layout, parameters.dtype
         self.plan, self.threads, self.training = plan, threads, training
-        self.layout, self._dtype = layout, network.dtype
-        self.gradients: NDArray[Any] = np.empty((0, layout.n_updated), network.dtype)
+        self.layout, self._dtype = layout, dtype
+        self.gradients: NDArray[Any] = np.empty((0, layout.n_updated), dtype)
         self._keep: list[Any] = []
         n_layers, rows = len(layout.layers), plan.rows
         self.table: Int64s = aligned_zeros(lay.HEADER + n_layers * lay.RECORD, np.int64)
@@ -95,18 +83,18 @@ class Program:
             (lay.TRANSPOSE, matmul.transpose, learns),
             (lay.READ_ROWS, samples.read_rows, True),
             (lay.PASSES, passes.passes, True),
-            (lay.GRADIENTS, units.gradients, slabs),
-            (lay.TRAIN_UNITS, units.train_units, whole),
-            (lay.USE, units.use, slabs),
+            (lay.GRADIENTS, updating.gradients, slabs),
+            (lay.TRAIN_UNITS, updating.train_units, whole),
+            (lay.USE, updating.use, slabs),
         ):
             if wanted:  # each takes its time to compile
-                t[field] = doorway.address(network.dtype)
-        self.set_parameters(network._parameters)
+                t[field] = doorway.address(dtype)
+        self.set_parameters(parameters.buffer)
 
         self._offset = 0
         samples_held = rows * plan.ahead
         t[lay.A0] = self._take(samples_held * first.ld_in)
-        for index, (layer, dense) in enumerate(zip(layout.layers, network.layers, strict=True)):
+        for index, (layer, dense) in enumerate(zip(layout.layers, parameters.layers, strict=True)):
             record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
             kind = kernel_of(dense.activation)
             size = rows * layer.ld_out
@@ -120,12 +108,12 @@ class Program:
             clamped = kind.clamped and layer is not last and not sums
             record[lay.L_CLAMP] = record[lay.L_MASK] = clamped
             if kind.forward is not None and not clamped:
-                record[lay.L_FORWARD] = kind.forward.address(network.dtype)
+                record[lay.L_FORWARD] = kind.forward.address(dtype)
             if training and kind.backward is not None and not clamped:
-                record[lay.L_BACKWARD] = kind.backward.address(network.dtype)
-            parameters = parameters_of(dense.activation)
-            if parameters:
-                held = np.array(parameters, network.dtype)
+                record[lay.L_BACKWARD] = kind.backward.address(dtype)
+            settings = parameters_of(dense.activation)
+            if settings:
+                held = np.array(settings, dtype)
                 self._keep.append(held)
                 record[lay.L_PARAMETERS] = held.ctypes.data
             record[lay.L_A] = record[lay.L_Z] = self._take(size)
@@ -133,7 +121,7 @@ class Program:
                 record[lay.L_Z] = self._take(size)
             record[lay.L_X] = record[lay.L_A]
             if dropout and dense.dropout:
-                self._drop(record, dense.dropout, size, network.dtype)
+                self._drop(record, dense.dropout, size, dtype)
             if training:
                 record[lay.L_D] = self._take(size)
         if training:
@@ -143,9 +131,9 @@ class Program:
             tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
             t[lay.MERGED] = layout.n_updated <= tile
             few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
-            drops = dropout and any(dense.dropout for dense in network.layers)
+            drops = dropout and any(dense.dropout for dense in parameters.layers)
             if t[lay.MERGED] and few and self._tiny and not drops:
-                t[lay.ONLINE] = online.online.address(network.dtype)
+                t[lay.ONLINE] = online.online.address(dtype)
             t[lay.SCRATCH_SIZE] = max(widest, tile)
             t[lay.SCRATCH] = self._take(threads * max(widest, tile))
         slab_values = plan.slabs * layout.n_updated if training else 0
@@ -153,7 +141,7 @@ class Program:
             f"a workspace for {plan.rows} rows of these layers takes",
             (self._offset + slab_values) * layout.itemsize,
         )
-        self.workspace = self._buffer(lay.BASE, self._offset, network.dtype)
+        self.workspace = self._buffer(lay.BASE, self._offset, dtype)
         if training:
             self._weights = self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held]
             self._weights[:] = 1.0
@@ -161,7 +149,7 @@ class Program:
             self._counts: NDArray[Any] | None = None  # weights for metrics, where they differ
             self._scaling = self._buffer(lay.SCALING, 4, np.float64)
             self._scaling[:] = 1.0
-            self._scaling[lay.LEAST] = np.finfo(network.dtype).smallest_subnormal
+            self._scaling[lay.LEAST] = np.finfo(dtype).smallest_subnormal
             self._buffer(lay.ROW_LOSS, rows, np.float64)
         self._index: Int64s = np.empty(0, np.int64)
         self._hold_positions(0)
@@ -189,15 +177,15 @@ class Program:
         """Work on that parameter buffer."""
         self.table[lay.PARAMS] = parameters.ctypes.data
 
-    def set_units(self, units: Int64s) -> None:
-        """Which pieces of the parameters are updated (units.py), shared out by size."""
-        self._keep.append(units)
-        sizes = np.cumsum(units[:, lay.U_LENGTH])
+    def set_pieces(self, pieces: Int64s) -> None:
+        """Which pieces of the parameters are updated (pieces.py), shared out by size."""
+        self._keep.append(pieces)
+        sizes = np.cumsum(pieces[:, lay.U_LENGTH])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * units[:, lay.U_LENGTH].max()) + 1
-        shares[-1] = len(units)
-        self.table[lay.UNITS], self.table[lay.N_UNITS] = units.ctypes.data, len(units)
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces[:, lay.U_LENGTH].max()) + 1
+        shares[-1] = len(pieces)
+        self.table[lay.UNITS], self.table[lay.N_UNITS] = pieces.ctypes.data, len(pieces)
 
     def keep_gradients(self) -> None:
         """Make room for every slab's gradient, or the whole batch's: `gradients`, (1 or more,

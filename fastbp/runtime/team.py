@@ -9,9 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 from fastbp.checks import integer
+
+Threads: TypeAlias = "int | Literal['auto']"
 
 # A thread more is worth its barriers from so many floating-point operations an update on: at half
 # of it two threads gained 1.2 on idle cores, and lost 3 times as much where one core was busy.

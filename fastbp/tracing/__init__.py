@@ -1,6 +1,7 @@
 """One backpropagation step in full: every quantity that the kernels work out on the way."""
 
-from fastbp.tracing.record import LayerTrace, Trace, WeightTrace
+from fastbp.tracing.display import Trace
+from fastbp.tracing.record import LayerTrace, WeightTrace
 from fastbp.tracing.taking import Tracer, trace
 
 __all__ = ["LayerTrace", "Trace", "Tracer", "WeightTrace", "trace"]

@@ -1,4 +1,4 @@
-"""What a trace holds."""
+"""What a trace holds: the figures of one step, by layer and by weight."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fastbp.objectives.losses import Loss
 from fastbp.optimizers import SGD, Optimizer
-from fastbp.tracing import rendering, sections
 from fastbp.tracing.names import Names
 
 Array = NDArray[Any]
@@ -91,39 +90,10 @@ class WeightTrace:
 
 
 @dataclass(frozen=True, eq=False)
-class Trace:
-    """Every quantity of one backpropagation step; see `fastbp.trace`.
+class Record:
+    """Every quantity of one backpropagation step: the figures of a `Trace`, which describes them.
 
-    ``print`` shows it as tables in the textbook's order, with each number's formula written out
-    for networks of up to 64 parameters, and a summary for larger ones.
-
-    Attributes
-    ----------
-    inputs, targets : ndarray
-        (n_inputs,) and (n_outputs,), as the kernels read them; read-only.
-    layers : tuple of LayerTrace
-        First hidden layer first.
-    errors : ndarray
-        The error's part of each output, (n_outputs,).
-    error, error_after : float
-        E before and after the update.
-    outputs_after : ndarray
-        The network's outputs after the update, (n_outputs,).
-    loss : Loss
-    optimizer : Optimizer
-    learning_rate : float
-        Of this update.
-    update : int
-        How many updates came before.
-
-    Examples
-    --------
-    >>> import fastbp
-    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64")
-    >>> net.set_weights([[[3.0]]])
-    >>> step = fastbp.trace(net, [2.0], [5.0], optimizer=fastbp.SGD(0.25))
-    >>> step.error, step.weight("w1").gradient, step.weight("w1").new_weight
-    (0.5, 2.0, 2.5)
+    How they are put into words and tables is said above, so that those who write tables know them.
     """
 
     inputs: Array
@@ -198,24 +168,6 @@ class Trace:
             "error_after": self.error_after,
             "outputs_after": self.outputs_after.tolist(),
         }
-
-    def to_markdown(self) -> str:
-        """The tables as Markdown."""
-        return rendering.markdown(sections.of(self))
-
-    def to_latex(self) -> str:
-        """The tables as LaTeX, for a document with the packages amsmath and longtable."""
-        return rendering.latex(sections.of(self))
-
-    def __str__(self) -> str:
-        return rendering.text(sections.of(self))
-
-    def __repr__(self) -> str:
-        widths = "-".join(map(str, self.names.widths))
-        return f"<Trace of {widths}: error {self.error:.9g}, then {self.error_after:.9g}>"
-
-    def _repr_markdown_(self) -> str:
-        return self.to_markdown()
 
 
 def _plain(value: Any) -> Any:

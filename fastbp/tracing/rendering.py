@@ -1,4 +1,4 @@
-"""A trace's sections as text, Markdown and LaTeX."""
+"""Sections, each a heading and a table, as text, Markdown and LaTeX."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import io
 import re
 import shutil
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from fastbp.tracing.sections import Section
+from typing import NamedTuple
 
 _LEAST_WIDTH, _GREATEST_WIDTH = 60, 140
+Row = tuple[str, ...]
+
+
+class Section(NamedTuple):
+    """A heading, and a table; cells are formulas or numbers."""
+
+    title: str
+    header: Row
+    rows: list[Row]
 
 
 def text(sections: Sequence[Section]) -> str:
@@ -34,9 +40,9 @@ def _rich(sections: Sequence[Section]) -> str:
         console.print(section.title, soft_wrap=True)
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
         for name in section.header:
-            formula = name in ("formula", "chain rule")
+            wide = _wide(name)
             table.add_column(
-                name, justify="left" if formula else "right", no_wrap=not formula, overflow="fold"
+                name, justify="left" if wide else "right", no_wrap=not wide, overflow="fold"
             )
         for row in section.rows:
             table.add_row(*row)
@@ -86,6 +92,7 @@ def latex(sections: Sequence[Section]) -> str:
 
 
 def _wide(name: str) -> bool:
+    """Whether a column of this name holds formulas, which may take several lines."""
     return name in ("formula", "chain rule")
 
 

@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from fastbp.tracing import formulas
-
-if TYPE_CHECKING:
-    from fastbp.tracing.record import LayerTrace, Trace
+from fastbp.tracing.record import LayerTrace, Record
+from fastbp.tracing.rendering import Row, Section
 
 #: networks of at most so many parameters are written out
 MOST_PARAMETERS = 64
 _TOP = 8  # entries of a list of the largest
 _ENDS = 6  # layers shown at either end of a deep network
-Row = tuple[str, ...]
 
 
-class Section(NamedTuple):
-    """A heading, and a table; cells are formulas or numbers."""
-
-    title: str
-    header: Row
-    rows: list[Row]
-
-
-def of(trace: Trace) -> list[Section]:
+def of(trace: Record) -> list[Section]:
     """All sections, in the textbook's order."""
     parameters = sum(
         layer.weights.size + (0 if layer.biases is None else layer.biases.size)
@@ -57,7 +46,7 @@ def _sum(terms: Iterable[str], values: Iterable[str]) -> str:
     return f"{' + '.join(terms)} = {' + '.join(values)}"
 
 
-def _written_out(trace: Trace) -> list[Section]:
+def _written_out(trace: Record) -> list[Section]:
     header = ("quantity", "formula", "value")
     found: list[Section] = []
     for index, layer in enumerate(trace.layers):
@@ -81,18 +70,18 @@ def _written_out(trace: Trace) -> list[Section]:
     return found
 
 
-def _where(trace: Trace, index: int) -> str:
+def _where(trace: Record, index: int) -> str:
     kind = "output layer" if index == len(trace.layers) - 1 else f"hidden layer {index + 1}"
     return f"{kind} ({trace.layers[index].activation})"
 
 
-def _rule(trace: Trace) -> str:
+def _rule(trace: Record) -> str:
     if trace.plain:
         return f"w⁺ = w − {trace.learning_rate:g} · ∂E/∂w"
     return f"w⁺ by {trace.optimizer}"
 
 
-def _forward(trace: Trace, index: int, layer: LayerTrace) -> list[Row]:
+def _forward(trace: Record, index: int, layer: LayerTrace) -> list[Row]:
     names, source = trace.names, trace.source(index)
     rows: list[Row] = []
     inputs = [names.unit(index, i) for i in range(len(source))]
@@ -111,7 +100,7 @@ def _forward(trace: Trace, index: int, layer: LayerTrace) -> list[Row]:
     return rows
 
 
-def _error(trace: Trace) -> list[Row]:
+def _error(trace: Record) -> list[Row]:
     last = trace.layers[-1]
     rows: list[Row] = []
     formula = formulas.loss(trace.loss.name)[0]
@@ -122,7 +111,7 @@ def _error(trace: Trace) -> list[Row]:
     return [*rows, ("E", total if len(last.outputs) > 1 else "", f"{trace.error:.15g}")]
 
 
-def _of_output(trace: Trace, j: int) -> tuple[dict[str, str], dict[str, float]]:
+def _of_output(trace: Record, j: int) -> tuple[dict[str, str], dict[str, float]]:
     """Names and values of an output's a, t, z and k."""
     last, unit = trace.layers[-1], trace.names.unit(len(trace.layers), j)
     words = {"a": unit, "t": f"t{j + 1}", "z": f"z_{unit}", "k": str(len(last.outputs))}
@@ -134,7 +123,7 @@ def _of_output(trace: Trace, j: int) -> tuple[dict[str, str], dict[str, float]]:
     return words, values
 
 
-def _backward(trace: Trace, index: int) -> list[Row]:
+def _backward(trace: Record, index: int) -> list[Row]:
     layer, names = trace.layers[index], trace.names
     rows: list[Row] = []
     last = index == len(trace.layers) - 1
@@ -170,7 +159,7 @@ def _backward(trace: Trace, index: int) -> list[Row]:
     return rows
 
 
-def _weights(trace: Trace, index: int) -> list[Row]:
+def _weights(trace: Record, index: int) -> list[Row]:
     layer, names = trace.layers[index], trace.names
     rows: list[Row] = []
     n_in, units = layer.weights.shape
@@ -187,7 +176,7 @@ def _weights(trace: Trace, index: int) -> list[Row]:
     return rows
 
 
-def weight_row(trace: Trace, layer: int, source: int, unit: int) -> Row:
+def weight_row(trace: Record, layer: int, source: int, unit: int) -> Row:
     """A weight's name, chain rule, gradient, old and new value."""
     w = trace.weight_at(layer, source, unit)
     if w.output_slope is None or w.slope is None:
@@ -201,7 +190,7 @@ def weight_row(trace: Trace, layer: int, source: int, unit: int) -> Row:
 # -- larger networks -------------------------------------------------------------------------------
 
 
-def _summary(trace: Trace, parameters: int) -> list[Section]:
+def _summary(trace: Record, parameters: int) -> list[Section]:
     names, widths = trace.names, "-".join(map(str, trace.names.widths))
     columns = ("layer", "units", "‖z‖", "‖a‖", "‖∂E/∂a‖", "‖δ‖", "‖∂E/∂W‖", "‖W⁺ − W‖")
     rows: list[Row] = []

@@ -20,9 +20,10 @@ from fastbp.network import Network
 from fastbp.objectives import losses
 from fastbp.objectives.losses import HalfSquaredError, Loss
 from fastbp.optimizers import SGD, Optimizer
+from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.plan import Plan
-from fastbp.runtime.program import aligned_zeros
-from fastbp.tracing.record import LayerTrace, Trace
+from fastbp.tracing.display import Trace
+from fastbp.tracing.record import LayerTrace
 from fastbp.trainer import Trainer
 from fastbp.training import status
 
@@ -142,7 +143,7 @@ class Tracer:
         )
         self._samples = self.trainer._sources(self._x, self._t, None)
         engine = self.trainer._engine
-        plan = Plan.in_slabs(self.network._layout, 1, 1, lay.TRAINING_SLABS)
+        plan = Plan.in_slabs(self.trainer._engine.parameters.layout, 1, 1, lay.TRAINING_SLABS)
         self._program = engine.separate(lay.MODE_GRADIENTS, plan, sums=True)
         self.updates = 0
 
@@ -156,7 +157,7 @@ class Tracer:
         """The next update: it is made, and all of it is told."""
         network, trainer, program = self.network, self.trainer, self._program
         program.set_samples(*self._samples)
-        program.set_parameters(network._parameters)  # of a copy that nobody else has
+        program.set_parameters(trainer._engine.parameters.buffer)  # of a copy that nobody else has
         kernels.forward_rows.compiled(network.dtype)(0.0, program.address, 0, 1)
         net_inputs = [self._row(index, lay.L_Z) for index in range(len(network.layers))]
         outputs = [self._row(index, lay.L_A) for index in range(len(network.layers))]
@@ -247,7 +248,7 @@ class Tracer:
         kernel, settings = loss._kernel.kernel, np.array([*loss._parameters(), 0.0], dtype)
         together = loss._kernel.requires == "softmax"  # whose outputs depend on all net inputs
         n = k if together else 1
-        ld = lay.row_stride(n, self.network._layout.itemsize)
+        ld = lay.row_stride(n, self.trainer._engine.parameters.layout.itemsize)
         blocks = [aligned_zeros(k * ld, dtype).reshape(k, ld) for _ in range(4)]
         if together:
             if loss._kernel is LOSSES["cross_entropy_smoothed"]:

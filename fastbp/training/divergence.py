@@ -47,7 +47,7 @@ class Recovery:
         self.interval = self.snapshot.interval(rows)
         self.due = 0.0
         self._waits = self.snapshot.waits(rows, batches, EPOCH_SECONDS, EPOCH_SHARE)
-        self._network, self._rates = engine.network, engine.rates
+        self._parameters, self._rates = engine.parameters, engine.rates
         self.lowest, self.rising = math.inf, True
         self._start: Any = None  # what the fit began with, where it may have to go back so far
         self._gone_back = False  # to the last one taken
@@ -77,7 +77,7 @@ class Recovery:
 
     def secure(self, epochs: int, batches: int) -> bool:
         """Keep weights that somebody has set, or an epoch's; whether they are finite."""
-        if not self._network._unchanged_since(self.snapshot.seen):
+        if not self._parameters.unchanged_since(self.snapshot.seen):
             self.lowest, self.rising = math.inf, True  # of other weights
         elif self.reduces and self.rising:
             return True

@@ -9,18 +9,18 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Samples
 from fastbp.data.weighing import of_rows
+from fastbp.ffi import states
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
-from fastbp.network import Network
 from fastbp.objectives.losses import Loss
 from fastbp.objectives.metrics import Metric
 from fastbp.optimizers import Optimizer
-from fastbp.runtime.memory import require_memory
+from fastbp.runtime.memory import aligned_zeros, require_memory
+from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
-from fastbp.runtime.prediction import Threads
-from fastbp.runtime.program import Program, aligned_zeros
-from fastbp.runtime.team import Team, resolve_threads
+from fastbp.runtime.program import Program
+from fastbp.runtime.team import Team, Threads, resolve_threads
 from fastbp.training.measuring import Measuring
 from fastbp.training.rates import STEPS, Rates
 from fastbp.training.refining import Refining
@@ -30,7 +30,7 @@ Array = NDArray[Any]
 
 
 class Engine:
-    """Programs for one network, loss and optimizer, made when they are first needed.
+    """Programs for one network's parameters, loss and optimizer, made when first needed.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class Engine:
 
     def __init__(
         self,
-        network: Network,
+        parameters: Parameters,
         loss: Loss,
         optimizer: Optimizer,
         n_threads: Threads,
@@ -52,20 +52,20 @@ class Engine:
         refining: Refining,
         metrics: tuple[Metric, ...],
     ) -> None:
-        self.network, self.n_threads, self._refining = network, n_threads, refining
+        self.parameters, self.n_threads, self._refining = parameters, n_threads, refining
         self._metrics = metrics
         self.measuring: dict[str, Measuring] = {}  # of the programs in use
         self.stop_on_nonfinite = stop_on_nonfinite
         self._loss, self._update = loss._kernel, optimizer._update()
-        self._loss_parameters = np.array(loss._parameters(), network.dtype)
+        self._loss_parameters = np.array(loss._parameters(), parameters.dtype)
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
-        size = network._layout.n_updated
+        size = parameters.layout.n_updated
         require_memory(
             f"optimizer: {type(optimizer).__name__}'s state takes",
-            size * self._update.slots * np.dtype(network.dtype).itemsize,
+            size * self._update.slots * np.dtype(parameters.dtype).itemsize,
         )
         self.slots: list[Array] = [
-            aligned_zeros(size, network.dtype) for _ in range(self._update.slots)
+            aligned_zeros(size, parameters.dtype) for _ in range(self._update.slots)
         ]
         for slot, start in zip(self.slots, optimizer._starts(), strict=False):
             slot[:] = start
@@ -95,7 +95,7 @@ class Engine:
     def snapshot(self) -> Snapshot:
         """Of the parameters and all that an update changes beside them; made when first needed."""
         if self._snapshot is None:
-            self._snapshot = Snapshot(self)
+            self._snapshot = Snapshot(self.parameters, [*self.slots, self.hyper])
         return self._snapshot
 
     def train(self, program: Program, first: int, last: int) -> int:
@@ -103,7 +103,7 @@ class Engine:
         snapshot, live, results = self._snapshot, self.rates.cells, program.result_cells
         before, worked, status = results[lay.R_UPDATES], results[lay.R_BATCHES], lay.OK
         try:
-            status = self.network._change(self.run, program, first, last)
+            status = self.parameters.change(self.run, program, first, last)
         finally:  # interrupts come after calls and jumps, of which there are none here
             made = results[lay.R_UPDATES] - before
             live[STEPS] += made
@@ -114,13 +114,18 @@ class Engine:
 
     def run(self, program: Program, first: int, last: int) -> int:
         """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""
-        entry, address = kernels.run.compiled(self.network.dtype), program.address
+        entry, address = kernels.run.compiled(self.parameters.dtype), program.address
         return Team.run(program.threads, entry, 0.0, address, first, last)
+
+    def run_at(self, buffer: Array, program: Program) -> int:
+        """The first batch, with the parameters in that buffer; a status of kernels/layout.py."""
+        program.set_parameters(buffer)
+        return self.run(program, 0, 1)
 
     def before_step(self) -> None:
         """Keep weights that somebody has set, or a fit has come to."""
         snapshot = self.snapshot
-        if not self.network._unchanged_since(snapshot.seen):
+        if not self.parameters.unchanged_since(snapshot.seen):
             snapshot.take((self.rates.epochs, 0))
 
     def after_step(self, rows: int) -> bool:
@@ -139,39 +144,49 @@ class Engine:
     def training(self, rows: int) -> Program:
         """The program for updates by batches of `rows`."""
         threads = resolve_threads(self.n_threads, self._flops(rows))
-        plan = Plan.for_training(self.network._layout, rows, threads)
+        plan = Plan.for_training(self.parameters.layout, rows, threads)
         program = self._program("training", lay.MODE_TRAIN, plan, threads)
-        program.set_parameters(self.network._parameters)
+        program.set_parameters(self.parameters.buffer)
         return program
 
     def gradients(self, rows: int) -> Program:
         """The program that leaves the gradient of a batch of `rows` in `Program.gradients[0]`."""
         threads = resolve_threads(self.n_threads, self._flops(rows))
-        plan = Plan.in_slabs(self.network._layout, rows, threads, lay.TRAINING_SLABS)
+        plan = Plan.in_slabs(self.parameters.layout, rows, threads, lay.TRAINING_SLABS)
         return self._program("gradients", lay.MODE_GRADIENTS, plan, threads)
 
     def evaluate(self, samples: Samples) -> tuple[int, Program]:
         """Run all samples forward; the status, and the program whose results hold the loss."""
         n = samples[0].n
         threads = resolve_threads(self.n_threads, self._flops(n) / 3.0)
-        plan = Plan.in_slabs(self.network._layout, n, threads, lay.EVALUATION_SLABS)
+        plan = Plan.in_slabs(self.parameters.layout, n, threads, lay.EVALUATION_SLABS)
         program = self._program("evaluation", lay.MODE_EVALUATE, plan, threads)
         weights = samples[2]
         program.set_samples(*samples, weighing=None if weights is None else of_rows(weights))
         self.measuring["evaluation"].begin(samples)
-        reader = object()
-        try:
-            parameters = self.network._begin_reading(reader)
-            program.set_parameters(parameters)
-            return self.run(program, 0, 1), program
-        finally:
-            self.network._readers.pop(reader, None)
+        return self.parameters.read(self.run_at, program), program
 
     def separate(self, mode: int, plan: Plan, *, sums: bool = False) -> Program:
         """A program for one thread, that is handed to nobody else."""
         program = self._program("separate", mode, plan, 1, sums=sums)
         del self._programs["separate"]
         return program
+
+    def compiled(self, rows: int, seed: int) -> states.State:
+        """A state for compiled code that updates by at most so many rows; `seed` is dropout's."""
+        parameters, live = self.parameters, self.rates.live
+        made: list[Program] = []
+        derivatives = self.separate(lay.MODE_GRADIENTS, states.greatest_block(parameters))
+        for most in (1, rows):
+            block = Plan.block_of(parameters.layout, most)
+            # Rows stand in the workspace when a batch begins, as those that are read ahead do.
+            program = self.separate(lay.MODE_TRAIN, Plan(0, block, most, ahead=2))
+            table = program.table
+            table[lay.DROPOUT_SEED] = np.uint64(seed).astype(np.int64)
+            table[lay.RATES], table[lay.RATE_STRIDE] = live.ctypes.data, 0
+            made.append(program)
+        step, batch = made
+        return states.of_training(parameters, derivatives, step, batch, live, self)
 
     def _program(
         self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
@@ -180,10 +195,10 @@ class Engine:
         key, program = self._programs.get(use, (None, None))
         if program is not None and key == (plan, threads):
             return program
-        network, dtype = self.network, self.network.dtype
+        parameters, dtype = self.parameters, self.parameters.dtype
         training = mode == lay.MODE_TRAIN
         program = Program(
-            network, plan, threads, training=True, dropout=training,
+            parameters, plan, threads, training=True, dropout=training,
             gradients=mode != lay.MODE_EVALUATE, sums=sums,
         )  # fmt: skip
         t = program.table
@@ -207,10 +222,10 @@ class Engine:
         self._refining.install(program, dtype, training=training)
         if use in ("training", "evaluation"):
             taken = tuple(m for m in self._metrics if not (training and m._whole))
-            self.measuring[use] = Measuring(network, taken, program)
+            self.measuring[use] = Measuring(parameters, taken, program)
         self._programs[use] = (plan, threads), program
         return program
 
     def _flops(self, rows: int) -> float:
         """Floating-point operations of an update by that many rows, about."""
-        return 6.0 * rows * sum(at.n_in * at.n_out for at in self.network._layout.layers)
+        return 6.0 * rows * sum(at.n_in * at.n_out for at in self.parameters.layout.layers)

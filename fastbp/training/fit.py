@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from fastbp import panels
 from fastbp.callbacks.base import Callback
 from fastbp.data.inputs import Samples
 from fastbp.data.weighing import of_set
@@ -116,10 +115,11 @@ class Fit:
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""
-        trainer, network, history = self.trainer, self.trainer.network, self.history
+        trainer, history = self.trainer, self.history
+        parameters = trainer._engine.parameters
         trainer._stopping = trainer._left = None
         try:
-            network._begin_training(self)
+            parameters.begin_training(self)
             self._train(epochs)
         except BaseException as error:
             self._broken_off(error)
@@ -128,7 +128,7 @@ class Fit:
             # An interrupt comes after calls: the first call is the last thing that has to be done.
             self.thread = trainer._resuming = None
             history.stopped = trainer._stopping
-            network._training.pop(self, None)
+            parameters.end_training(self, None)
             self.record()
             self._leave()
         return history
@@ -185,15 +185,15 @@ class Fit:
         After divergence, what it says is completed. After an interrupt, or a callback's error, the
         run can be gone on with: its weights are kept apart for `Trainer.save`.
         """
-        trainer, network = self.trainer, self.trainer.network
-        left = panels.read(network, network._parameters)
+        trainer, parameters = self.trainer, self.trainer._engine.parameters
+        left = parameters.unpack(parameters.buffer)
         for callback in self.callbacks[: self.begun]:
             callback._give_back(trainer)
         standing = self._standing()
         if isinstance(error, DivergenceError):
             error.args = (f"{error}. {standing[0].upper()}{standing[1:]}",)
         elif self._given_back() is not None:
-            trainer._left = network._version, left
+            trainer._left = parameters.version, left
 
     def _given_back(self) -> int | None:
         """The epoch whose weights a callback has given back, the last one that did."""
@@ -202,7 +202,7 @@ class Fit:
 
     def _standing(self) -> str:
         """Where the network is, in words; the history is told its epoch."""
-        best, version = self._given_back(), self.trainer.network._version
+        best, version = self._given_back(), self.trainer._engine.parameters.version
         if best is not None and all(c._given_version != version for c in self.callbacks):
             self.history.network_epoch = None
             return "the network has weights that a callback has set since"
@@ -218,7 +218,7 @@ class Fit:
     def _epoch(self, epoch: int, epochs: int) -> bool:
         """Whether there may be another."""
         trainer, recovery = self.trainer, self.recovery
-        network = trainer.network
+        parameters = trainer._engine.parameters
         number = trainer._epochs_done
         if not self.inside:
             for callback in self.callbacks:
@@ -234,9 +234,9 @@ class Fit:
             kept = (
                 recovery is None
                 or (
-                    recovery.snapshot.seen == network._version
+                    recovery.snapshot.seen == parameters.version
                     and (done > 0 or number < recovery.due)
-                    and not network._untold
+                    and not parameters.untold
                 )
                 or recovery.secure(number, self.batches)
             )

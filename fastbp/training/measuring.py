@@ -12,11 +12,10 @@ from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
 from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
-from fastbp.network import Network
 from fastbp.objectives.metrics import R2, Metric
-from fastbp.runtime.program import Program, aligned_zeros
-
-Int64s = NDArray[np.int64]
+from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.parameters import Parameters
+from fastbp.runtime.program import Program
 
 
 class Measuring:
@@ -24,16 +23,19 @@ class Measuring:
 
     Parameters
     ----------
-    network : Network
+    parameters : Parameters
+        Of the network whose outputs are measured.
     metrics : sequence of Metric
     program : Program
         What takes them; its plan is known.
     """
 
-    def __init__(self, network: Network, metrics: tuple[Metric, ...], program: Program) -> None:
-        self._metrics, self._k, self._program = metrics, network.n_outputs, program
-        self._dtype = network.dtype
-        name = name_of(network.layers[-1].activation)
+    def __init__(
+        self, parameters: Parameters, metrics: tuple[Metric, ...], program: Program
+    ) -> None:
+        self._metrics, self._k, self._program = metrics, parameters.n_outputs, program
+        self._dtype = parameters.dtype
+        name = name_of(parameters.layers[-1].activation)
         sizes = [metric._sums(self._k) for metric in metrics]
         self._offsets = [0, *np.cumsum(sizes).tolist()]
         self.sums = aligned_zeros(self._offsets[-1], np.float64)
@@ -44,7 +46,7 @@ class Measuring:
         self._plan[0], self._plan[1] = self._offsets[-1], len(metrics)
         for i, metric in enumerate(metrics):
             here = self._plan[2 + 3 * i :]
-            here[0] = metric._kernel.address(network.dtype)
+            here[0] = metric._kernel.address(self._dtype)
             here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
         if metrics:
             program.keep(lay.MEASURE, self._plan)

@@ -12,8 +12,10 @@ from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.kernels import layout as lay
-from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule, rises
-from fastbp.runtime.program import Program, aligned_zeros
+from fastbp.objectives.metrics import rises
+from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule
+from fastbp.runtime.memory import aligned_zeros
+from fastbp.runtime.program import Program
 
 # Updates whose rates are worked out at a time.
 _MOST = 1 << 15

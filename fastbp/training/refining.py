@@ -13,55 +13,54 @@ from numpy.typing import NDArray
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels import refine
-from fastbp.network import Network
+from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.pieces import in_cache_order
-from fastbp.runtime.program import Program, aligned_zeros
-
-Int64s = NDArray[np.int64]
+from fastbp.runtime.program import Program
 
 
 @dataclass(frozen=True)
 class Refining:
-    """For one network, with that clipping (infinite is none).
+    """For one network's parameters, with that clipping (infinite is none).
 
     Attributes
     ----------
-    units : ndarray of int64
-        The units of update work whose parameters are trained.
+    pieces : ndarray of int64
+        The pieces of update work whose parameters are trained.
     lowest : int
         The first layer that has any.
     """
 
-    network: Network
+    parameters: Parameters
     clip_value: float = math.inf
     clip_norm: float = math.inf
 
     def __post_init__(self) -> None:
-        if not len(self.units):
+        if not len(self.pieces):
             raise ValueError("network has no layer that is trainable")
 
     @property
-    def units(self) -> Int64s:
-        units, layers = self.network._units, self.network.layers
+    def pieces(self) -> Int64s:
+        pieces, layers = self.parameters.pieces, self.parameters.layers
         trained = [
-            layers[unit[lay.U_LAYER]].trainable
-            in (True, "weights" if unit[lay.U_KIND] == lay.UNIT_WEIGHTS else "biases")
-            for unit in units
+            layers[piece[lay.U_LAYER]].trainable
+            in (True, "weights" if piece[lay.U_KIND] == lay.UNIT_WEIGHTS else "biases")
+            for piece in pieces
         ]
         if all(trained):
-            return units
+            return pieces
         kept: Int64s = aligned_zeros(sum(trained) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
-        kept[:] = units[trained]
+        kept[:] = pieces[trained]
         return kept
 
     @property
     def penalised(self) -> bool:
         """Whether a layer's weights have a penalty."""
-        return any(layer.l1 or layer.l2 for layer in self.network.layers)
+        return any(layer.l1 or layer.l2 for layer in self.parameters.layers)
 
     def settings(self, *, training: bool) -> NDArray[np.float64]:
         """As the kernels read them (S_CLIP_VALUE ... in kernels/layout.py)."""
-        layers = self.network.layers
+        layers = self.parameters.layers
         held = aligned_zeros(lay.S_LAYERS + len(layers) * lay.S_LAYER, np.float64)
         held[lay.S_CLIP_VALUE] = self.clip_value if training else math.inf
         held[lay.S_CLIP_NORM] = self.clip_norm
@@ -73,19 +72,19 @@ class Refining:
     def install(self, program: Program, dtype: Any, *, training: bool) -> None:
         """Have a program of the trainer's do it; to be called when its own parts are set."""
         t = program.table
-        units = self.units if training else self.network._units
+        pieces = self.pieces if training else self.parameters.pieces
         order = (
-            units
+            pieces
             if program.plan.slabs
-            else in_cache_order(units, program.layout, program.plan.rows)
+            else in_cache_order(pieces, program.layout, program.plan.rows)
         )
-        program.set_units(order)
-        t[lay.LOWEST] = units[0, lay.U_LAYER] if training else 0
-        if len(units) < len(self.network._units):
+        program.set_pieces(order)
+        t[lay.LOWEST] = pieces[0, lay.U_LAYER] if training else 0
+        if len(pieces) < len(self.parameters.pieces):
             t[lay.MERGED] = 0  # which takes all parameters for one run
             t[lay.ONLINE] = 0
         clipped = training and self.clip_norm < math.inf
-        bounded = training and any(layer.max_norm is not None for layer in self.network.layers)
+        bounded = training and any(layer.max_norm is not None for layer in self.parameters.layers)
         refined = clipped or self.penalised or (training and self.clip_value < math.inf)
         if refined or bounded:
             program.keep(lay.SETTINGS, self.settings(training=training))
@@ -94,7 +93,7 @@ class Refining:
             t[lay.REFINE] = refine.refine.address(dtype)
             t[lay.OUTER] = 0
         if clipped:
-            program.keep(lay.NORMS, aligned_zeros(len(units), np.float64))
+            program.keep(lay.NORMS, aligned_zeros(len(pieces), np.float64))
             program.keep_gradients()
             t[lay.TRAIN_UNITS] = refine.form_units.address(dtype)
             t[lay.CLIP] = refine.clip_units.address(dtype)

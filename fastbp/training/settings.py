@@ -20,8 +20,7 @@ from fastbp.objectives.losses import resolve as resolve_loss
 from fastbp.objectives.metrics import METRICS, Metric
 from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.optimizers import schedules
-from fastbp.runtime.prediction import Threads
-from fastbp.runtime.team import check_threads
+from fastbp.runtime.team import Threads, check_threads
 
 # Kinds by name: nothing else is ever made from what a file says.
 _KINDS: dict[str, type[Any]] = {

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels.epoch import count_nonfinite
 from fastbp.kernels.updates import snapshot as kernels
-from fastbp.runtime.program import aligned_zeros
-
-if TYPE_CHECKING:
-    from fastbp.training.engine import Engine
+from fastbp.runtime.memory import aligned_zeros
+from fastbp.runtime.parameters import Parameters
 
 # Floating-point operations of updates between two snapshots: a hundred times what the visit to
 # Python takes, at a core's roof; and an update takes at least so many in time.
@@ -50,8 +49,10 @@ class Snapshot:
 
     Parameters
     ----------
-    engine : Engine
-        Whose slots, and whose network's parameters, are kept.
+    parameters : Parameters
+        What is kept, and looked at for values that are not finite.
+    beside : sequence of ndarray
+        What an update changes beside them, aligned: kept as well.
 
     Attributes
     ----------
@@ -64,23 +65,23 @@ class Snapshot:
         network has another one, somebody else has set the weights.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        network = engine.network
+    def __init__(self, parameters: Parameters, beside: Sequence[NDArray[Any]]) -> None:
+        layout = parameters.layout
         self.place: Place = (0, 0)
         self.since, self.seen = 0.0, -1
-        self._network = network
-        self._flops = 6.0 * sum(at.n_in * at.n_out for at in network._layout.layers)
-        self._live: list[NDArray[Any]] = [network._parameters, *engine.slots, engine.hyper]
+        self._parameters = parameters
+        self._flops = 6.0 * sum(at.n_in * at.n_out for at in layout.layers)
+        self._live: list[NDArray[Any]] = [parameters.buffer, *beside]
         self._kept = [aligned_zeros(a.size, a.dtype) for a in self._live]
         speed = _FAST if self.nbytes < _SMALL else _BYTES_PER_SECOND
         self._copy_seconds = _CALL_SECONDS + self.nbytes / speed
         pairs = zip(self._live, self._kept, strict=True)
         buffers = [(a.ctypes.data, b.ctypes.data, a.nbytes // 8) for a, b in pairs]
-        self._checked = network._parameters.ctypes.data, network._layout.n_updated
+        self._checked = parameters.buffer.ctypes.data, layout.n_updated
         self._table = np.array([*self._checked, len(buffers), *np.ravel(buffers)], np.int64)
         self._address = int(self._table.ctypes.data)
-        self._keep = kernels.keep.compiled(network.dtype)
-        self._count = count_nonfinite.compiled(network.dtype)
+        self._keep = kernels.keep.compiled(parameters.dtype)
+        self._count = count_nonfinite.compiled(parameters.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -125,7 +126,7 @@ class Snapshot:
 
     def take(self, place: Place) -> bool:
         """Keep what there is; or, if a parameter is not finite, nothing: whether it was kept."""
-        seen = self._network._version
+        seen = self._parameters.version
         if self._keep(0.0, self._address):
             return False
         self.place, self.since, self.seen = place, 0.0, seen
@@ -147,8 +148,8 @@ class Snapshot:
 
     def restore(self) -> None:
         """Go back to what was kept last."""
-        self._network._change(self._copy_back)
-        self.since, self.seen = 0.0, self._network._version
+        self._parameters.change(self._copy_back)
+        self.since, self.seen = 0.0, self._parameters.version
 
     def _copy_back(self) -> None:
         for kept, live in zip(self._kept, self._live, strict=True):

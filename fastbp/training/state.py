@@ -10,7 +10,6 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import panels
 from fastbp.data import fingerprint
 from fastbp.history import NOT_FIGURES
 from fastbp.kernels import layout as lay
@@ -30,13 +29,13 @@ State = dict[str, Any]
 
 def taken(trainer: Trainer, *, with_fit: bool = True) -> State:
     """A copy of a trainer's state; between two updates."""
-    engine, network = trainer._engine, trainer.network
+    engine = trainer._engine
     fit = trainer._fit if with_fit else None
     return {
         "settings": {"network": of_network(trainer.network), **trainer._settings.described()},
         "machine": machine(),
         "weights": _weights(trainer),
-        "slots": [panels.read(network, slot) for slot in engine.slots],
+        "slots": [engine.parameters.unpack(slot) for slot in engine.slots],
         "hyper": engine.hyper.copy(),
         "counters": {"epochs": trainer._epochs_done},
         "rates": engine.rates.state(),
@@ -47,10 +46,10 @@ def taken(trainer: Trainer, *, with_fit: bool = True) -> State:
 
 def _weights(trainer: Trainer) -> list[Array]:
     """The run's: of a fit that was broken off, as it was left, if nobody has changed them since."""
-    network, left = trainer.network, trainer._left
-    if left is not None and left[0] == network._version:
+    parameters, left = trainer._engine.parameters, trainer._left
+    if left is not None and left[0] == parameters.version:
         return left[1]
-    return panels.read(network, network._parameters)
+    return parameters.unpack(parameters.buffer)
 
 
 def given(trainer: Trainer, state: State) -> None:
@@ -61,9 +60,9 @@ def given(trainer: Trainer, state: State) -> None:
 
 def given_beside_weights(trainer: Trainer, state: State) -> None:
     """The same, the network having its weights."""
-    engine, network = trainer._engine, trainer.network
+    engine = trainer._engine
     for slot, values in zip(engine.slots, state["slots"], strict=True):
-        panels.write_updated(network, slot, values)
+        engine.parameters.pack_slot(slot, values)
     for part in (slice(LEARNING_RATE, OWN), slice(STATE, None)):  # constants are settings
         engine.hyper[part] = state["hyper"][part]
     trainer._settings = trainer._settings.changed("seed", state["settings"]["seed"])

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastbp import panels
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.history import check_lists
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, STATE
+from fastbp.layers.dense import check_weights, shapes
 from fastbp.network import of_network
 from fastbp.training import settings
 from fastbp.training.divergence import MOST_REDUCTIONS
@@ -72,7 +72,8 @@ def check(state: State, trainer: Trainer) -> None:
     different = trainer._settings.differences(state["settings"], of_network(trainer.network))
     if different:
         raise ValueError(f"it is of another trainer: {'; '.join(different)}")
-    panels.checked(trainer.network, state["weights"])
+    network = trainer.network
+    check_weights(state["weights"], network.n_inputs, network.layers, network.dtype)
     _check_slots(state["slots"], trainer)
     _check_hyper(state["hyper"], trainer)
     integer("its seed", state["settings"]["seed"], minimum=0, maximum=2**64 - 1)
@@ -101,14 +102,14 @@ def _flat(state: State) -> Iterator[Any]:
 
 def _check_slots(slots: Any, trainer: Trainer) -> None:
     network, engine = trainer.network, trainer._engine
-    shapes = [shape for _, shape in panels.shapes(network)]
+    expected = [shape for _, shape in shapes(network.n_inputs, network.layers)]
     if not isinstance(slots, list) or len(slots) != len(engine.slots):
         raise ValueError(f"it must have {len(engine.slots)} optimizer slots")
     for which, slot in enumerate(slots):
-        if not isinstance(slot, list) or len(slot) != len(shapes):
+        if not isinstance(slot, list) or len(slot) != len(expected):
             raise ValueError("its optimizer slots are not shaped as the weights")
         low = 0.0 if which in engine._update.squares else -math.inf
-        for i, (array, shape) in enumerate(zip(slot, shapes, strict=True)):
+        for i, (array, shape) in enumerate(zip(slot, expected, strict=True)):
             what = f"its optimizer slot {which}, array {i},"
             check_array(what, array, shape, network.dtype, low=low)
 

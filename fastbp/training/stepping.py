@@ -8,13 +8,13 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp import custom, panels
 from fastbp.checks import integer
 from fastbp.data import inputs
-from fastbp.ffi import states as embedding
 from fastbp.ffi.c_function import CFunction
+from fastbp.ffi.states import State
 from fastbp.kernels import layout as lay
 from fastbp.network import Network
+from fastbp.objectives import custom
 from fastbp.runtime.forking import Watched
 from fastbp.training import solvers
 from fastbp.training.engine import Engine
@@ -118,16 +118,12 @@ class Stepping(Watched):
         with self._busy:
             program = self._engine.gradients(samples[0].n)
             program.set_samples(*samples)
-            reader = object()
-            try:
-                parameters = self.network._begin_reading(reader)
-                program.set_parameters(parameters)
-                status = self._engine.run(program, 0, 1)
-            finally:
-                self.network._readers.pop(reader, None)
+            parameters = self._engine.parameters
+            status = parameters.read(self._engine.run_at, program)
             check(status, program.results, self.network.dtype)
-            return float(program.results[lay.R_LAST_ERROR]), panels.read(
-                self.network, program.gradients[0]
+            return (
+                float(program.results[lay.R_LAST_ERROR]),
+                parameters.unpack(program.gradients[0]),
             )
 
     def evaluate(
@@ -155,7 +151,7 @@ class Stepping(Watched):
         with self._busy:
             return self._evaluated(samples)
 
-    def compiled(self, *, rows: int | None = None) -> embedding.State:
+    def compiled(self, *, rows: int | None = None) -> State:
         """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
 
         It shares the parameters, the optimizer's state, the learning rate and the number of updates
@@ -181,7 +177,19 @@ class Stepping(Watched):
         """
         most = integer("rows", rows, minimum=1, none=True) or self._settings.batch_size or 1
         self._refuse_torn()
-        return embedding.of_trainer(self, most)
+        if self._solver is not None:
+            solver = type(self._settings.optimizer).__name__
+            raise ValueError(
+                f"compiled() doesn't go with {solver}, which works on whole "
+                "sets; use another optimizer"
+            )
+        if (schedule := self._engine.rates.schedule) is not None:
+            raise ValueError(
+                "compiled() takes a number for learning_rate, not a schedule "
+                f"({type(schedule).__name__}), whose rates Python works out; "
+                "set trainer.learning_rate as you go"
+            )
+        return self._engine.compiled(most, self._settings.seed)
 
     def c_function(self, *, rows: int | None = None) -> CFunction:
         """Training as a C function: one update by n rows, whose loss before it goes to ``out[0]``.
@@ -223,7 +231,10 @@ class Stepping(Watched):
     def _compare_custom(self, samples: inputs.Samples) -> None:
         """Compare the derivatives of custom functions, the first time that this trainer trains."""
         if not self._compared:
-            custom.compare_at(self.network, self._settings.loss, samples)
+            net, loss = self.network, self._settings.loss
+            custom.compare_at(
+                net.layers, net.dtype, loss, samples, net.activations, net.get_weights
+            )
             self._compared = True
 
     def _evaluated(self, samples: inputs.Samples) -> dict[str, float]:

@@ -15,7 +15,7 @@ from command_line import GOOD, QUICK, run, sample, shell, write
 from sklearn.metrics import f1_score, r2_score
 
 import fastbp
-from fastbp.cli import scores
+from fastbp.tabular import scores
 
 folder = command_line.folder  # a fixture
 

@@ -12,9 +12,9 @@ import pytest
 from command_line import QUICK, fail, run, write
 
 import fastbp
-from fastbp.cli import files
-from fastbp.cli.files import read_table
-from fastbp.cli.prepare import prepare
+from fastbp.tabular import files
+from fastbp.tabular.files import read_table
+from fastbp.tabular.prepare import prepare
 
 folder = command_line.folder  # a fixture
 

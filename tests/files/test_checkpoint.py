@@ -178,7 +178,9 @@ class SaveWithin(fastbp.Callback):
         self.pickled = pickle.dumps(trainer)
 
 
-@pytest.mark.parametrize("where", ["panels.write_updated", "training.measuring.Measuring.begin"])
+@pytest.mark.parametrize(
+    "where", ["runtime.parameters.Parameters.pack_slot", "training.measuring.Measuring.begin"]
+)
 def test_an_interrupt_while_it_is_resumed(
     where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -107,7 +107,7 @@ def check(rng: Any, n_inputs: int, widths: list[int], rows: int, dtype: str) -> 
     # The derived transposes and all padding are as if these weights had been set.
     fresh = fastbp.Network(n_inputs, net.layers, dtype=dtype, seed=1)
     fresh.set_weights(net.get_weights())
-    equal([net._parameters], [fresh._parameters], f"parameter buffer {case}")
+    equal([net._parameters.buffer], [fresh._parameters.buffer], f"parameter buffer {case}")
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -170,7 +170,7 @@ def test_padding_stays_harmless(activation: str, dtype: str) -> None:
     X, y = rng.normal(size=(100, 19)), rng.uniform(size=(100, 1))
     trainer.fit(X, y, epochs=30)
     done = trainer._engine.training(30)
-    for index, layer in enumerate(net._layout.layers):
+    for index, layer in enumerate(net._parameters.layout.layers):
         record = done.table[lay.HEADER + index * lay.RECORD :]
         for field in (lay.L_A, lay.L_Z, lay.L_D):
             block = done.workspace[record[field] :][: 30 * layer.ld_out].reshape(30, layer.ld_out)
@@ -178,8 +178,8 @@ def test_padding_stays_harmless(activation: str, dtype: str) -> None:
             assert padding.size > 0
             assert np.isfinite(padding).all()
             assert ((padding == 0) | (padding >= np.finfo(dtype).tiny)).all()
-        weights = net._parameters[layer.weights :][: layer.rows * layer.columns]
+        weights = net._parameters.buffer[layer.weights :][: layer.rows * layer.columns]
         assert np.isfinite(weights).all()
     fresh = fastbp.Network(19, layers, dtype=dtype, seed=1)
     fresh.set_weights(net.get_weights())
-    np.testing.assert_array_equal(net._parameters, fresh._parameters)
+    np.testing.assert_array_equal(net._parameters.buffer, fresh._parameters.buffer)

@@ -225,13 +225,13 @@ def test_points(dtype: str) -> None:
     driver = begin(solver(net), rng.normal(size=(4, 70)), rng.normal(size=(4, 2)))
     assert driver.x[0] == 0
     np.testing.assert_array_equal(driver.x[1:], naive.flat(net.get_weights()))
-    np.testing.assert_array_equal(driver._trial, net._parameters)
+    np.testing.assert_array_equal(driver._trial, net._parameters.buffer)
     d = rng.normal(size=driver.n)
     driver.direction[1:] = d
     driver._trial[:] = np.nan
     driver.move(0.5)
     net.set_weights(naive.shaped(driver.x[1:] + 0.5 * d, net.get_weights()))
-    np.testing.assert_array_equal(driver._trial, net._parameters)
+    np.testing.assert_array_equal(driver._trial, net._parameters.buffer)
     g = driver.vector()
     g[1:] = d
     found = driver.assess(g, driver.x)

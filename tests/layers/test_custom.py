@@ -283,9 +283,9 @@ def test_rows_without_weight_are_not_looked_at() -> None:
 
 def test_compared_once_a_trainer(monkeypatch: Any) -> None:
     calls: list[int] = []
-    compare = fastbp.custom.compare_at
+    compare = fastbp.objectives.custom.compare_at
     monkeypatch.setattr(
-        "fastbp.custom.compare_at", lambda *given: (calls.append(1), compare(*given))
+        "fastbp.objectives.custom.compare_at", lambda *given: (calls.append(1), compare(*given))
     )
     X, y = np.random.default_rng(1).normal(size=(50, 2)), np.zeros(50)
     trainer = fastbp.Trainer(squared_units(tanh), fastbp.CustomLoss(distance, by_output), seed=0)

@@ -199,8 +199,8 @@ def test_padding_stays_zero(optimizer: str, dtype: str) -> None:
     trainer = fastbp.Trainer(net, "log_cosh", optimizer, batch_size=4, seed=0)
     rng = np.random.default_rng(0)
     trainer.fit(rng.normal(size=(30, 3)), rng.normal(size=(30, 2)), epochs=4)
-    kept = np.zeros(net._layout.n_updated, bool)
-    probe = net._parameters.copy()
+    kept = np.zeros(net._parameters.layout.n_updated, bool)
+    probe = net._parameters.buffer.copy()
     net.set_weights([np.full(w.shape, 7.0) for w in net.get_weights()])
-    kept = net._parameters[: net._layout.n_updated] == 7.0
-    assert not probe[: net._layout.n_updated][~kept].any()
+    kept = net._parameters.buffer[: net._parameters.layout.n_updated] == 7.0
+    assert not probe[: net._parameters.layout.n_updated][~kept].any()

@@ -18,8 +18,7 @@ import fastbp
 PACKAGE = Path(fastbp.__file__).parent
 #: rooms below the trainer
 BELOW = [
-    f"{name}.py"
-    for name in ("network", "dense", "panels", "plan", "program", "units", "inputs", "values")
+    f"{name}.py" for name in ("network", "dense", "plan", "program", "units", "inputs", "values")
 ]
 
 installed = pytest.mark.skipif(

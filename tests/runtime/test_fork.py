@@ -307,8 +307,8 @@ def idle_forks() -> list[Any]:
     state = trainer.network.compiled()
     found: list[Any] = [in_a_fork(lambda: [trainer.fit(X, y), state]) for _ in range(3)]
     trainer.fit(X, y)
-    network = trainer.network
-    free = not (network._gate.locked() or network._mutex.locked() or forking._forking.locked())
+    shared = trainer.network._parameters
+    free = not (shared._gate.locked() or shared._mutex.locked() or forking._forking.locked())
     done: list[bool] = []
     thread = threading.Thread(target=lambda: done.append(bool(trainer.fit(X, y).loss)))
     thread.start()

@@ -7,15 +7,15 @@ import pytest
 
 import fastbp
 from fastbp.kernels import layout as lay
-from fastbp.runtime.pieces import in_cache_order, update_units
+from fastbp.runtime.pieces import in_cache_order, update_pieces
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("widths", [(1, 1), (784, 128, 10), (300, 1000, 40, 700, 2)], ids=str)
 def test_they_cover_the_parameters_once(widths: tuple[int, ...], dtype: str) -> None:
     layers = [fastbp.Dense(units, "tanh") for units in widths[1:]]
-    layout = fastbp.Network(widths[0], layers, dtype=dtype)._layout
-    units = update_units(layout)
+    layout = fastbp.Network(widths[0], layers, dtype=dtype)._parameters.layout
+    units = update_pieces(layout)
     covered = np.zeros(layout.n_updated, np.int64)
     for unit in units:
         covered[unit[lay.U_OFFSET] :][: unit[lay.U_LENGTH]] += 1
@@ -26,8 +26,8 @@ def test_they_cover_the_parameters_once(widths: tuple[int, ...], dtype: str) -> 
 @pytest.mark.parametrize("rows", [1, 128, 400, 1000, 100_000])
 def test_an_order_for_the_cache(rows: int) -> None:
     layers = [fastbp.Dense(units, "tanh") for units in (1000, 40, 700, 2)]
-    layout = fastbp.Network(900, layers)._layout
-    units = update_units(layout)
+    layout = fastbp.Network(900, layers)._parameters.layout
+    units = update_pieces(layout)
     ordered = in_cache_order(units, layout, rows)
     assert sorted(map(tuple, ordered)) == sorted(map(tuple, units))
     assert (np.diff(ordered[:, lay.U_LAYER]) >= 0).all()

@@ -304,7 +304,7 @@ def test_no_thread_leaves_a_kernel_before_all_are_done() -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(team, "_FLOPS_PER_THREAD", 1e-9)
         expected = net.predict(X, n_threads=2)  # leaves a predictor of two threads
-        (program,) = net._predictors[2]
+        (program,) = net._predictor._programs[2]
         program.set_samples(inputs.features(X, 4, "float32"))
     entry, arguments = kernels.predict.compiled("float32"), (program.address, out.ctypes.data)
     first = threading.Thread(target=entry, args=(0.0, *arguments, 0), daemon=True)

@@ -20,8 +20,8 @@ kernels.functions kernels.updates
 kernels
 kernels.solvers kernels.ffi
 layers optimizers data
-objectives files custom
-runtime panels
+objectives files
+runtime
 ffi callbacks warm
 training.settings training.status training.rates training.measuring training.refining \
 training.snapshot training.progress training.provenance training.divergence training.state_checks

@@ -44,7 +44,7 @@ def test_every_kind(activation: str, loss: str) -> None:
 
 def test_a_wrong_derivative_is_seen(monkeypatch: Any) -> None:
     """The right one for the check at construction, then another."""
-    monkeypatch.setattr("fastbp.custom._TOLERANCE", np.inf)
+    monkeypatch.setattr("fastbp.layers.custom._TOLERANCE", np.inf)
     wrong = fastbp.CustomActivation(lambda z: z * z, lambda z: 1.9 * z)
     net = fastbp.Network(4, [fastbp.Dense(3, wrong), fastbp.Dense(1)], seed=0)
     found = fastbp.check_gradients(net, "mse", X, X[:, 0])
@@ -88,7 +88,7 @@ def test_no_false_alarms(scale: str, loss: str, dtype: str) -> None:
 def test_a_derivative_that_is_off_by_a_hundredth(
     monkeypatch: Any, scale: str, kind: str, dtype: str
 ) -> None:
-    monkeypatch.setattr("fastbp.custom._TOLERANCE", np.inf)
+    monkeypatch.setattr("fastbp.layers.custom._TOLERANCE", np.inf)
     of_x, of_y, of_w = SCALES[scale]
     activation: Any = {
         "activation": WRONG_SINE, "rectifier": WRONG_RECTIFIER, "loss": "tanh",

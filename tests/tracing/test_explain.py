@@ -19,8 +19,8 @@ from typer.testing import CliRunner
 import fastbp
 from fastbp.cli.commands import app
 from fastbp.cli.page import frames
-from fastbp.cli.preprocess import Number
-from fastbp.cli.stored import loaded
+from fastbp.cli.stored import load
+from fastbp.data.columns import Number
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +62,7 @@ def test_a_model_and_a_row_of_its_data() -> None:
     net = fastbp.Network.load("model.safetensors")
     assert step["loss"] == "cross_entropy"
     assert step["targets"] == ([1, 0] if size[6] > 100 else [0, 1])
-    column = loaded("model.safetensors")[1].columns[0]  # type: ignore[union-attr]
+    column = load("model.safetensors")[1].columns[0]  # type: ignore[union-attr]
     assert isinstance(column, Number)
     expected = (round(size[6], 3) - column.mean) / column.scale
     assert step["inputs"][0] == pytest.approx(expected, rel=1e-6)

@@ -264,7 +264,7 @@ def test_the_best_of_an_earlier_fit_stays_there(how: str, tmp_path: Path, monkey
         callbacks.insert(0, fastbp.CSVLogger(tmp_path / "nowhere" / "log.csv"))  # type: ignore[arg-type]
     elif how == "network":
         error = RuntimeError
-        monkeypatch.setattr(trainer.network, "_begin_training", refuse)
+        monkeypatch.setattr(trainer.network._parameters, "begin_training", refuse)
     else:
         error = KeyboardInterrupt
         monkeypatch.setattr(trainer._engine.rates, "begin", lambda: interrupt(trainer))

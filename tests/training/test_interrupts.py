@@ -326,9 +326,9 @@ def interrupt_readers(trials: int) -> int:
             signal.setitimer(signal.ITIMER_REAL, 0)
         except KeyboardInterrupt:
             came += 1
-        assert not net._readers
-        assert not net._gate.locked()
-        assert not net._mutex.locked()
+        assert not net._parameters.readers
+        assert not net._parameters._gate.locked()
+        assert not net._parameters._mutex.locked()
     net.set_weights(weights)  # would wait for a reader for ever
     return came
 

@@ -361,7 +361,7 @@ def test_tqdm_is_imported_for_a_bar_only() -> None:
 import sys
 import numpy as np
 import fastbp
-from fastbp import progress
+from fastbp.training import progress
 
 class Terminal:
     def __getattr__(self, name): return getattr(sys.__stderr__, name)

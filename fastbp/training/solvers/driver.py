@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp import panels
 from fastbp.checks import integer, real
 from fastbp.data.inputs import Samples
 from fastbp.data.weighing import Weighing
 from fastbp.files.container import check_keys
 from fastbp.kernels import layout as lay
 from fastbp.kernels.solvers import points
+from fastbp.layers.dense import shapes
+from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.plan import Plan
-from fastbp.runtime.program import Program, aligned_zeros
+from fastbp.runtime.program import Program
 from fastbp.runtime.team import resolve_threads
 from fastbp.training.engine import Engine
 from fastbp.training.status import STOPPED
@@ -48,10 +49,10 @@ class Driver:
     _KEPT: tuple[str, ...] = ()
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.network = engine, engine.network
-        network, layout = self.network, self.network._layout
-        self.dtype = network.dtype
-        self.n = network.n_parameters
+        self.engine, self.parameters = engine, engine.parameters
+        parameters, layout = self.parameters, self.parameters.layout
+        self.dtype = parameters.dtype
+        self.n = parameters.n_parameters
         self.stopped: str | None = None
         self.results: Vector = np.zeros(lay.R_STATUS)
         self.result_cells: Any = memoryview(self.results.data)
@@ -62,7 +63,7 @@ class Driver:
         self._addresses: dict[int, int] = {}  # of buffers by id: asking an array takes 1 µs
         # Every parameter's number, from 1, wherever a copy of it stands; 0 stands for padding.
         numbers: Array = np.zeros(layout.size, f"int{8 * layout.itemsize}")
-        panels.write(network, numbers, _numbered(panels.shapes(network)))
+        parameters.pack(numbers, _numbered(shapes(parameters.n_inputs, parameters.layers)))
         self._sources = self.buffer(layout.size, np.int64)
         self._sources[:] = numbers
         found, first = np.unique(numbers[: layout.n_updated], return_index=True)
@@ -135,13 +136,8 @@ class Driver:
 
     def _start_over(self) -> None:
         """Go to the network's parameters as they are."""
-        self.stopped, self._version = None, self.network._version
-        reader = object()
-        try:
-            parameters = self.network._begin_reading(reader)
-            self.collect(parameters, self.x)
-        finally:
-            self.network._readers.pop(reader, None)
+        self.stopped, self._version = None, self.parameters.version
+        self.parameters.read(self.collect, self.x)
         self._forget_point()
 
     def iterate(self) -> tuple[int, float]:
@@ -152,7 +148,7 @@ class Driver:
         """
         loss = math.nan
         try:
-            if not self.network._unchanged_since(self._version):
+            if not self.parameters.unchanged_since(self._version):
                 self._start_over()
             status, loss = (STOPPED, math.nan) if self.stopped else self._iterate()
         except BadSamplesError as error:
@@ -177,7 +173,7 @@ class Driver:
     def program(self, mode: int, rows: int, slabs: int, flops: float) -> Program:
         """A program over whole sets, kept apart from those of calls between iterations."""
         threads = resolve_threads(self.engine.n_threads, flops)
-        plan = Plan.in_slabs(self.network._layout, rows, threads, slabs)
+        plan = Plan.in_slabs(self.parameters.layout, rows, threads, slabs)
         return self.engine._program(f"solver {mode}", mode, plan, threads)
 
     def call(self, entry: Any, *arguments: Any) -> None:
@@ -216,7 +212,7 @@ class Driver:
 
         Those then stay, and the next iteration begins from them. Gives whether it was done.
         """
-        if not self.network._replace(self._trial, self._version):
+        if not self.parameters.replace(self._trial, self._version):
             return False
         self._version += 1
         return True

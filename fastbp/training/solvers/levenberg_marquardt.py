@@ -46,7 +46,7 @@ class LevenbergMarquardtDriver(Driver):
                 "LevenbergMarquardt takes loss 'mse' or 'half_squared_error', which are sums of "
                 f"squares, got {loss.name!r}"
             )
-        n, outputs = engine.network.n_parameters, engine.network.layers[-1].units
+        n, outputs = engine.parameters.n_parameters, engine.parameters.n_outputs
         width = TILE_VECTORS * lanes(8)
         strips = n // width + 1  # with the residuals behind the parameters
         rows = min(_ROWS, int(_FLOPS_PER_BLOCK) // n**2) // outputs * outputs or outputs

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import re
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -16,8 +15,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from fastbp.cli.display import plain
-from fastbp.cli.table import Table, UserError, cast, first_failure, quoted
+from fastbp.tabular.table import Table, UserError, cast, first_failure, quoted
 
 # what pandas takes for missing in a CSV file
 _MISSING = pa.array(
@@ -176,30 +174,26 @@ def _blank(data: Any) -> NDArray[np.bool_]:
     return blank
 
 
-def write_table(table: Any, out: str | None) -> None:
-    """Write a pyarrow table to a .parquet or .csv file, or as CSV to stdout.
-
-    A terminal is shown names and labels as `display.plain` has them; a pipe gets them as they are.
+def write_table(table: Any, out: str) -> None:
+    """Write a pyarrow table to a .parquet or .csv file.
 
     Raises
     ------
     UserError
         The file cannot be written.
     """
-    if out is None:
-        _write_csv(table, sys.stdout, plain if sys.stdout.isatty() else str)
-        return
     try:
         if out.lower().endswith(".parquet"):
             pq.write_table(table, out)
         else:
             with Path(out).open("w", encoding="utf-8", newline="") as file:
-                _write_csv(table, file)
+                write_csv(table, file)
     except OSError as error:
         raise UserError(f"{out}: {error.strerror or error}") from None
 
 
-def _write_csv(table: Any, file: TextIO, shown: Callable[[str], str] = str) -> None:
+def write_csv(table: Any, file: TextIO, shown: Callable[[str], str] = str) -> None:
+    """Write a pyarrow table as CSV; `shown` is what becomes of names and values of text."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(map(shown, table.column_names))
     texts = [pc.cast(column, pa.string()).to_pylist() for column in table.columns]

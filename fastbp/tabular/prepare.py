@@ -17,19 +17,18 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from fastbp.cli.preprocess import (
-    Category,
-    Classes,
+from fastbp.data.columns import Category, Labels, Number
+from fastbp.tabular.preprocess import (
     Missing,
-    Number,
     Preprocessing,
     Unseen,
     categories,
+    class_ids,
     complete,
     labels,
     refuse_missing,
 )
-from fastbp.cli.table import Kind, Table, UserError, quoted
+from fastbp.tabular.table import Kind, Table, UserError, quoted
 
 Task = Literal["auto", "classification", "regression"]
 Mask = NDArray[np.bool_]
@@ -60,6 +59,11 @@ class Prepared:
     validation: Table
     reason: str
     notes: list[str]
+
+    @property
+    def held_out(self) -> bool:
+        """Whether rows have been held out."""
+        return len(self.validation) > 0
 
 
 def prepare(
@@ -115,7 +119,7 @@ def prepare(
     decided, reason = _decide(table, target, task)
     if decided == "classification":
         classes = _classes(table, target)
-        ids = classes.ids(table)
+        ids = class_ids(classes, table)
     else:
         classes, ids = None, np.zeros(len(table), np.int64)
         table.numbers(target)  # the first value that is none is an error, in whichever part
@@ -170,7 +174,7 @@ def _decide(table: Table, target: str, task: Task) -> tuple[str, str]:
     raise table.error(target, f"a target must be numbers, text or booleans, not {_called(kind)}")
 
 
-def _classes(table: Table, target: str) -> Classes:
+def _classes(table: Table, target: str) -> Labels:
     kind = table.kind(target)
     if kind not in ("text", "boolean"):
         kind = "integer"  # integers() refuses what is not whole
@@ -184,10 +188,10 @@ def _classes(table: Table, target: str) -> Classes:
             "numbers can be predicted with --task regression",
         )
     if kind == "integer":
-        return Classes(target, "integer", tuple(sorted(int(label) for label in found)))
+        return Labels(tuple(sorted(int(label) for label in found)), target)
     if kind == "boolean":
-        return Classes(target, "boolean", (False, True))
-    return Classes(target, "text", tuple(sorted(found)))
+        return Labels((False, True), target)
+    return Labels(tuple(sorted(found)), target)
 
 
 def _called(kind: str) -> str:
@@ -280,4 +284,4 @@ def _category(train: Table, name: str, boolean: bool) -> Category | None:
     known = tuple(sorted(item["values"] for item in counts))
     # of several most common ones, the first in sorted order
     most = min(counts, key=lambda item: (-item["counts"], item["values"]))
-    return Category(name, boolean, known, most["values"])
+    return Category(name, known, most["values"], boolean)

@@ -1,0 +1,222 @@
+"""Activations of a person's own: f and its derivative as functions, which are compared.
+
+The derivative is compared with differences of the function, as that of a loss of a person's own is
+(`fastbp.objectives.custom`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastbp.kernels.functions import custom
+from fastbp.kernels.functions.activations import ACTIVATIONS
+from fastbp.kernels.functions.activations import Activation as _ActivationKernels
+from fastbp.layers.activations import Activation
+from fastbp.layers.differences import EPSILON, slopes
+
+Scalar = Callable[..., float]
+Doubles = NDArray[np.float64]
+
+_STEP, _SINGLE_STEP, _TOLERANCE = 1e-3, 0.2, 1e-5
+_SPACINGS = 1e7  # of float64 about a point, that a step is at least
+_LEAST = 1e-3  # of the largest slope: smaller ones have the tolerance of one of this size
+_ROUNDING = 4  # units in the last place of f's size: what its own rounding may come to
+_POINTS = 64
+
+
+class Comparison(NamedTuple):
+    """What a comparison of a derivative with differences of its function came to."""
+
+    finite: NDArray[np.bool_]  # at which points f is finite
+    compared: NDArray[np.bool_]  # at which its slope could be told
+    wrong: str  # in words, where the derivative is another; empty where it is right
+
+
+@dataclass(frozen=True)
+class CustomActivation(Activation):
+    """``a = f(z)``, unit by unit, for f and its derivative as scalar functions.
+
+    They are compiled into the kernels, with no call per value; a process that uses them compiles
+    them once, and none is kept on disk. A model file can't hold such a network.
+
+    Parameters
+    ----------
+    f, derivative : callable
+        Of one number z: plain Python functions or numba's, of what numba compiles without objects.
+        Functions that they call should be compiled with ``error_model="numpy"``: nothing that they
+        raise is seen.
+    label : str
+        For summaries; none of fastbp's own.
+
+    Raises
+    ------
+    TypeError
+        A function is not one, or numba can't compile it.
+    ValueError
+        `label` is one of fastbp's, or `derivative` is not that of `f`, see below.
+
+    Notes
+    -----
+    `derivative` is compared with central differences of `f`, in float64, at 64 points drawn from
+    [-4, 4] when the object is made; and when a `Trainer` first trains with it (`fit`, `step`,
+    `gradients`), before anything changes, at weighted sums that its data give: at most 256 of them
+    a layer, from the least to the greatest, from at most 256 rows of weight above 0 (of a `step`'s
+    batch or a `fit`'s training samples, evenly spread over them where there are more), without
+    dropout. It has to be within 1e-5 of the difference's own size (or, if that is more, 1e-8 of the
+    largest slope among the points) and what rounding to float64 may make of it. The steps are found
+    point by point: from 1e-3, or 1e7 spacings of float64 about z if that is more, down to 2e-9 of
+    that (from 0.2 for a function that rounds to float32 by itself). Points where `f` is not finite
+    or has a kink are left out. Elsewhere, and in compiled code that trains (`Trainer.compiled`),
+    nothing is checked; `check_gradients` compares the gradients of a whole network.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> square = fastbp.CustomActivation(lambda z: z * z, lambda z: 2 * z, "square")
+    >>> net = fastbp.Network(2, [fastbp.Dense(3, square), fastbp.Dense(1)])
+    """
+
+    f: Scalar
+    derivative: Scalar
+    label: str = "custom"
+
+    def __post_init__(self) -> None:
+        check_given(self, ACTIVATIONS, "activation")
+        require_right(self.name, self._compared(draw_points(0)))
+
+    def _compared(self, z: Doubles) -> Comparison:
+        """Compare the derivative with f's differences at these weighted sums."""
+        kernels = self._kernel()
+
+        def values(z: Doubles) -> Doubles:
+            a = z.copy()
+            call_kernel(kernels.forward, a, 1, len(a), len(a), a)
+            return a
+
+        claimed = np.ones_like(z)
+        call_kernel(kernels.backward, claimed, z, z, 1, len(z), len(z), z)
+        return compare(values, z, claimed, values(draw_points(0)))
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return self.label
+
+    def __str__(self) -> str:
+        return self.label
+
+    def _kernel(self) -> _ActivationKernels:
+        return custom.activation(self.f, self.derivative)
+
+    def _parameters(self) -> tuple[float, ...]:
+        return ()
+
+    def _settings(self) -> dict[str, Any]:
+        raise ValueError(f"a model file can't hold the functions of activation {self.name!r}")
+
+
+def check_given(given: Any, taken: Mapping[str, object], kind: str) -> None:
+    """Check the functions and the label of a `CustomActivation` or a `CustomLoss`.
+
+    `taken` has fastbp's own names of this kind, which a label may not be.
+    """
+    for what in ("f", "derivative"):
+        if not callable(getattr(given, what)):
+            raise TypeError(f"{what} must be a function, got {getattr(given, what)!r}")
+    if not isinstance(given.label, str) or given.label in taken:
+        raise ValueError(f"label must be none of fastbp's own {kind} names, got {given.label!r}")
+
+
+def call_kernel(kernel: Any, *arguments: Any) -> None:
+    """Call a kernel's float64 form as the C function that it is."""
+    try:
+        function = kernel.ctypes("float64")
+    except Exception as error:  # numba has many kinds, and an internal one now and then
+        raise TypeError(f"numba can't compile f or derivative: {error}") from error
+    function(
+        *(
+            argument.ctypes.data_as(kind) if isinstance(argument, np.ndarray) else argument
+            for argument, kind in zip(arguments, function.argtypes, strict=True)
+        )
+    )
+
+
+def compare(
+    values: Callable[[Doubles], Doubles],
+    at: Doubles,
+    claimed: Doubles,
+    drawn: Doubles,
+    targets: Doubles | None = None,
+) -> Comparison:
+    """Compare the slopes claimed by a derivative with differences of its function.
+
+    Parameters
+    ----------
+    values : callable
+        The function, of an array of points.
+    at, claimed : ndarray
+        The points, and the derivative there.
+    drawn : ndarray
+        See below.
+    targets : ndarray or None
+        The target that belongs to each point, for the message.
+
+    Notes
+    -----
+    `drawn` are values of f at numbers of ordinary size: where all others are small, as those of
+    sqrt(1 + x²) - 1 for small x, rounding may still be that of what they are differences of.
+    """
+    here = values(at)
+    finite = np.isfinite(here)
+    if not finite.any():
+        return Comparison(finite, finite, "")
+    known = np.abs(claimed[finite & np.isfinite(claimed)])
+    largest = float(known.max()) if len(known) else 0.0
+    ordinary = np.abs(drawn[np.isfinite(drawn)])
+    size = max(np.abs(here[finite]).max(), np.median(ordinary) if len(ordinary) else 0.0)
+    between = at * (1 + 1e-9) + 1e-12  # mostly no numbers of float32
+    rounded = between.astype(np.float32).astype(np.float64)
+    single = np.array_equal(values(between), values(rounded), equal_nan=True)
+    # f may be of float32 by itself
+    step, epsilon = (_SINGLE_STEP, 2.0**-23) if single else (_STEP, EPSILON)
+    noise = _ROUNDING * epsilon * float(size)
+    least = max(_LEAST * largest, float(np.finfo(np.float64).tiny))
+    tolerance = _TOLERANCE * np.maximum(np.abs(claimed), least)
+    first = np.maximum(step, _SPACINGS * np.spacing(np.abs(at)))
+    found = slopes(values, at, claimed, first, noise, tolerance)
+    right = np.abs(claimed - found.slope) <= tolerance + found.doubt
+    compared = ~np.isnan(found.slope)
+    wrong = compared & ~right
+    if not wrong.any():
+        return Comparison(finite, compared, "")
+    i = int(np.argmax(wrong))
+    place = f"{at[i]:.6g}" + ("" if targets is None else f" for the target {targets[i]:.6g}")
+    return Comparison(
+        finite,
+        compared,
+        f"derivative gives {claimed[i]:.6g} at {place}, "
+        f"where f's central difference is {found.slope[i]:.6g}",
+    )
+
+
+def require_right(name: str, found: Comparison) -> None:
+    """Raise ValueError for a derivative that is wrong, or can't be told, at the drawn points."""
+    if found.wrong:
+        raise ValueError(f"{name}: {found.wrong}")
+    if not found.finite.any():
+        raise ValueError(f"{name}: f gives no finite value in [-4, 4]")
+    if not found.compared.any():
+        raise ValueError(
+            f"{name}: f is too rough at every one of {len(found.finite)} points of [-4, 4] for its "
+            "derivative to be compared with differences"
+        )
+
+
+def draw_points(seed: int) -> Doubles:
+    """64 points of [-4, 4], always the same for a seed; those of seed 0 rise."""
+    drawn = np.random.default_rng(seed).uniform(-4, 4, _POINTS)
+    return drawn if seed else np.sort(drawn)

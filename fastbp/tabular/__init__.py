@@ -1,0 +1,1 @@
+"""Tables with named columns: read, described, turned into features, and scored."""
