@@ -152,11 +152,7 @@ class Network:
         TypeError, ValueError
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
         """
-        parameters = self._parameters
-        checked = parameters.checked(weights)
-        whole = parameters.buffer.copy()  # an interrupt must not leave half of them
-        parameters.pack(whole, checked)
-        parameters.replace(whole)
+        self._parameters.set_weights(weights)
 
     def compiled(self) -> State:
         """A state for the functions of `fastbp.jit`, which compiled code calls.
@@ -375,7 +371,7 @@ class Network:
         self.metadata = state["metadata"]
 
 
-def of_network(network: Network) -> dict[str, Any]:
+def description(network: Network) -> dict[str, Any]:
     """Return architecture, dtype, seed and metadata as plain data, as a checkpoint holds them."""
     return {
         "n_inputs": network.n_inputs,
@@ -384,6 +380,14 @@ def of_network(network: Network) -> dict[str, Any]:
         "layers": [_stored(layer) for layer in network.layers],
         "metadata": network.metadata,
     }
+
+
+def from_description(about: dict[str, Any]) -> Network:
+    """Return a new network like the one that `description` is of, but for its weights."""
+    layers = [Dense._from_stored(layer) for layer in about["layers"]]
+    network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
+    network.metadata = about["metadata"]
+    return network
 
 
 def _stored(layer: Dense) -> dict[str, Any]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -12,25 +11,24 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
 from fastbp.callbacks.base import Callback, Position
+from fastbp.callbacks.hooks import Hooks
 from fastbp.checks import integer
-from fastbp.files import checkpoints as checkpoint
-from fastbp.files import container
+from fastbp.data import inputs
+from fastbp.ffi.c_function import CFunction
+from fastbp.ffi.states import State
+from fastbp.files import checkpoints, container
 from fastbp.history import History
-from fastbp.layers.dense import Dense
-from fastbp.network import Network, parameters_of
-from fastbp.objectives import losses
+from fastbp.network import Network, description, from_description, parameters_of
+from fastbp.objectives import custom, losses
 from fastbp.objectives.metrics import Metric
-from fastbp.runtime.forking import watch
 from fastbp.runtime.team import Threads
-from fastbp.training import arguments, settings, solvers, state_checks
-from fastbp.training import state as states
+from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
-from fastbp.training.engine import Engine
-from fastbp.training.fit import Fit
+from fastbp.training.fit import Fit, check_state
 from fastbp.training.progress import Choice, Watcher, watcher
-from fastbp.training.refining import Refining
+from fastbp.training.resuming import saved_state
+from fastbp.training.session import Saved, Session, check_architecture
 from fastbp.training.settings import Settings
-from fastbp.training.stepping import Stepping
 
 T = TypeVar("T")
 
@@ -58,15 +56,16 @@ class _Setting(Generic[T]):
     def __get__(self, trainer: Trainer | None, owner: type) -> _Setting[T] | T:
         if trainer is None:
             return self
-        return getattr(trainer._settings, self.name)  # type: ignore[no-any-return]
+        return getattr(trainer._session.engine.settings, self.name)  # type: ignore[no-any-return]
 
     def __set__(self, trainer: Trainer, value: T) -> None:
         if not self.may_be_set:
             raise AttributeError(f"{self.name} can't be set: build another Trainer")
-        trainer._settings = trainer._settings.changed(self.name, value)
+        engine = trainer._session.engine
+        engine.settings = engine.settings.changed(self.name, value)
 
 
-class Trainer(Stepping):
+class Trainer:
     """Trains a network by backpropagation.
 
     Parameters
@@ -157,36 +156,14 @@ class Trainer(Stepping):
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
         self.network = network
-        self._settings = Settings.of(
+        settings = Settings.of(
             network.layers[-1], loss, optimizer, metrics, batch_size=batch_size, shuffle=shuffle,
             seed=seed, n_threads=n_threads, on_divergence=on_divergence, accumulate=accumulate,
             clip_norm=clip_norm, clip_value=clip_value,
         )  # fmt: skip
-        self._epochs_done = 0
-        self._stopping: str | None = None
-        self._resuming: int | None = None  # finished epochs of the run that is resumed
+        describe = functools.partial(description, network)
+        self._session = Session(parameters_of(network), settings, describe)
         self._fit: Fit | None = None  # the last one
-        # Weights of a fit that was broken off, where the network has its best ones since: these of
-        # that version of its parameters.
-        self._left: tuple[int, list[NDArray[Any]]] | None = None
-        self._busy = threading.Lock()
-        self._engine = Engine(
-            parameters_of(network),
-            self.loss,
-            self.optimizer,
-            n_threads,
-            self.on_divergence != "ignore",
-            Refining(
-                parameters_of(network),
-                math.inf if self.clip_value is None else self.clip_value,
-                math.inf if self.clip_norm is None else self.clip_norm,
-            ),
-            self.metrics,
-        )
-        self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
-        if self._solver is not None:
-            self._settings.check_solver(network.layers)
-        watch(self)
 
     @property
     def learning_rate(self) -> float:
@@ -194,18 +171,18 @@ class Trainer(Stepping):
 
         Setting it scales a schedule from there on.
         """
-        return self._engine.rates.value
+        return self._session.engine.rates.value
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         if isinstance(self.optimizer, optimizers.LevenbergMarquardt):
             raise ValueError("learning_rate can't be set: LevenbergMarquardt has a damping instead")
-        self._engine.rates.value = value
+        self._session.engine.rates.value = value
 
     @property
     def nbytes(self) -> int:
         """Bytes that the trainer holds: optimizer slots, workspace, the snapshot of a `fit`."""
-        return self._engine.nbytes + (0 if self._solver is None else self._solver.nbytes)
+        return self._session.nbytes
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -287,14 +264,13 @@ class Trainer(Stepping):
         RuntimeWarning
             Data, callbacks, seed, versions or CPU are others than those of the run that is resumed.
         """
-        epochs = integer("epochs", epochs, minimum=0)
-        checked = arguments.of_fit(
-            self, X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
-            watcher(progress), resume,
-        )  # fmt: skip
-        self._refuse_others()
-        with self._busy:
-            self._fit = Fit(self, *checked)
+        epochs, report = integer("epochs", epochs, minimum=0), watcher(progress)
+        made = self._prepared(
+            callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
+        )
+        self._session.refuse_others()
+        with self._session.lock:
+            self._fit = made(report)
             return self._fit.run(epochs)
 
     def fit_async(
@@ -345,26 +321,146 @@ class Trainer(Stepping):
         """
         epochs = integer("epochs", epochs, minimum=0)
         handle = BackgroundFit(watcher(progress, background=True))
-        samples, validation, given, _, kept = arguments.of_fit(
-            self, X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
-            None, resume,
-        )  # fmt: skip
-        self._refuse_others()
+        made = self._prepared(
+            callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
+        )
+        self._session.refuse_others()
 
         def work(report: Watcher, cancelled: Callable[[], bool]) -> History:
-            self._fit = Fit(self, samples, validation, given, report, kept, cancelled)
+            self._fit = made(report, cancelled)
             return self._fit.run(epochs)
 
-        handle._start(self._busy, work)
+        handle._start(self._session.lock, work)
         return handle
+
+    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """One update; the whole of X is the batch.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        sample_weight : array_like or None
+            (n,), at least 0, not all 0. It scales the step: the error is sum w e / n, there being
+            no set whose mean weight it could be measured by.
+
+        Returns
+        -------
+        float
+            That error before the update.
+
+        Raises
+        ------
+        TypeError, ValueError, DivergenceError, RuntimeError
+            As `fit`.
+        """
+        samples = self._samples(X, y, sample_weight)
+        self._session.refuse_others()
+        self._compare_custom(samples)
+        with self._session.lock:
+            return self._session.update(samples)
+
+    def gradients(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, list[NDArray[Any]]]:
+        """The loss and its gradients; nothing is updated.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `step`; the whole of X is the batch.
+
+        Returns
+        -------
+        loss : float
+            The error sum w e / n that is differentiated, without penalties.
+        gradients : list of ndarray
+            ``[dW0, db0, dW1, db1, ...]``, shaped as `Network.get_weights`.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `fit`.
+        """
+        samples = self._samples(X, y, sample_weight)
+        self._session.refuse_others()
+        self._compare_custom(samples)
+        with self._session.lock:
+            return self._session.engine.gradients(samples)
+
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """The loss of the network as it is.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        dict
+            ``{"loss": ..., metric: ...}``; the loss is sum w e / sum w.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `fit`.
+        """
+        samples = self._samples(X, y, sample_weight)
+        self._session.refuse_others()
+        with self._session.lock:
+            return self._session.engine.evaluate(samples)
+
+    def compiled(self, *, rows: int | None = None) -> State:
+        """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
+
+        It shares the parameters, the optimizer's state, the learning rate and the number of updates
+        with this trainer, which it keeps alive: changes are seen both ways. Epochs, metrics,
+        snapshots and `History` are not for it, and nobody is locked out meanwhile: don't use it
+        while another thread uses the trainer or the network.
+
+        Parameters
+        ----------
+        rows : int or None
+            The most samples of an update; None is `batch_size`, or 1 where that is None.
+
+        Returns
+        -------
+        tuple of ndarray
+            For one thread at a time; a copy of it is refused.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
+            whole sets, which can't be carried there.
+        """
+        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        self._session.refuse_torn()
+        self._session.engine.settings.check_compiled()
+        return self._session.engine.compiled(most)
+
+    def c_function(self, *, rows: int | None = None) -> CFunction:
+        """Training as a C function: one update by n rows, whose loss before it goes to ``out[0]``.
+
+        `in` holds n rows of inputs and, behind them all, n rows of targets (`fastbp.jit`).
+
+        Parameters
+        ----------
+        rows : int or None
+            As for `compiled`; what that refuses, this does.
+        """
+        return CFunction(self.compiled(rows=rows), training=True)
 
     @property
     def history(self) -> History | None:
         """Of the last `fit`, up to where it ended or was interrupted."""
         if self._fit is None:
             return None
-        if not self._fit.running:  # an interrupt may have come before
-            self._refuse_torn()
+        if not self._session.training.running:  # an interrupt may have come before
+            self._session.refuse_torn()
             self._fit.record()
         return self._fit.history
 
@@ -392,14 +488,11 @@ class Trainer(Stepping):
         RuntimeError
             This trainer is at work in another thread.
         """
-        if self._inside:
-            self._snap()
-        else:
-            self._refuse_others()
-        kept = states.taken(self)
-        if what := state_checks.not_finite(kept):
-            raise checkpoint.NotFiniteError(f"{os.fspath(path)}: {what} is not finite")
-        checkpoint.write(path, kept)
+        if not self._session.inside:
+            self._session.refuse_others()
+        elif self._fit is not None:
+            self._fit.work.snapshot()  # with which a resumed run will begin
+        checkpoints.save(path, self._state())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trainer:
@@ -418,23 +511,29 @@ class Trainer(Stepping):
         OSError
             The file can't be read.
         """
-        found = checkpoint.newest(path)
+        found = checkpoints.newest(path)
         if found is None:
             raise FileNotFoundError(f"{os.fspath(path)} holds no checkpoint")
         file, kept = found
         with container.naming(file):
-            state_checks.check_architecture(kept)
-            try:
-                trainer = cls(
-                    _network_of(kept["settings"]["network"]), **_decoded(kept["settings"])
-                )
-            except MemoryError as error:
-                raise ValueError(f"it needs more memory than there is: {error}") from None
-            state_checks.check(kept, trainer)
-            states.given(trainer, kept)
-            return trainer
+            return cls._of(kept)
 
-    # -- inside ------------------------------------------------------------------------------------
+    # -- for callbacks -----------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """Where this trainer stands; for callbacks."""
+        session, fit = self._session, self._fit
+        ended = None if fit is None else fit.unrecorded
+        return Position(
+            session.engine.rates.epochs,
+            0 if fit is None else fit.work.batches,
+            session.resuming,
+            session.engine.last_rate,
+            None if ended is None else ended[1],
+            session.parameters.version,
+            not session.parameters.untold,
+        )
 
     def stop(self, reason: str) -> None:
         """End the `fit` under way after the chunk of work that it is in; for callbacks.
@@ -444,76 +543,80 @@ class Trainer(Stepping):
         reason : str
             Kept in ``History.stopped``.
         """
-        self._stopping = str(reason)
+        self._session.stopping = str(reason)
 
-    @property
-    def position(self) -> Position:
-        """Where this trainer stands; for callbacks."""
-        fit, network = self._fit, self.network
-        ended = None if fit is None else fit.unrecorded
-        return Position(
-            self._epochs_done,
-            0 if fit is None else fit.batches,
-            self._resuming,
-            self._engine.last_rate,
-            None if ended is None else ended[1],
-            network._parameters.version,
-            not network._parameters.untold,
-        )
-
-    @property
-    def _inside(self) -> bool:
-        """Whether this is asked from within the trainer's own fit, by a callback."""
-        fit = self._fit
-        return fit is not None and fit.running and fit.thread == threading.get_ident()
-
-    def _snap(self) -> bool:
-        """Whether all weights are finite; a resumed run will begin with a snapshot here."""
-        return self._fit is None or self._fit.snap()
+    # -- copies ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what makes the trainer, and its state, without locks and scratch.
 
         Refused while the trainer is at work in another thread, as `save` is.
         """
-        self._refuse_torn()
-        if not self._inside:
-            self._refuse_others()
+        self._session.refuse_torn()
+        if not self._session.inside:
+            self._session.refuse_others()
         parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
-        kept = {
-            name: value
-            for name, value in states.taken(self, with_fit=False).items()
-            if name != "weights"
-        }
+        kept = {name: value for name, value in self._session.state().items() if name != "weights"}
         return {**{name: getattr(self, name) for name in parts}, "state": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         built = {name: value for name, value in state.items() if name != "state"}
         self.__init__(**built)  # type: ignore[misc]
-        states.given_beside_weights(self, state["state"])  # these are the network's own business
+        self._session.set_state(state["state"])  # weights are the network's own business
 
-    def _after_fork(self) -> None:
-        """In a child, what another thread of the parent was doing with this trainer is lost."""
-        fit = self._fit
-        if not self._busy.locked() or (fit and fit.thread == threading.get_ident()):
-            return
-        self._busy, self._torn = threading.Lock(), True
-        if fit is not None:
-            fit.thread = None
+    # -- inside ------------------------------------------------------------------------------------
 
+    def _samples(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> inputs.Samples:
+        session = self._session
+        return arguments.samples(session.parameters, session.engine.settings, X, y, sample_weight)
 
-def _network_of(about: dict[str, Any]) -> Network:
-    """Build the network that `of_network` has described; refuse activations of a person's own."""
-    for layer in about["layers"]:
-        if "own" in (layer.get("activation_settings") or ()):
-            settings.decoded(layer["activation_settings"])
-    layers = [Dense._from_stored(layer) for layer in about["layers"]]
-    network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
-    network.metadata = about["metadata"]
-    return network
+    def _compare_custom(self, samples: inputs.Samples) -> None:
+        """Compare the derivatives of custom functions, the first time that this trainer trains."""
+        if not self._session.compared:
+            net = self.network
+            custom.compare_at(
+                net.layers, net.dtype, self.loss, samples, net.activations, net.get_weights
+            )
+            self._session.compared = True
 
+    def _prepared(
+        self,
+        callbacks: Sequence[Callback],
+        resume: str | os.PathLike[str] | None,
+        *data: Any,
+    ) -> Callable[..., Fit]:
+        """Make every check of `fit`'s arguments; return what makes the `Fit`."""
+        session, folder = self._session, None if resume is None else os.fspath(resume)
+        samples, validation = arguments.of_fit(
+            session.parameters, session.engine.settings, callbacks, folder, *data
+        )
+        hooks = Hooks(self, callbacks)
+        kept = None if folder is None else saved_state(session, folder, samples, validation, hooks)
+        self._compare_custom(samples)
 
-def _decoded(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments of a `Trainer` that `Settings.described` has described."""
-    parts = {name: settings.decoded(stored[name]) for name in ("loss", "optimizer", "metrics")}
-    return {**parts, **{name: stored[name] for name in settings.PLAIN}}
+        def made(report: Watcher | None, cancelled: Callable[[], bool] | None = None) -> Fit:
+            return Fit(session, samples, validation, hooks, report, kept, cancelled)
+
+        return made
+
+    @classmethod
+    def _of(cls, kept: Saved) -> Trainer:
+        """Make a trainer in that state; raise TypeError or ValueError for what is none."""
+        check_architecture(kept)
+        stored = kept["settings"]
+        try:
+            given = settings.arguments(stored)
+            trainer = cls(from_description(stored["network"]), **given)
+        except MemoryError as error:
+            raise ValueError(f"it needs more memory than there is: {error}") from None
+        trainer._session.check_state(kept)
+        check_state(kept["fit"], trainer._session)
+        trainer._session.set_state(kept)
+        return trainer
+
+    def _state(self) -> Saved:
+        """Return all that a checkpoint holds."""
+        fit = None if self._fit is None else self._fit.state()
+        return {**self._session.state(), "fit": fit}

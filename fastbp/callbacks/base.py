@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from fastbp.history import History
+from fastbp.runtime.parameters import Parameters
 
 #: A `fastbp.Trainer`, which stands above this module. It is no protocol: a person's own override of
 #: a hook may be annotated with `fastbp.Trainer`, which a type checker would then refuse.
@@ -109,7 +110,7 @@ class Callback:
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         """Go on from such a state; called after `on_train_begin` when a `fit` resumes."""
 
-    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+    def _check_state(self, parameters: Parameters, state: dict[str, Any]) -> None:
         """Raise TypeError or ValueError for what `restore` can't take; nothing has changed yet."""
 
     #: whether it only looks on, so that a run is the same without it
@@ -117,8 +118,11 @@ class Callback:
     #: settings that belong to one call of `fit`, and may be others when it is gone on with
     _of_this_call: tuple[str, ...] = ()
 
-    def _measured(self, trainer: Trainer, logs: Logs, others: bool) -> None:
-        """An epoch's figures have been taken; whether other callbacks are told before this one."""
+    def _measured(self, parameters: Parameters, logs: Logs, others: bool) -> None:
+        """An epoch's figures have been taken, and no callback has been told of them yet.
+
+        `others` says that one that may change the weights is told before this one.
+        """
 
     def _give_back(self, trainer: Trainer) -> None:
         """Give the network back the best weights, where this keeps them: the `fit` has ended."""

@@ -18,6 +18,8 @@ import stat
 import warnings
 from typing import Any
 
+import numpy as np
+
 from fastbp.checks import integer
 from fastbp.files import atomic, container, tree
 from fastbp.files.container import DTYPES, ModelFileError, Tensors, check_finite, check_keys
@@ -70,6 +72,23 @@ def write(path: str | os.PathLike[str], kept: State) -> None:
         encoded = tree.encode(kept, "state", arrays)
         tensors = [[name, DTYPES[a.dtype.name], list(a.shape)] for name, a in arrays.items()]
         atomic.write(path, container.pack(_KIND, {"state": encoded, "tensors": tensors}, arrays))
+
+
+def save(path: str | os.PathLike[str], kept: State) -> None:
+    """Put a trainer's state in a file, atomically, where all that was learnt is finite.
+
+    Raises
+    ------
+    NotFiniteError
+        A weight, or a value of the optimizer's, is not.
+    ModelFileError, OSError
+        As `write`.
+    """
+    slots = [array for slot in kept["slots"] for array in slot]
+    for what, arrays in (("a weight", kept["weights"]), ("an optimizer slot", slots)):
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise NotFiniteError(f"{os.fspath(path)}: {what} is not finite")
+    write(path, kept)
 
 
 def read(path: str | os.PathLike[str]) -> State:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fastbp.data.inputs import Source
 from fastbp.data.weighing import Weighing, of_rows, of_step
 from fastbp.kernels import dropout as dropping
+from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online, passes, samples
 from fastbp.kernels import pieces as updating
@@ -27,6 +28,7 @@ from fastbp.layers.activations import kernel_of, parameters_of
 from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
+from fastbp.runtime.team import Team
 
 
 class Program:
@@ -172,6 +174,16 @@ class Program:
         """Whether every layer's inputs and outputs fit a vector."""
         vector = lanes(self.layout.itemsize)
         return all(max(layer.n_in, layer.n_out) <= vector for layer in self.layout.layers)
+
+    def run(self, first: int, last: int) -> int:
+        """Work on batches `first` ... `last` - 1 by a team of threads; return a status."""
+        entry = kernels.run.compiled(self._dtype)
+        return Team.run(self.threads, entry, 0.0, self.address, first, last)
+
+    def run_at(self, buffer: NDArray[Any]) -> int:
+        """Work on the first batch, with the parameters in that buffer."""
+        self.set_parameters(buffer)
+        return self.run(0, 1)
 
     def set_parameters(self, parameters: NDArray[Any]) -> None:
         """Work on that parameter buffer."""

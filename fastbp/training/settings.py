@@ -59,6 +59,17 @@ def _threads(value: Any) -> Threads:
     return value  # type: ignore[no-any-return]
 
 
+# What a trainer has that is told nothing else.
+_DEFAULTS: dict[str, Any] = {
+    "batch_size": 32,
+    "shuffle": True,
+    "seed": None,
+    "n_threads": "auto",
+    "on_divergence": "raise",
+    "accumulate": 1,
+    "clip_norm": None,
+    "clip_value": None,
+}
 # Each returns its setting as it is kept, or raises TypeError or ValueError; called in this order.
 _CHECKS: dict[str, Callable[[Any], Any]] = {
     "batch_size": lambda value: integer("batch_size", value, minimum=1, none=True),
@@ -117,13 +128,25 @@ class Settings:
         TypeError, ValueError
             One is not of its kind or range, or loss or metrics don't go with the output layer.
         """
+        given = {**_DEFAULTS, **plain}
         return cls(
             loss=resolve_loss(loss, name_of(output.activation)),
             optimizer=optimizers.resolve(optimizer),
-            seed_drawn=plain["seed"] is None,
-            **{name: check(plain[name]) for name, check in _CHECKS.items()},
+            seed_drawn=given["seed"] is None,
+            **{name: check(given[name]) for name, check in _CHECKS.items()},
             metrics=resolve_metrics(metrics, output.units),
         )
+
+    @property
+    def solves(self) -> bool:
+        """Whether the optimizer is a solver over whole sets."""
+        return isinstance(self.optimizer, optimizers.Solver)
+
+    @property
+    def monitor(self) -> str | None:
+        """The figure that the learning rate's schedule looks at, if it does."""
+        rate = self.optimizer.learning_rate
+        return rate.monitor if isinstance(rate, schedules.ReduceOnPlateau) else None
 
     def changed(self, name: str, value: Any) -> Settings:
         """Return the same settings but for that one, which is checked."""
@@ -151,6 +174,21 @@ class Settings:
                         f"{name} of layers[{index}] doesn't go with {solver}, "
                         f"got {getattr(layer, name)!r}"
                     )
+
+    def check_compiled(self) -> None:
+        """Refuse what can't be carried to compiled code."""
+        if self.solves:
+            solver = type(self.optimizer).__name__
+            raise ValueError(
+                f"compiled() doesn't go with {solver}, which works on whole sets; "
+                "use another optimizer"
+            )
+        if isinstance(schedule := self.optimizer.learning_rate, schedules.Schedule):
+            raise ValueError(
+                "compiled() takes a number for learning_rate, not a schedule "
+                f"({type(schedule).__name__}), whose rates Python works out; "
+                "set trainer.learning_rate as you go"
+            )
 
     def described(self) -> dict[str, Any]:
         """Everything but the number of threads, as a checkpoint holds it."""
@@ -227,6 +265,21 @@ def decoded(value: Any) -> Any:
     if kind is None:
         raise ValueError(f"unknown kind {str(value.get('kind'))[:60]!r}")
     return kind(**{name: decoded(v) for name, v in value.items() if name != "kind"})
+
+
+def arguments(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `Trainer` that `Settings.described` has described.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `decoded`.
+    """
+    for layer in stored["network"]["layers"]:  # nor can activations of a person's own be made
+        if "own" in (layer.get("activation_settings") or ()):
+            decoded(layer["activation_settings"])
+    parts = {name: decoded(stored[name]) for name in ("loss", "optimizer", "metrics")}
+    return {**parts, **{name: stored[name] for name in PLAIN}}
 
 
 def check_stored(stored: Any) -> None:

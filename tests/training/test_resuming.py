@@ -12,7 +12,7 @@ import pytest
 
 import fastbp
 from fastbp.data import fingerprint, inputs
-from fastbp.training import provenance as resuming
+from fastbp.training import provenance
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(5000, 6)), RNG.normal(size=(5000, 1))
@@ -302,6 +302,5 @@ def test_data_are_digested_once_a_fit(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(calls) == 4  # of two fits, samples and validation data
     made.__getstate__()
     assert len(calls) == 4
-    assert resuming.fingerprints(
-        made, *[(*map(inputs.features, (X, Y), (6, 1), ("float32",) * 2), None)] * 2
-    )
+    sources = (*map(inputs.features, (X, Y), (6, 1), ("float32",) * 2), None)
+    assert provenance.fingerprints(sources, sources, "float32")

@@ -62,7 +62,7 @@ class LBFGSDriver(Driver):
 
     def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         rows = samples[0].n
-        flops = self.engine._flops(rows)
+        flops = self.engine.flops(rows)
         self._program = self.program(lay.MODE_GRADIENTS, rows, lay.TRAINING_SLABS, flops)
         self._program.set_samples(*samples, weighing=weighing)
 
@@ -140,9 +140,9 @@ class LBFGSDriver(Driver):
         s, y = (self.address(ring) + 8 * newest * n for ring in (self._s, self._y))
         self.call(
             quasi_newton.remember, self.x, self._x_new, start.gradient, found.gradient, s, y, n,
-            self.figures,
+            self.sums,
         )  # fmt: skip
-        curvature, length = self.figures[points.CURVATURE], self.figures[points.LENGTH]
+        curvature, length = self.sums[points.CURVATURE], self.sums[points.LENGTH]
         if curvature > _EPSILON * length:
             self._pairs[newest], self._pairs[history + newest] = curvature, length
             self._newest, self._count = newest, min(history, self._count + 1)

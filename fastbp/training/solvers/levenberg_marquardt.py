@@ -64,7 +64,7 @@ class LevenbergMarquardtDriver(Driver):
         # The loss is so many times the sum of squared residuals over B w̄.
         self._factor = 1.0 / outputs if isinstance(loss, MSE) else 0.5
         flops = float(rows) * (strips * width) ** 2
-        self._threads = resolve_threads(engine.n_threads, flops)
+        self._threads = resolve_threads(engine.settings.n_threads, flops)
         self._blocks_per_call = max(1, int(_FLOPS_PER_CALL / flops))
         self._factor_calls = _calls(strips, width, -(-n // width))
         self._jacobian = self.buffer(rows * ld, np.float64)
@@ -98,12 +98,12 @@ class LevenbergMarquardtDriver(Driver):
 
     def _set_samples(self, samples: Samples, weighing: Weighing | None) -> None:
         n = samples[0].n
-        flops = self.engine._flops(n) / 3.0
+        flops = self.engine.flops(n) / 3.0
         self._forward = self.program(lay.MODE_EVALUATE, n, lay.EVALUATION_SLABS, flops)
         self._forward.set_samples(*samples, weighing=weighing)
         rows = int(self._own[jacobian.SAMPLES])
         plan = Plan(0, rows, rows)
-        self._builder = self.engine._program("jacobian", lay.MODE_EVALUATE, plan, self._threads)
+        self._builder = self.engine.program("jacobian", lay.MODE_EVALUATE, plan, self._threads)
         self._builder.set_samples(*samples, weighing=weighing)
         self._blocks = -(-n // rows)
 
