@@ -46,7 +46,7 @@ class History:
     network_epoch: int | None = None
 
     def recording(self, epoch: int, rate: float, figures: dict[str, float]) -> Iterator[None]:
-        """What appends an epoch's figures, each to the list of its name, as it is gone through.
+        """An iterator that appends an epoch's figures, each to the list of its name, step by step.
 
         What is no figure (see `check_figures`) is left out.
         """
@@ -80,7 +80,7 @@ class History:
 
 
 def check_figures(figures: dict[str, Any], callback: object) -> None:
-    """Refuse what a callback has added to an epoch's figures and can't be one.
+    """Raise for figures that a callback has added to an epoch's and that `History` can't hold.
 
     What is refused is taken out, so that the figures that are left can be recorded.
 
@@ -106,7 +106,7 @@ def check_figures(figures: dict[str, Any], callback: object) -> None:
 
 
 def check_lists(lists: dict[str, Any]) -> None:
-    """Raise ValueError for what are no lists of a `History`, as a checkpoint holds them."""
+    """Raise ValueError unless these are the lists of a `History`, as a checkpoint holds them."""
     if not {"epoch", "samples_per_second"} <= set(lists):
         raise ValueError("its history must have the lists epoch and samples_per_second")
     for name, values in lists.items():
@@ -142,7 +142,7 @@ _RESERVED = {*dir(History), *(f.name for f in fields(History))} - {"loss", "val_
 
 
 def last_figures(history: History) -> dict[str, float]:
-    """Those of the last epoch, but for its number and speed."""
+    """The figures of the last epoch of a `History`, without its number and its speed."""
     others = ("epoch", "samples_per_second", *NOT_FIGURES)
     lists = {name: values for name, values in vars(history).items() if name not in others}
     return {name: values[-1] for name, values in lists.items() if values}

@@ -15,7 +15,7 @@ from fastbp.kernels.compiling import cache, jit
 from fastbp.runtime.team import cores
 
 Report = Callable[[int, int, str], object]
-Part = tuple["jit.Entry | jit.Doorway", str]
+Part = tuple["jit.Entry | jit.CFunc", str]
 
 # numba compiles in one thread of a process at a time, so that more hands are other processes.
 # One ends when its stdin does: with this process at the latest, however that comes about.

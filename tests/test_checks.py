@@ -1,4 +1,4 @@
-"""Scalar arguments at the door: what is taken and what is refused."""
+"""Scalar arguments: what is taken and what is refused."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class Epoch:
 
 
 class Rates:
-    """The same as rates, and as a share of what the cores can do, measured before and after."""
+    """Epochs as rates, and as a share of what the cores can do, measured before and after."""
 
     params = (CASES, THREADS)
     param_names = ("case", "threads")

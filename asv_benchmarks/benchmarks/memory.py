@@ -34,7 +34,7 @@ class Peak:
 
 
 class Private:
-    """The same without pages of files, whose number depends on what the system has cached."""
+    """The peak of memory without pages of files: how many there are depends on the system."""
 
     params = Peak.params
     param_names = ("case",)

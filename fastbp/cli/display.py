@@ -34,7 +34,7 @@ def say(line: str = "") -> None:
 
 
 def say_lines(text: str) -> None:
-    """Print several."""
+    """Print several lines of results, never wrapped."""
     for line in text.split("\n"):
         say(line)
 
@@ -95,7 +95,7 @@ def _line(state: State) -> None:
 
 
 def _figures(state: State) -> str:
-    """Short enough to leave room for a bar in 80 columns."""
+    """The figures of a fit under way, short enough that a bar fits beside them in 80 columns."""
     figures = [f"loss {state.loss:.3g}"]
     if state.val_loss is not None:
         figures.append(f"val {state.val_loss:.3g}")

@@ -75,7 +75,7 @@ def hidden_units(text: str) -> list[int]:
 
 
 def thread_count(text: str) -> int | Literal["auto"]:
-    """`n_threads` of the library."""
+    """The library's `n_threads`, from text: "auto" or a number from 1 up."""
     if text == "auto":
         return "auto"
     if not (text.isascii() and text.isdigit() and int(text) > 0):

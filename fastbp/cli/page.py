@@ -10,18 +10,17 @@ from typing import Any
 import numpy as np
 
 from fastbp.tracing import Trace, Tracer, formulas
+from fastbp.tracing.names import ends
 from fastbp.training.status import DivergenceError
 
 #: units of a layer, and layers, that are drawn; of more, the first and the last
 MOST_UNITS, MOST_LEVELS = 6, 6
-_FIRST_UNITS, _LAST_UNITS = 3, 2
-_FIRST_LEVELS, _LAST_LEVELS = 3, 2
-_LABELLED = 12  # weights of a layer that have room for a label each
+_LABELLED = 12  # weights of a layer: of more, labels would cover each other
 _FRAMES = 40
 
 
 def frames(updates: int) -> list[int]:
-    """The updates to show of so many: all, or ever fewer as they go on."""
+    """Which of these updates to show: all, or ever fewer as they go on."""
     if updates < _FRAMES:
         return list(range(updates + 1))
     spaced = np.geomspace(1, updates, _FRAMES - 1).round().astype(int)
@@ -45,19 +44,12 @@ def of(tracer: Tracer, updates: int, about: str) -> str:
     return template.replace("/*DATA*/null", text.replace("<", "\\u003c"))
 
 
-def _ends(n: int, most: int, first: int, last: int) -> list[int | None]:
-    """All of n places, or the first and the last with a gap between."""
-    if n <= most:
-        return list(range(n))
-    return [*range(first), None, *range(n - last, n)]
-
-
 def _data(traces: list[Trace], tracer: Tracer, about: str) -> dict[str, Any]:
     trace = traces[0]
     names, depth = trace.names, len(trace.layers)
-    shown = [_ends(n, MOST_UNITS, _FIRST_UNITS, _LAST_UNITS) for n in names.widths]
+    shown = [ends(n, MOST_UNITS) for n in names.widths]
     units = [[i for i in places if i is not None] for places in shown]  # by level
-    chosen = _ends(depth + 1, MOST_LEVELS, _FIRST_LEVELS, _LAST_LEVELS)
+    chosen = ends(depth + 1, MOST_LEVELS)
     levels: list[dict[str, Any]] = []
     for level in chosen:
         if level is None:
@@ -134,7 +126,7 @@ def _layer(trace: Trace, index: int, units: list[int]) -> dict[str, Any]:
 def _parameters(
     trace: Trace, tracer: Tracer, units: list[list[int]], drawn: set[int]
 ) -> tuple[list[dict[str, Any]], list[tuple[int, int | None, int]]]:
-    """Those that are drawn, and where each stands: layer, source (None: a bias), unit."""
+    """The parameters that are drawn, and where each stands: layer, source (None: a bias), unit."""
     names = trace.names
     found: list[dict[str, Any]] = []
     places: list[tuple[int, int | None, int]] = []

@@ -38,7 +38,7 @@ def load(path: str) -> tuple[Network, Preprocessing | None]:
 
 
 def load_with_columns(path: str) -> tuple[Network, Preprocessing]:
-    """The same of a model that must have a transformation."""
+    """A model file's network and its transformation; UserError where it has none."""
     network, change = load(path)
     if change is None:
         raise UserError(f"{path}: has no columns stored with it; fastbp train writes such models")

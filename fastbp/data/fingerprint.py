@@ -28,7 +28,7 @@ _COPIED = 1 << 18  # bytes that are copied at a time, where rows are not contigu
 
 
 def of(samples: Samples | None, dtype: str) -> Fingerprint | None:
-    """That of X, y and, where there are any, sample weights.
+    """The fingerprint of X, y and, where there are any, sample weights.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Arrays at the door: what the kernels may read by address, checked, described and not copied.
+"""Arrays that a person hands over: checked, described for the kernels, and not copied.
 
 `features`, `targets` and `sample_weights` take whatever a person has at hand and return a `Source`:
 an address and the steps from it. Every error is raised here, before a kernel sees the memory.

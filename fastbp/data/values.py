@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels import epoch
+from fastbp.kernels.maths.finite import count_nonfinite
 
 #: dtypes that the kernels read
 KINDS: dict[np.dtype[Any], str] = {
@@ -57,7 +57,7 @@ def check_finite(a: NDArray[Any], dtype: str, name: str, column: str) -> None:
 
 def _nonfinite(a: NDArray[Any]) -> bool:
     """Whether contiguous values hold a NaN or an infinity."""
-    count, address = epoch.count_nonfinite.compiled(a.dtype.name), a.ctypes.data
+    count, address = count_nonfinite.compiled(a.dtype.name), a.ctypes.data
     starts = range(0, a.size, LONG)  # of a few milliseconds each: between them Ctrl-C is heard
     return any(count(0.0, address + i * a.itemsize, min(LONG, a.size - i)) for i in starts)
 

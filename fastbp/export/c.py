@@ -54,7 +54,7 @@ static inline void @dense(const signed char *w, const float *scale, const float 
 
 @dataclass(frozen=True)
 class CHeader:
-    """What `to_c` gives.
+    """A C header, with what it takes and how far it is off: what `to_c` gives.
 
     Attributes
     ----------

@@ -91,7 +91,7 @@ def layer_call(
 def entry(
     network: Network, table: Table | None, widths: Sequence[int], calls: Sequence[str]
 ) -> list[str]:
-    """`predict`, and what stands before and after it."""
+    """The C function `predict`, and the functions that stand before and after it."""
     kind = "const float *in" if table is None else "const double *in"
     regression = table is not None and isinstance(table.target, Number)
     out = "double" if regression else "float"
@@ -163,7 +163,7 @@ def _comment(text: object) -> str:
 
 
 def head(network: Network, name: str, math: bool, facts: Sequence[str], table: Table | None) -> str:
-    """The comment, the guard and what is included."""
+    """The beginning of a header: its comment, its guard and what it includes."""
     layers = [f"{layer.units} {layer.activation}" for layer in network.layers]
     lines = [f"{network.n_inputs} inputs; {', '.join(layers)}.", *facts, ""]
     if table is None:

@@ -45,7 +45,7 @@ class _Graph:
         self.constants: list[Any] = []
 
     def name(self, wanted: str) -> str:
-        """`wanted`, or something like it that is not taken yet."""
+        """A name for a node: `wanted`, or something like it that is not taken yet."""
         name, count = wanted, 1
         while name in self.names:
             count += 1
@@ -62,7 +62,7 @@ class _Graph:
     def add(
         self, operator: str, *inputs: str, name: str = "", domain: str = "", **rest: Any
     ) -> str:
-        """The output of a new node."""
+        """Add a node, and give the name of its output."""
         output = name or self.name(operator.lower())
         self.nodes.append(
             self.onnx.helper.make_node(operator, inputs, [output], domain=domain, **rest)
@@ -161,7 +161,7 @@ def _activation(graph: _Graph, activation: Any, z: str) -> str:
 
 
 def _factor(graph: _Graph, name: str, z: str) -> str:
-    """What gelu and its relatives multiply z with."""
+    """Add the nodes of what gelu and its relatives multiply z with."""
     if name == "silu":
         return graph.add("Sigmoid", z)
     if name == "mish":
@@ -177,7 +177,7 @@ def _factor(graph: _Graph, name: str, z: str) -> str:
 
 
 def _inputs(graph: _Graph, network: Network, table: Table | None) -> tuple[list[Any], str]:
-    """The graph's inputs, and the network's."""
+    """The inputs of the graph, and the name of the network's own, which are made from them."""
     kinds = graph.onnx.TensorProto
     info = graph.onnx.helper.make_tensor_value_info
     if table is None:

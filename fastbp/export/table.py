@@ -15,7 +15,7 @@ _BOOLEANS = (("false", "true"), ("false",), ("true",))
 
 @dataclass(frozen=True)
 class Table:
-    """All of it: columns to inputs, outputs to the target.
+    """All of a table that is exported: from columns to inputs, and from outputs to the target.
 
     Parameters
     ----------

@@ -51,7 +51,7 @@ class ModelFileError(ValueError):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file.
+    """A kind of file: how its metadata are called, and what its tensors may be.
 
     Attributes
     ----------
@@ -175,7 +175,7 @@ def _check_entries(
 
 
 def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object's dict, unless a key stands in it twice."""
+    """Make a dict of a JSON object's pairs; raise where a key stands in it twice."""
     found = dict(pairs)
     if len(found) != len(pairs):
         raise ValueError("a key stands twice")
@@ -279,7 +279,7 @@ def _digest(fields: Mapping[str, Any], tensors: Tensors, raw: Mapping[str, Any])
 
 
 def dumps(value: object) -> bytes:
-    """JSON in the one spelling that files take."""
+    """`value` as JSON, in the one spelling that a file may have."""
     return json.dumps(
         value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False
     ).encode()

@@ -1,4 +1,4 @@
-"""What all neighbours share: networks from arrays, and biases that none of them has."""
+"""What all other libraries share: networks from arrays, and biases that none of them has."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def imported(name: str, needs: str) -> Any:
-    """Module `name`, which no install of fastbp brings along."""
+    """Import module `name`, which fastbp doesn't depend on."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
@@ -46,7 +46,7 @@ def network_of(
 
 
 def refuse_shared_biases(network: object, of: str) -> Network:
-    """`network`, if it is one whose biases `of` can hold."""
+    """Give back `network`; raise where it has a shared bias, which `of` can't hold."""
     if not isinstance(network, Network):
         raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
     for i, layer in enumerate(network.layers):

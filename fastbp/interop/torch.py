@@ -60,7 +60,7 @@ Trainable = bool | Literal["weights", "biases"]
 
 @dataclass(frozen=True)
 class Step:
-    """A module: its class, what it was made with, and a Linear's arrays."""
+    """One PyTorch module: its class, what it was made with, and a Linear's arrays."""
 
     kind: str
     settings: dict[str, Any] = field(default_factory=dict)
@@ -144,7 +144,7 @@ def to_torch(network: Network) -> Any:
 
 
 def read(module: Any) -> list[Step]:
-    """What `module` consists of."""
+    """The steps that a PyTorch module consists of."""
     torch = imported("torch", "from_torch")
     if not isinstance(module, torch.nn.Sequential):
         raise TypeError(f"module must be a torch.nn.Sequential, got {type(module).__name__}")
@@ -191,7 +191,7 @@ def _flat(torch: Any, module: Any, place: str, seen: set[int]) -> Iterator[Step]
 
 
 def write(given: Sequence[Step], torch: Any) -> Any:
-    """The modules that `given` stands for, in one ``nn.Sequential``."""
+    """The PyTorch modules that these steps stand for, in one ``nn.Sequential``."""
     made = []
     for step in given:
         if step.kind != "Linear":
@@ -217,7 +217,7 @@ def write(given: Sequence[Step], torch: Any) -> Any:
 
 
 def network(given: Sequence[Step]) -> Network:
-    """The network that `given` computes."""
+    """A network that computes what these steps do."""
     layers: list[dict[str, Any]] = []
     kernels: list[Array] = []
     weights: list[Array] = []
@@ -295,7 +295,7 @@ def _activation(step: Step, dtype: str) -> str | Activation:
 
 
 def steps(network: Network) -> list[Step]:
-    """The modules that compute what `network` predicts."""
+    """The steps that compute what `network` predicts."""
     arrays = iter(refuse_shared_biases(network, "torch.nn.Linear").get_weights())
     found: list[Step] = []
     for i, layer in enumerate(network.layers):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_backward, pointer, value
+from fastbp.kernels.compiling.roles import call_backward
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.layout import (
     BASE,
     FUSED_LOSS,
@@ -32,27 +33,27 @@ from fastbp.kernels.maths.matmul import over_panels
 
 
 @jit.kernel
-def through_activation(tag, record, base, row, rows):
+def through_activation(like, record, base, row, rows):
     """d = f'(z) d of one layer, where that is not the delta product's mask."""
     if record[L_BACKWARD]:
         ld = record[L_LD_OUT]
         d = at(base, record[L_D] + row * ld)
         a = at(base, record[L_A] + row * ld)
         z = at(base, record[L_Z] + row * ld)
-        parameters = pointer(tag, record[L_PARAMETERS])
+        parameters = pointer(like, record[L_PARAMETERS])
         call_backward(record[L_BACKWARD], (d, a, z, rows, record[L_OUT], ld, parameters))
 
 
 @jit.kernel
-def backward(tag, t, row, rows):
+def backward(like, t, row, rows):
     """From the output layer's delta to those of all hidden layers, workspace rows `row` ..."""
-    params, base = pointer(tag, t[PARAMS]), pointer(tag, t[BASE])
+    params, base = pointer(like, t[PARAMS]), pointer(like, t[BASE])
     zeros = at(params, t[ZEROS])
-    none = value(params, -float("inf"))
+    none = cast(params, -float("inf"))
     layer = t[N_LAYERS] - 1
     record = at(t, HEADER + layer * RECORD)
     if not t[FUSED_LOSS]:
-        through_activation(tag, record, base, row, rows)
+        through_activation(like, record, base, row, rows)
     while layer > t[LOWEST]:
         below = at(t, HEADER + (layer - 1) * RECORD)
         n_in, ld_in = record[L_IN], record[L_LD_IN]
@@ -69,6 +70,6 @@ def backward(tag, t, row, rows):
             keep = at(base, below[L_KEEP] + row * ld_in)
             for i in range(rows * ld_in):
                 d_below[i] = d_below[i] * keep[i]
-        through_activation(tag, below, base, row, rows)
+        through_activation(like, below, base, row, rows)
         record = below
         layer -= 1

@@ -10,7 +10,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_dropout, pointer, value
+from fastbp.kernels.compiling.roles import call_dropout
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.maths.rng import mix
 
 _STEP = np.uint32(0x9E3779B9)
@@ -35,7 +36,7 @@ def bits(low, high, j):
 def dropout(a, x, keep, rows, n, ld, first, key, parameters):
     """x = a keep, keep being 0 or 1/(1 - p), of which `parameters` holds 1/(1 - p) and p 2^32."""
     threshold = np.uint32(np.int64(parameters[1]) * 65536 + np.int64(parameters[2]))  # 16 bits each
-    scale, zero = parameters[0], value(a, 0)
+    scale, zero = parameters[0], cast(a, 0)
     for r in range(rows):
         k = mix(np.uint64(key) + np.uint64(first + r))
         low, high = np.uint32(k), np.uint32(k >> _S32)
@@ -47,14 +48,14 @@ def dropout(a, x, keep, rows, n, ld, first, key, parameters):
 
 
 @jit.kernel
-def drop(tag, t, record, layer, a, row, rows, place, made):
+def drop(like, t, record, layer, a, row, rows, place, made):
     """One layer's dropout on workspace rows `row` ..., which are rows `place` ... of a batch.
 
     Before it there were UPDATES and `made` updates.
     """
-    base, n, ld = pointer(tag, t[lay.BASE]), record[lay.L_OUT], record[lay.L_LD_OUT]
+    base, n, ld = pointer(like, t[lay.BASE]), record[lay.L_OUT], record[lay.L_LD_OUT]
     key = mix(mix(np.uint64(t[lay.DROPOUT_SEED]) ^ mix(np.uint64(t[lay.UPDATES] + made))))
     key = np.int64(mix(key + np.uint64(layer)))
     x, keep = at(base, record[lay.L_X] + row * ld), at(base, record[lay.L_KEEP] + row * ld)
-    parameters = pointer(tag, record[lay.L_DROPOUT_PARAMETERS])
+    parameters = pointer(like, record[lay.L_DROPOUT_PARAMETERS])
     call_dropout(record[lay.L_DROPOUT], (a, x, keep, rows, n, ld, place, key, parameters))

@@ -4,10 +4,10 @@ Every thread of a team runs the same loop, and the calling one, thread 0, leaves
 all others have done their work. A batch takes one of two plans, by its size alone:
 
     whole    the batch's activations stay in the workspace. Rows are shared out for the passes
-             forward and backward; then units of the parameters are: each unit's gradient is formed
-             over the whole batch and used at once, while it is in L1.
+             forward and backward; then pieces of the parameters are: each piece's gradient is
+             formed over the whole batch and used at once, while it is in L1.
     slabs    the batch is cut into a fixed number of slabs, each worked on in blocks of rows that
-             stay in cache, each with a gradient of its own; then units are shared out: the slabs'
+             stay in cache, each with a gradient of its own; then pieces are shared out: the slabs'
              gradients are added up in order, and used.
 """
 
@@ -17,23 +17,26 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import (
-    at,
+from fastbp.kernels.compiling.roles import (
     call_batches,
     call_block,
     call_gradients,
+    call_pieces,
     call_read_rows,
     call_refine,
-    call_units,
-    call_use,
-    pointer,
-    value,
+    call_update_piece,
 )
-from fastbp.kernels.compiling.threads import wait
-from fastbp.kernels.gather import nonfinite
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.measure import add_measures, measure
-from fastbp.kernels.steps import account, begin_step, divisor, end_step, ordered_sum, weights_of
+from fastbp.kernels.steps import (
+    begin_step,
+    divisor,
+    end_step,
+    ordered_sum,
+    record_error,
+    weights_of,
+)
+from fastbp.kernels.team import barrier, first_bad_status, share
 from fastbp.kernels.updates.hyper import LEARNING_RATE
 
 _INT = np.int64(0)
@@ -43,39 +46,16 @@ _ZERO = np.int64(0)
 
 
 @jit.kernel
-def share(n, parts, part):
-    """Where part `part` of n items begins."""
-    if parts == 1:  # a division is a good part of a tiny network's step
-        return n * part
-    return n * part // parts
-
-
-@jit.kernel
-def barrier(t):
-    wait(pointer(_INT, t[lay.BARRIER]), t[lay.THREADS], t[lay.YIELD])
-
-
-@jit.kernel
-def agree(t):
-    """The first bad status of any thread, the same for all."""
-    results = pointer(_DOUBLE, t[lay.RESULTS])
-    for thread in range(t[lay.THREADS]):
-        if results[lay.R_STATUS + thread] != 0.0:
-            return np.int64(results[lay.R_STATUS + thread])
-    return lay.OK
-
-
-@jit.kernel
-def finish(tag, t, thread):
-    """What takes all gradients, or all new weights, where that is asked for."""
+def clip_and_bound(like, t, thread):
+    """Clip the gradients by their norm, and bound the weights', where that is asked for."""
     shares = pointer(_INT, t[lay.SHARES])
-    g = pointer(tag, t[lay.SLAB_G])
+    g = pointer(like, t[lay.SLAB_G])
     if t[lay.CLIP]:
-        call_units(t[lay.CLIP], (tag, t, shares[thread], shares[thread + 1], 0, g))
+        call_pieces(t[lay.CLIP], (like, t, shares[thread], shares[thread + 1], 0, g))
         barrier(t)
     if t[lay.CONSTRAIN]:
-        scratch = at(pointer(tag, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-        call_units(t[lay.CONSTRAIN], (tag, t, thread, t[lay.THREADS], 0, scratch))
+        scratch = at(pointer(like, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+        call_pieces(t[lay.CONSTRAIN], (like, t, thread, t[lay.THREADS], 0, scratch))
         barrier(t)
 
 
@@ -92,55 +72,94 @@ def skip(t, rate, thread):
 
 
 @jit.kernel
-def whole_batch(tag, t, made, start, rows, thread):
+def add_up(like, t, thread):
+    """Sum the slabs' gradients, piece by piece in the slabs' order, into the first; use them."""
+    size = t[lay.N_UPDATED]
+    pieces, shares = t[lay.PIECES], pointer(_INT, t[lay.SHARES])
+    for number in range(shares[thread], shares[thread + 1]):
+        piece = lay.piece_of(pieces, number)
+        g = at(pointer(like, t[lay.SLAB_G]), piece.offset)
+        for s in range(1, t[lay.SLABS]):
+            other = at(g, s * size)
+            for i in range(piece.length):
+                g[i] = g[i] + other[i]
+        if t[lay.REFINE]:
+            call_refine(t[lay.REFINE], (like, t, number, g))
+        if t[lay.MODE] == lay.MODE_TRAIN and not t[lay.CLIP]:
+            call_update_piece(t[lay.UPDATE_PIECE], (like, t, piece, g))
+
+
+@jit.kernel
+def conclude(like, t, made, rows, status, thread):
+    """What comes when a batch's rows have been through the network, and all threads do alike.
+
+    The threads come to one status; the error is recorded and metrics are taken; then gradients are
+    used. `made` and the status that is returned are those of `whole_batch`.
+    """
+    slabs, train = t[lay.SLABS], t[lay.MODE] == lay.MODE_TRAIN
+    pointer(_DOUBLE, t[lay.RESULTS])[lay.R_STATUS + thread] = float(status)
+    rate = begin_step(t, made) if thread == 0 and train else 0.0
+    barrier(t)
+    status = first_bad_status(t)
+    if status != lay.OK:
+        return status
+    if slabs:
+        slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
+        error, weight = ordered_sum(slab_loss, slabs), ordered_sum(at(slab_loss, slabs), slabs)
+    else:
+        error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
+        weight = weights_of(like, t, _ZERO, rows)
+    if not record_error(t, thread, error, rows, weight):
+        return lay.NONFINITE_LOSS
+    if t[lay.MEASURE] and thread == 0:
+        if slabs:
+            add_measures(t, slabs)
+        else:
+            measure(like, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
+    if weight == 0.0:
+        return skip(t, rate, thread)
+    shares = pointer(_INT, t[lay.SHARES])
+    if not slabs:
+        g = at(pointer(like, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+        begin, end = shares[thread], shares[thread + 1]
+        call_pieces(t[lay.TRAIN_PIECES], (like, t, begin, end, rows, g))
+    elif t[lay.MODE] != lay.MODE_EVALUATE:
+        add_up(like, t, thread)
+    barrier(t)
+    if train:
+        clip_and_bound(like, t, thread)
+        if thread == 0:
+            end_step(t)
+    return lay.OK
+
+
+@jit.kernel
+def whole_batch(like, t, made, start, rows, thread):
     """One batch, after `made` updates of this call; a status, which may be NO_WEIGHT."""
     threads = t[lay.THREADS]
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
-    results, base = pointer(_DOUBLE, t[lay.RESULTS]), pointer(tag, t[lay.BASE])
     status = lay.OK
     if t[lay.AHEAD] == 1:
         status = call_read_rows(
-            t[lay.READ_ROWS], (tag, t, start + first, first, last - first, thread)
+            t[lay.READ_ROWS], (like, t, start + first, first, last - first, thread)
         )
     if status == lay.OK:
-        scale = value(base, 1.0 / divisor(t, rows, 1.0))
+        scale = cast(pointer(like, t[lay.BASE]), 1.0 / divisor(t, rows, 1.0))
         row = first
         while row < last:
             count = min(t[lay.BLOCK], last - row)
             call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES, row, made))
             row += count
-    results[lay.R_STATUS + thread] = float(status)
-    rate = begin_step(t, made) if thread == 0 else 0.0
-    barrier(t)
-    status = agree(t)
-    if status != lay.OK:
-        return status
-    weight = weights_of(tag, t, _ZERO, rows)
-    error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
-    if not account(t, thread, error, rows, weight):
-        return lay.NONFINITE_LOSS
-    if t[lay.MEASURE] and thread == 0:
-        measure(tag, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
-    if weight == 0.0:
-        return skip(t, rate, thread)
-    g = at(base, t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-    shares = pointer(_INT, t[lay.SHARES])
-    begin, end = shares[thread], shares[thread + 1]
-    call_units(t[lay.TRAIN_UNITS], (tag, t, begin, end, rows, g))
-    barrier(t)
-    finish(tag, t, thread)
-    if thread == 0:
-        end_step(t)
-    return lay.OK
+    return conclude(like, t, made, rows, status, thread)
 
 
 @jit.kernel
-def slab(tag, t, which, made, start, rows, scale, thread):
+def slab(like, t, which, made, start, rows, scale, thread):
     """One slab of a batch, block by block.
 
     Its error and its weight go to SLAB_LOSS, behind the errors of all, its gradient to SLAB_G.
     """
-    g = at(pointer(tag, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
+    g = at(pointer(like, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
     slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
     first, last = share(rows, t[lay.SLABS], which), share(rows, t[lay.SLABS], which + 1)
     row = thread * t[lay.BLOCK]
@@ -152,86 +171,47 @@ def slab(tag, t, which, made, start, rows, scale, thread):
             g[i] = 0
     while done < last:
         count = min(t[lay.BLOCK], last - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + done, row, count, thread))
+        status = call_read_rows(t[lay.READ_ROWS], (like, t, start + done, row, count, thread))
         if status != lay.OK:
             return status
-        call_block(t[lay.PASSES], (value(g, scale), t, row, count, which_passes, done, made))
+        call_block(t[lay.PASSES], (cast(g, scale), t, row, count, which_passes, done, made))
         error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
-        weight += weights_of(tag, t, row, count)
+        weight += weights_of(like, t, row, count)
         if t[lay.MEASURE]:
-            size = pointer(_INT, t[lay.MEASURE])[0]
+            size = lay.measures_at(t[lay.MEASURE]).sums
             measure(
-                tag, t, row, count, done, at(pointer(_DOUBLE, t[lay.SLAB_MEASURED]), which * size)
+                like, t, row, count, done, at(pointer(_DOUBLE, t[lay.SLAB_MEASURED]), which * size)
             )
         if not evaluate:
-            call_gradients(t[lay.GRADIENTS], (tag, t, row, count, g, int(done > first)))
+            call_gradients(t[lay.GRADIENTS], (like, t, row, count, g, int(done > first)))
         done += count
     slab_loss[which], slab_loss[t[lay.SLABS] + which] = error, weight
     return lay.OK
 
 
 @jit.kernel
-def slabs_batch(tag, t, made, start, rows, thread):
+def slabs_batch(like, t, made, start, rows, thread):
     """As `whole_batch`."""
-    threads, slabs, train = t[lay.THREADS], t[lay.SLABS], t[lay.MODE] == lay.MODE_TRAIN
-    results, slab_loss = pointer(_DOUBLE, t[lay.RESULTS]), pointer(_DOUBLE, t[lay.SLAB_LOSS])
+    threads, slabs = t[lay.THREADS], t[lay.SLABS]
     status, scale = lay.OK, 1.0 / divisor(t, rows, 1.0)
     for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
         if status == lay.OK:
-            status = slab(tag, t, s, made, start, rows, scale, thread)
-    results[lay.R_STATUS + thread] = float(status)
-    rate = begin_step(t, made) if thread == 0 and train else 0.0
-    barrier(t)
-    status = agree(t)
-    if status != lay.OK:
-        return status
-    weight = ordered_sum(at(slab_loss, slabs), slabs)
-    if not account(t, thread, ordered_sum(slab_loss, slabs), rows, weight):
-        return lay.NONFINITE_LOSS
-    if t[lay.MEASURE] and thread == 0:
-        add_measures(t, slabs)
-    if weight == 0.0:
-        return skip(t, rate, thread)
-    if t[lay.MODE] != lay.MODE_EVALUATE:
-        add_up(tag, t, thread)
-    barrier(t)
-    if train:
-        finish(tag, t, thread)
-        if thread == 0:
-            end_step(t)
-    return lay.OK
+            status = slab(like, t, s, made, start, rows, scale, thread)
+    return conclude(like, t, made, rows, status, thread)
 
 
 @jit.kernel
-def add_up(tag, t, thread):
-    """Sum the slabs' gradients, unit by unit in the slabs' order, into the first; use them."""
-    size = t[lay.N_UPDATED]
-    units, shares = pointer(_INT, t[lay.UNITS]), pointer(_INT, t[lay.SHARES])
-    for u in range(shares[thread], shares[thread + 1]):
-        unit = at(units, u * lay.UNIT)
-        g = at(pointer(tag, t[lay.SLAB_G]), unit[lay.U_OFFSET])
-        for s in range(1, t[lay.SLABS]):
-            other = at(g, s * size)
-            for i in range(unit[lay.U_LENGTH]):
-                g[i] = g[i] + other[i]
-        if t[lay.REFINE]:
-            call_refine(t[lay.REFINE], (tag, t, u, g))
-        if t[lay.MODE] == lay.MODE_TRAIN and not t[lay.CLIP]:
-            call_use(t[lay.USE], (tag, t, unit, g))
-
-
-@jit.kernel
-def several(tag, t, made, start, count):
+def batches_read_ahead(like, t, made, start, count):
     """`count` small batches, read at once: reading one at a time would be most of the work."""
     size = t[lay.BATCH]
     rows = min(count * size, t[lay.N] - start)
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, start, 0, rows, 0))
+    status = call_read_rows(t[lay.READ_ROWS], (like, t, start, 0, rows, 0))
     if status == lay.OK and t[lay.ONLINE]:
-        return call_batches(t[lay.ONLINE], (tag, t, made, rows))
+        return call_batches(t[lay.ONLINE], (like, t, made, rows))
     done = 0
     while done < rows and status == lay.OK:
         t[lay.SHIFT] = done
-        status = whole_batch(tag, t, made, start + done, min(size, rows - done), _ZERO)
+        status = whole_batch(like, t, made, start + done, min(size, rows - done), _ZERO)
         made += int(status == lay.OK)
         status = lay.OK if status == lay.NO_WEIGHT else status
         if status == lay.OK:
@@ -242,7 +222,7 @@ def several(tag, t, made, start, count):
 
 
 @jit.entry
-def run(tag, table, first, last, thread):
+def run(like, table, first, last, thread):
     """Batches `first` ... `last` - 1 as the layout table says; a status (layout.OK ...)."""
     t = pointer(_INT, table)
     n, size = t[lay.N], t[lay.BATCH]
@@ -254,58 +234,16 @@ def run(tag, table, first, last, thread):
         count = min(t[lay.AHEAD], last - b)
         rows = min(size, n - start)
         if t[lay.SLABS]:
-            status = slabs_batch(tag, t, made, start, rows, thread)
+            status = slabs_batch(like, t, made, start, rows, thread)
         elif t[lay.AHEAD] > 1:  # one thread's work alone
-            status = several(tag, t, made, start, count)
+            status = batches_read_ahead(like, t, made, start, count)
             made = np.int64(results[lay.R_UPDATES] - before)
         else:
-            status = whole_batch(tag, t, made, start, rows, thread)
+            status = whole_batch(like, t, made, start, rows, thread)
         if t[lay.AHEAD] == 1:
             made += int(status == lay.OK)
             status = lay.OK if status == lay.NO_WEIGHT else status
             if thread == 0 and status == lay.OK:
                 results[lay.R_BATCHES] += 1.0
         b += count
-    return status
-
-
-@jit.entry
-def predict(tag, table, out, thread):
-    """The outputs of samples 0 ... N - 1 into `out`, (N, N_OUTPUTS) without padding."""
-    t = pointer(_INT, table)
-    n, threads = t[lay.N], t[lay.THREADS]
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n_out, ld = t[lay.N_OUTPUTS], last[lay.L_LD_OUT]
-    row = thread * t[lay.BLOCK]
-    target = pointer(tag, out)
-    a = at(pointer(tag, t[lay.BASE]), last[lay.L_A] + row * ld)
-    done, end = share(n, threads, thread), share(n, threads, thread + 1)
-    status = lay.OK
-    while done < end:
-        count = min(t[lay.BLOCK], end - done)
-        status = call_read_rows(t[lay.READ_ROWS], (tag, t, done, row, count, thread))
-        if status != lay.OK:
-            break
-        call_block(t[lay.PASSES], (value(a, 1), t, row, count, lay.FORWARD, 0, 0))
-        for r in range(count):
-            for j in range(n_out):
-                target[(done + r) * n_out + j] = a[r * ld + j]
-        done += count
-    barrier(t)
-    return status
-
-
-@jit.entry
-def count_nonfinite(tag, address, n):
-    """How many of n values are NaN or infinite."""
-    return nonfinite(pointer(tag, address), n)
-
-
-@jit.entry
-def forward_rows(tag, table, first, rows):
-    """Samples `first` ... forward through all layers, left in the workspace's first rows."""
-    t = pointer(_INT, table)
-    status = call_read_rows(t[lay.READ_ROWS], (tag, t, first, 0, rows, 0))
-    if status == lay.OK:
-        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD, 0, 0))
     return status

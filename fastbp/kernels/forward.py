@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_dots, call_forward, pointer, value
+from fastbp.kernels.compiling.roles import call_dots, call_forward
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.dropout import drop
 from fastbp.kernels.layout import (
     A0,
@@ -35,7 +36,7 @@ from fastbp.kernels.maths.matmul import over_panels
 
 
 @jit.kernel
-def layer_forward(tag, t, record, params, a, z, rows):
+def layer_forward(like, t, record, params, a, z, rows):
     """z = b + a W for one layer; max(z, 0) where the activation is a clamp."""
     n_in, ld_in = record[L_IN], record[L_LD_IN]
     n_out, ld_out = record[L_OUT], record[L_LD_OUT]
@@ -44,16 +45,16 @@ def layer_forward(tag, t, record, params, a, z, rows):
         call_dots(t[DOTS], (a, ld_in, w, n_in, b, z, ld_out, rows, n_out))
         if record[L_CLAMP]:
             for i in range(rows * ld_out):
-                z[i] = max(z[i], value(z, 0))
+                z[i] = max(z[i], cast(z, 0))
     else:
-        low = value(z, 0) if record[L_CLAMP] else value(z, -float("inf"))
+        low = cast(z, 0) if record[L_CLAMP] else cast(z, -float("inf"))
         over_panels(t[TILES], a, ld_in, w, n_in, b, 1, z, ld_out, low, z, 0, rows, n_out)
 
 
 @jit.kernel
-def forward(tag, t, row, rows, skip_last, place, made):
+def forward(like, t, row, rows, skip_last, place, made):
     """All layers for workspace rows `row` ...; `skip_last` leaves out the last activation."""
-    params, base = pointer(tag, t[PARAMS]), pointer(tag, t[BASE])
+    params, base = pointer(like, t[PARAMS]), pointer(like, t[BASE])
     n_layers = t[N_LAYERS]
     a = at(base, t[A0] + (row + t[SHIFT]) * t[LD0])
     for layer in range(n_layers):
@@ -61,13 +62,13 @@ def forward(tag, t, row, rows, skip_last, place, made):
         n_out, ld = record[L_OUT], record[L_LD_OUT]
         z = at(base, record[L_Z] + row * ld)
         out = at(base, record[L_A] + row * ld)
-        layer_forward(tag, t, record, params, a, z, rows)
+        layer_forward(like, t, record, params, a, z, rows)
         if record[L_FORWARD] and not (skip_last and layer == n_layers - 1):
-            parameters = pointer(tag, record[L_PARAMETERS])
+            parameters = pointer(like, record[L_PARAMETERS])
             if record[L_Z] != record[L_A]:
                 for i in range(rows * ld):
                     out[i] = z[i]
             call_forward(record[L_FORWARD], (out, rows, n_out, ld, parameters))
         if record[L_DROPOUT]:
-            drop(tag, t, record, layer, out, row, rows, place, made)
+            drop(like, t, record, layer, out, row, rows, place, made)
         a = at(base, record[L_X] + row * ld)

@@ -10,7 +10,7 @@ from numba.extending import overload
 
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import at as at_
-from fastbp.kernels.compiling.simd import pointer, prefetch, value
+from fastbp.kernels.compiling.simd import cast, pointer, prefetch
 from fastbp.kernels.maths.rows import copy_row
 
 
@@ -53,29 +53,29 @@ def _copied(out, source, n, ld):
     return copy
 
 
-def _reader(kind: str, tag: Any, convert: Any) -> jit.Doorway:
-    """The doorway for one source dtype."""
-    itemsize = np.dtype(type(tag)).itemsize
+def _reader(kind: str, like: Any, convert: Any) -> jit.CFunc:
+    """The function for one source dtype."""
+    itemsize = np.dtype(type(like)).itemsize
 
     def values(out, source, row_stride, feature_stride, offsets, index, rows, n, ld):
-        zero = value(out, 0)
+        zero = cast(out, 0)
         for r in range(rows):
             at = source + index[r] * row_stride
             to = r * ld
             if feature_stride == itemsize:
                 prefetch(source + index[min(r + _AHEAD, rows - 1)] * row_stride)
-                run = pointer(tag, at)
+                run = pointer(like, at)
                 # Sample weights and class ids have rows of one value, without padding.
                 if ld > 1 and copied(at_(out, to), run, n, ld):
                     continue
                 for j in range(n):
-                    out[to + j] = value(out, convert(run[j]))
+                    out[to + j] = cast(out, convert(run[j]))
             elif feature_stride:
                 for j in range(n):
-                    out[to + j] = value(out, convert(pointer(tag, at + j * feature_stride)[0]))
+                    out[to + j] = cast(out, convert(pointer(like, at + j * feature_stride)[0]))
             else:
                 for j in range(n):
-                    out[to + j] = value(out, convert(pointer(tag, at + offsets[j])[0]))
+                    out[to + j] = cast(out, convert(pointer(like, at + offsets[j])[0]))
             for j in range(n, ld):
                 out[to + j] = zero
         return 0
@@ -95,7 +95,7 @@ _TAGS: dict[str, tuple[Any, Callable[[Any], Any]]] = {
         )
     },
 }  # fmt: skip
-READERS = {kind: _reader(kind, tag, convert) for kind, (tag, convert) in _TAGS.items()}
+READERS = {kind: _reader(kind, like, convert) for kind, (like, convert) in _TAGS.items()}
 
 
 @jit.kernel
@@ -110,19 +110,9 @@ def one_hot(out, rows, n, ld):
         r = rows - 1 - i
         label = out[r]
         for j in range(r * ld, r * ld + ld):
-            out[j] = value(out, 0)
+            out[j] = cast(out, 0)
         if label >= 0 and label < n:
-            out[r * ld + np.int64(label)] = value(out, 1)
+            out[r * ld + np.int64(label)] = cast(out, 1)
         else:
-            bad += 1
-    return bad
-
-
-@jit.kernel
-def nonfinite(p, n):
-    """How many of n values are NaN or infinite."""
-    bad = 0
-    for i in range(n):
-        if p[i] - p[i] != value(p, 0):  # NaN differs from 0 as well
             bad += 1
     return bad

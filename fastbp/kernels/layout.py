@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from fastbp.kernels.compiling.records import Record
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 
 # -- the layout table: one header, then one record a layer, all int64 ------------------------------
@@ -31,7 +32,7 @@ N_LAYERS, N_INPUTS, N_OUTPUTS, LD0, PARAMS, ZEROS, N_UPDATED = range(7)
 BASE, A0, TARGETS, LD_TARGETS, WEIGHTS, SCRATCH, SCRATCH_SIZE, BLOCK = range(8, 16)
 # Header: buffers of their own, by address.
 INDEX, ROW_LOSS, SLABS, SLAB_G, SLAB_LOSS = range(16, 21)
-# Header: the data, and the doorways that read it.
+# Header: the data, and the addresses of the functions that read it.
 N, BATCH, SHUFFLE, SEED, EPOCH, SPLIT_BITS, LAZY = range(24, 31)
 X, X_ROW, X_FEATURE, X_OFFSETS, X_GATHER = range(31, 36)
 Y, Y_ROW, Y_FEATURE, Y_OFFSETS, Y_GATHER = range(36, 41)
@@ -40,18 +41,18 @@ W, W_ROW, W_FEATURE, W_OFFSETS, W_GATHER = range(41, 46)
 MODE, THREADS, BARRIER, YIELD, LOSS, LOSS_PARAMETERS, FUSED_LOSS, RESULTS, STOP_ON_NONFINITE = (
     range(46, 55)
 )
-HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, UNITS, N_UNITS = range(55, 65)
+HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, PIECES, N_PIECES = range(55, 65)
 # Header: parts that every network shares, by address.
-TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_UNITS, USE = range(65, 73)
-# Header: MERGED says that all parameters are updated at once; WINDOW is how many positions of the
-# epoch a thread keeps at a time, in INDEX behind WINDOW_HEAD values of bookkeeping.
-MERGED, WINDOW, CLASS_IDS = 73, 74, 75
+TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_PIECES, UPDATE_PIECE = range(65, 73)
+# Header: MERGED says that all parameters are updated at once; POSITIONS is how many positions of
+# the epoch a thread keeps at a time, in INDEX behind a record WINDOW.
+MERGED, POSITIONS, CLASS_IDS = 73, 74, 75
 # Header: AHEAD small batches are read at a time; the one under way begins SHIFT rows into them.
 # ONLINE is the address of what does them where the network is tiny. OUTER is that of an update by
 # one sample's gradient, or 0.
 AHEAD, SHIFT, ONLINE, OUTER = 76, 77, 78, 79
-WINDOW_HEAD, LEAST_WINDOW = 8, 256
-# SHARES: where each thread's units begin, and the end.
+LEAST_POSITIONS = 256
+# SHARES: where each thread's pieces begin, and the end.
 SHARES = 80
 # What a step does to gradients and weights beside the optimizer (refine.py): addresses, or 0.
 REFINE, SETTINGS, CLIP, NORMS, CONSTRAIN = 81, 82, 83, 84, 85
@@ -103,10 +104,21 @@ RECORD = 24
 
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 
-# A unit of update work: one contiguous piece of the parameters.
-U_KIND, U_LAYER, U_OFFSET, U_LENGTH, U_COLUMN, U_WIDTH, U_FIRST, U_LAST = range(8)
-UNIT = 8
-UNIT_WEIGHTS, UNIT_BIAS, UNIT_SHARED_BIAS = range(3)
+# A piece of the parameters, which is one run of values and is updated at once.
+PIECE = Record("piece", "kind layer offset length column width first last")
+piece_of, piece_at = PIECE.numbered(), PIECE.at_address()
+PIECE_WEIGHTS, PIECE_BIAS, PIECE_SHARED_BIAS = range(3)
+
+# The positions `first` ... `last` - 1 of an epoch whose samples a thread keeps.
+WINDOW = Record("window", "first last epoch", size=8)
+window_at = WINDOW.at_address()
+
+# What is measured: so many sums in all, and so many metrics; a record METRIC for each follows.
+MEASURES = Record("measures", "sums metrics")
+measures_at = MEASURES.at_address()
+# One metric: its function's address, the place of its sums among all, its settings' address.
+METRIC = Record("metric", "function sums settings")
+metric_of = METRIC.numbered()
 
 # MODE: what a pass over rows does.
 MODE_TRAIN, MODE_GRADIENTS, MODE_EVALUATE = range(3)
@@ -122,9 +134,9 @@ R_ERROR, R_WEIGHT, R_LAST_ERROR, R_LAST_DIVISOR, R_BATCHES, R_UPDATES, R_STATUS 
 # What a kernel returns. NO_WEIGHT stays inside: a batch whose weights are all 0 makes no update.
 OK, NONFINITE_LOSS, BAD_X, BAD_Y, BAD_WEIGHT, NO_WEIGHT = range(6)
 
-#: rows of weights in a unit: whole tiles and whole transposition squares; two vectors wide, its
+#: rows of weights in a piece: whole tiles and whole transposition squares; two vectors wide, its
 #: gradient takes 14 KB of L1
-UNIT_ROWS = 112 if TILE_ROWS == 14 else 96
+PIECE_ROWS = 112 if TILE_ROWS == 14 else 96
 #: layers of at most this many outputs, and at least a vector of inputs, are narrow
 NARROW_OUTPUTS = 4
 #: or of twice as many, where they have so many vectors of inputs

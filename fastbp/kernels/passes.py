@@ -7,7 +7,8 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_loss, pointer, value
+from fastbp.kernels.compiling.roles import call_loss
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.forward import forward
 from fastbp.kernels.layout import HEADER, RECORD
 
@@ -44,16 +45,16 @@ def losses(t, row, rows, scale):
 @jit.kernel
 def clear(p, n):
     for i in range(n):
-        p[i] = value(p, 0)
+        p[i] = cast(p, 0)
 
 
 @jit.kernel
-def silence(tag, t, row, rows):
+def silence(like, t, row, rows):
     """Clear what rows of weight 0 would bring into gradients, in which 0 times infinity is NaN.
 
     That is their inputs and outputs, but for the last layer's, and the deltas of all layers.
     """
-    base = pointer(tag, t[lay.BASE])
+    base = pointer(like, t[lay.BASE])
     w = at(base, t[lay.WEIGHTS] + row + t[lay.SHIFT])
     for r in range(rows):
         if w[r] == 0:
@@ -66,7 +67,7 @@ def silence(tag, t, row, rows):
                     clear(at(base, record[lay.L_X] + (row + r) * ld), ld)
 
 
-@jit.doorway(roles.block)
+@jit.cfunc(roles.block)
 def passes(scale, t, row, rows, which, place, made):
     """Workspace rows `row` ...: forward; then errors and output deltas; then all deltas.
 

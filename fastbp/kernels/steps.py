@@ -9,7 +9,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_prepare, pointer
+from fastbp.kernels.compiling.roles import call_prepare
+from fastbp.kernels.compiling.simd import at, pointer
 from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, PENDING, STATE
 
 _DOUBLE = np.float64(0.0)
@@ -47,11 +48,11 @@ def ordered_sum(p, n):
 
 
 @jit.kernel
-def weights_of(tag, t, row, rows):
+def weights_of(like, t, row, rows):
     """The sum of the weights of workspace rows `row` ..."""
     if not t[lay.W_GATHER]:
         return float(rows)
-    return ordered_sum(at(pointer(tag, t[lay.BASE]), t[lay.WEIGHTS] + t[lay.SHIFT] + row), rows)
+    return ordered_sum(at(pointer(like, t[lay.BASE]), t[lay.WEIGHTS] + t[lay.SHIFT] + row), rows)
 
 
 @jit.kernel
@@ -67,7 +68,7 @@ def divisor(t, rows, weight):
 
 
 @jit.kernel
-def account(t, thread, error, rows, weight):
+def record_error(t, thread, error, rows, weight):
     """Note a batch's error; whether it is finite, or may be anything."""
     if thread == 0 and weight > 0.0:
         results, by = pointer(_DOUBLE, t[lay.RESULTS]), divisor(t, rows, weight)

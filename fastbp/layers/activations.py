@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from fastbp.checks import choice, real
 from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
-from fastbp.kernels.functions.activations import Activation as Kernel
+from fastbp.kernels.functions.activations import ActivationKernel
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Activation:
     name: ClassVar[str]
 
     def _settings(self) -> dict[str, Any]:
-        """As a model file holds them."""
+        """The settings by name, as a model file holds them."""
         return asdict(self)
 
     def _parameters(self) -> tuple[float, ...]:
-        """The kernel's, in its order."""
+        """The parameters that the kernel reads, in its order."""
         return astuple(self)
 
-    def _kernel(self) -> Kernel:
+    def _kernel(self) -> ActivationKernel:
         return KERNELS[self.name]
 
 
@@ -89,7 +89,7 @@ WITH_SETTINGS: dict[str, type[Activation]] = {kind.name: kind for kind in (Leaky
 
 
 def checked(activation: object) -> str | Activation:
-    """An activation given by name or object; one with its defaults goes by its name."""
+    """Check an activation given by name or object; an object with its defaults becomes its name."""
     if isinstance(activation, Activation):
         default = WITH_SETTINGS.get(activation.name)
         return activation.name if default and activation == default() else activation
@@ -100,12 +100,12 @@ def name_of(activation: str | Activation) -> str:
     return activation if isinstance(activation, str) else activation.name
 
 
-def kernel_of(activation: str | Activation) -> Kernel:
+def kernel_of(activation: str | Activation) -> ActivationKernel:
     return KERNELS[activation] if isinstance(activation, str) else activation._kernel()
 
 
 def parameters_of(activation: str | Activation) -> tuple[float, ...]:
-    """The kernel's parameters, in its order."""
+    """The parameters that an activation's kernel reads, in its order."""
     if isinstance(activation, str):
         activation = WITH_SETTINGS.get(activation, Activation)()
     return activation._parameters()

@@ -6,6 +6,7 @@ The derivative is compared with differences of the function, as that of a loss o
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,8 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels.functions import custom
-from fastbp.kernels.functions.activations import ACTIVATIONS
-from fastbp.kernels.functions.activations import Activation as _ActivationKernels
+from fastbp.kernels.functions.activations import ACTIVATIONS, ActivationKernel
 from fastbp.layers.activations import Activation
 from fastbp.layers.differences import EPSILON, slopes
 
@@ -95,11 +95,11 @@ class CustomActivation(Activation):
 
         def values(z: Doubles) -> Doubles:
             a = z.copy()
-            call_kernel(kernels.forward, a, 1, len(a), len(a), a)
+            call_custom(kernels.forward, a, 1, len(a), len(a), a)
             return a
 
         claimed = np.ones_like(z)
-        call_kernel(kernels.backward, claimed, z, z, 1, len(z), len(z), z)
+        call_custom(kernels.backward, claimed, z, z, 1, len(z), len(z), z)
         return compare(values, z, claimed, values(draw_points(0)))
 
     @property
@@ -109,7 +109,7 @@ class CustomActivation(Activation):
     def __str__(self) -> str:
         return self.label
 
-    def _kernel(self) -> _ActivationKernels:
+    def _kernel(self) -> ActivationKernel:
         return custom.activation(self.f, self.derivative)
 
     def _parameters(self) -> tuple[float, ...]:
@@ -131,18 +131,35 @@ def check_given(given: Any, taken: Mapping[str, object], kind: str) -> None:
         raise ValueError(f"label must be none of fastbp's own {kind} names, got {given.label!r}")
 
 
-def call_kernel(kernel: Any, *arguments: Any) -> None:
-    """Call a kernel's float64 form as the C function that it is."""
-    try:
-        function = kernel.ctypes("float64")
-    except Exception as error:  # numba has many kinds, and an internal one now and then
-        raise TypeError(f"numba can't compile f or derivative: {error}") from error
+def call_kernel(kernel: Any, dtype: str, *arguments: Any) -> None:
+    """Call a kernel as the C function that it is; arrays and addresses become pointers."""
+    function = kernel.ctypes(dtype)
     function(
         *(
-            argument.ctypes.data_as(kind) if isinstance(argument, np.ndarray) else argument
+            _pointer(argument, kind) if hasattr(kind, "contents") else argument
             for argument, kind in zip(arguments, function.argtypes, strict=True)
         )
     )
+
+
+def _pointer(argument: Any, kind: Any) -> Any:
+    address = argument.ctypes.data if isinstance(argument, np.ndarray) else argument
+    return ctypes.cast(address, kind)
+
+
+def call_custom(kernel: Any, *arguments: Any) -> None:
+    """Call the float64 form of a kernel that is made of a person's own functions.
+
+    Raises
+    ------
+    TypeError
+        numba can't compile them.
+    """
+    try:
+        kernel.ctypes("float64")
+    except Exception as error:  # numba has many kinds, and an internal one now and then
+        raise TypeError(f"numba can't compile f or derivative: {error}") from error
+    call_kernel(kernel, "float64", *arguments)
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""A layer's description, and the names, shapes and checks of the weights that layers have."""
+"""A fully connected layer, and the names, shapes and checks of the weights that layers have."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class Dense:
             object.__setattr__(self, name, value)
 
     def _stored(self) -> dict[str, Any]:
-        """As JSON holds it."""
+        """The layer as the JSON of a model file holds it."""
         stored: dict[str, Any] = {
             "units": self.units,
             "activation": activations.name_of(self.activation),
@@ -127,7 +127,7 @@ class Dense:
 
     @classmethod
     def _from_stored(cls, stored: Mapping[str, Any]) -> Dense:
-        """Raises TypeError or ValueError for what is no description of a layer."""
+        """The layer that `_stored` described; TypeError or ValueError for anything else."""
         rest = dict(stored)
         settings = rest.pop("activation_settings", None)
         if settings is not None:

@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Samples
 from fastbp.kernels.functions import custom
-from fastbp.kernels.functions.losses import LOSSES
-from fastbp.kernels.functions.losses import Loss as _LossKernel
+from fastbp.kernels.functions.losses import LOSSES, LossKernel
 from fastbp.layers.custom import (
     Comparison,
     CustomActivation,
     Doubles,
     Scalar,
-    call_kernel,
+    call_custom,
     check_given,
     compare,
     draw_points,
@@ -81,7 +80,7 @@ class CustomLoss(Loss):
         def values(p: Doubles, t: Doubles = t) -> tuple[Doubles, Doubles]:
             n = len(p)
             w, d, e = np.ones(n), np.empty(n), np.empty(n)
-            call_kernel(kernel, p, p, t, w, d, e, n, 1, 1, 1.0, w)
+            call_custom(kernel, p, p, t, w, d, e, n, 1, 1, 1.0, w)
             return e, d
 
         claimed, drawn = values(p)[1], values(draw_points(0), draw_points(1))[0]
@@ -92,7 +91,7 @@ class CustomLoss(Loss):
         return self.label
 
     @property
-    def _kernel(self) -> _LossKernel:
+    def _kernel(self) -> LossKernel:
         return custom.loss(self.f, self.derivative)
 
     def _parameters(self) -> tuple[float, ...]:
@@ -154,7 +153,7 @@ def compare_at(
 
 
 def _rows(samples: Samples) -> NDArray[np.int64]:
-    """Numbers of some rows of weight above 0, evenly spread."""
+    """The numbers of at most 256 rows of weight above 0, evenly spread over the samples."""
     x, _, weights = samples
     if weights is None:
         return _spread(range(x.n), _ROWS)
@@ -162,7 +161,7 @@ def _rows(samples: Samples) -> NDArray[np.int64]:
 
 
 def _spread(values: Sequence[int] | NDArray[Any], most: int) -> NDArray[Any]:
-    """At most so many of them, evenly spread, the first and the last included."""
+    """At most `most` of these values, evenly spread, the first and the last included."""
     n = len(values)
     places = range(n) if n <= most else np.linspace(0, n - 1, most).round().astype(np.int64)
     return np.array([values[i] for i in places])

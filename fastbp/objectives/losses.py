@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from fastbp.checks import choice, real
 from fastbp.kernels.functions.losses import LOSSES as _KERNELS
-from fastbp.kernels.functions.losses import Loss as _Kernel
+from fastbp.kernels.functions.losses import LossKernel
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Loss:
     name: ClassVar[str]
 
     @property
-    def _kernel(self) -> _Kernel:
+    def _kernel(self) -> LossKernel:
         return _KERNELS[self.name]
 
     def _parameters(self) -> tuple[float, ...]:
-        """The kernel's parameters, in its order."""
+        """The parameters that the loss's kernel reads, in its order."""
         return astuple(self)
 
 
@@ -84,7 +84,7 @@ class CrossEntropy(Loss):
         real("label_smoothing", self.label_smoothing, low=0.0, high=1.0)
 
     @property
-    def _kernel(self) -> _Kernel:
+    def _kernel(self) -> LossKernel:
         return _KERNELS["cross_entropy_smoothed" if self.label_smoothing else "cross_entropy"]
 
 

@@ -21,7 +21,7 @@ Doubles = NDArray[np.float64]
 class Metric:
     """A figure beside the loss; samples count by their weights, never by those of classes."""
 
-    _kernel: ClassVar[jit.Doorway]
+    _kernel: ClassVar[jit.CFunc]
     #: whether it takes all samples together, and so can't be had of an epoch under way
     _whole: ClassVar[bool] = False
     #: whether no sum of it is ever below 0
@@ -33,14 +33,14 @@ class Metric:
         raise NotImplementedError
 
     def _check(self, k: int) -> None:
-        """Raise where it doesn't go with k outputs."""
+        """Raise TypeError or ValueError where the metric doesn't go with k outputs."""
 
     def _sums(self, k: int) -> int:
-        """How many sums, that of the weights included."""
+        """How many sums the kernel keeps for k outputs, that of the weights included."""
         return 2
 
     def _settings(self, activation: str, k: int) -> list[float]:
-        """Of the kernel, for an output layer of k units with that activation."""
+        """What the kernel is told of an output layer of k units with that activation."""
         return [0.0]
 
     def _value(self, sums: Doubles, k: int) -> float:
@@ -66,7 +66,7 @@ class Accuracy(Metric):
     """The share of samples whose class is right; with several sigmoid outputs, of labels."""
 
     name: ClassVar[str] = "accuracy"
-    _kernel: ClassVar[jit.Doorway] = kernels.accuracy
+    _kernel: ClassVar[jit.CFunc] = kernels.accuracy
     _positive: ClassVar[bool] = True
 
     def _settings(self, activation: str, k: int) -> list[float]:
@@ -94,7 +94,7 @@ class TopK(Metric):
     'top_3'
     """
 
-    _kernel: ClassVar[jit.Doorway] = kernels.top_k
+    _kernel: ClassVar[jit.CFunc] = kernels.top_k
     _positive: ClassVar[bool] = True
     k: int = 5
 
@@ -121,7 +121,7 @@ class MeanAbsoluteError(Metric):
     """``sum w (1/k) sum_j |p - t| / sum w``."""
 
     name: ClassVar[str] = "mae"
-    _kernel: ClassVar[jit.Doorway] = kernels.absolute_errors
+    _kernel: ClassVar[jit.CFunc] = kernels.absolute_errors
     _positive: ClassVar[bool] = True
 
 
@@ -130,7 +130,7 @@ class RootMeanSquaredError(Metric):
     """``sqrt(sum w (1/k) sum_j (p - t)² / sum w)``."""
 
     name: ClassVar[str] = "rmse"
-    _kernel: ClassVar[jit.Doorway] = kernels.squared_errors
+    _kernel: ClassVar[jit.CFunc] = kernels.squared_errors
     _positive: ClassVar[bool] = True
 
     def _value(self, sums: Doubles, k: int) -> float:
@@ -146,7 +146,7 @@ class R2(Metric):
     """
 
     name: ClassVar[str] = "r2"
-    _kernel: ClassVar[jit.Doorway] = kernels.variances
+    _kernel: ClassVar[jit.CFunc] = kernels.variances
 
     def _sums(self, k: int) -> int:
         return 1 + 3 * k
@@ -171,7 +171,7 @@ class F1(Metric):
     """
 
     name: ClassVar[str] = "f1"
-    _kernel: ClassVar[jit.Doorway] = kernels.confusions
+    _kernel: ClassVar[jit.CFunc] = kernels.confusions
     _positive: ClassVar[bool] = True
 
     def _sums(self, k: int) -> int:
@@ -198,14 +198,14 @@ class AUC(Metric):
     """
 
     name: ClassVar[str] = "auc"
-    _kernel: ClassVar[jit.Doorway] = kernels.collect
+    _kernel: ClassVar[jit.CFunc] = kernels.collect
     _whole: ClassVar[bool] = True
 
     def _sums(self, k: int) -> int:
         return 1
 
     def _of_rows(self, rows: Doubles, k: int) -> float:
-        """From rows of weight, outputs, targets."""
+        """The figure, from rows that each hold a weight, outputs and targets."""
         rows = rows[rows[:, 0] > 0]
         if not len(rows):
             return math.nan

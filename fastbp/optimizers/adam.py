@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.optimizers.base import Optimizer
+from fastbp.optimizers.fields import above_0, at_least_0, fraction, truth
 from fastbp.optimizers.schedules import Schedule
 
 
@@ -41,23 +42,14 @@ class Adam(Optimizer):
     """
 
     learning_rate: float | Schedule = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    amsgrad: bool = False
-
-    def _check(self) -> None:
-        self._fraction("beta_1", "beta_2")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
-        self._truth("amsgrad")
+    beta_1: float = fraction(0.9)
+    beta_2: float = fraction(0.999)
+    epsilon: float = above_0(1e-8)
+    weight_decay: float = at_least_0(0.0)
+    amsgrad: bool = truth(False)
 
     def _kernel(self) -> str:
         return "adam_amsgrad" if self.amsgrad else "adam"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -92,23 +84,14 @@ class AdamW(Optimizer):
     """
 
     learning_rate: float | Schedule = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.01
-    amsgrad: bool = False
-
-    def _check(self) -> None:
-        self._fraction("beta_1", "beta_2")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
-        self._truth("amsgrad")
+    beta_1: float = fraction(0.9)
+    beta_2: float = fraction(0.999)
+    epsilon: float = above_0(1e-8)
+    weight_decay: float = at_least_0(0.01)
+    amsgrad: bool = truth(False)
 
     def _kernel(self) -> str:
         return "adamw_amsgrad" if self.amsgrad else "adamw"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -141,21 +124,13 @@ class Adamax(Optimizer):
     """
 
     learning_rate: float | Schedule = 2e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        self._fraction("beta_1", "beta_2")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
+    beta_1: float = fraction(0.9)
+    beta_2: float = fraction(0.999)
+    epsilon: float = above_0(1e-8)
+    weight_decay: float = at_least_0(0.0)
 
     def _kernel(self) -> str:
         return "adamax"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -192,29 +167,14 @@ class NAdam(Optimizer):
     """
 
     learning_rate: float | Schedule = 2e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-    momentum_decay: float = 4e-3
-
-    def _check(self) -> None:
-        self._fraction("beta_1", "beta_2")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
-        self._at_least_0("momentum_decay")
+    beta_1: float = fraction(0.9)
+    beta_2: float = fraction(0.999)
+    epsilon: float = above_0(1e-8)
+    weight_decay: float = at_least_0(0.0)
+    momentum_decay: float = at_least_0(4e-3)
 
     def _kernel(self) -> str:
         return "nadam"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (
-            self.beta_1,
-            self.beta_2,
-            self.epsilon,
-            self.weight_decay,
-            self.momentum_decay,
-        )
 
 
 @dataclass(frozen=True)
@@ -248,18 +208,10 @@ class RAdam(Optimizer):
     """
 
     learning_rate: float | Schedule = 1e-3
-    beta_1: float = 0.9
-    beta_2: float = 0.999
-    epsilon: float = 1e-8
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        self._fraction("beta_1", "beta_2")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
+    beta_1: float = fraction(0.9)
+    beta_2: float = fraction(0.999)
+    epsilon: float = above_0(1e-8)
+    weight_decay: float = at_least_0(0.0)
 
     def _kernel(self) -> str:
         return "radam"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.beta_1, self.beta_2, self.epsilon, self.weight_decay)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.optimizers.base import Optimizer
+from fastbp.optimizers.fields import above_0, at_least_0, fraction, truth
 from fastbp.optimizers.schedules import Schedule
 
 
@@ -44,23 +45,14 @@ class RMSprop(Optimizer):
     """
 
     learning_rate: float | Schedule = 0.01
-    rho: float = 0.99
-    epsilon: float = 1e-8
-    centered: bool = False
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        self._fraction("rho", "momentum")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
-        self._truth("centered")
+    rho: float = fraction(0.99)
+    epsilon: float = above_0(1e-8)
+    centered: bool = truth(False)
+    momentum: float = fraction(0.0)
+    weight_decay: float = at_least_0(0.0)
 
     def _kernel(self) -> str:
         return "rmsprop" + "_centered" * self.centered + "_momentum" * (self.momentum > 0.0)
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.rho, self.epsilon, self.weight_decay, self.momentum)
 
 
 @dataclass(frozen=True)
@@ -91,18 +83,11 @@ class Adagrad(Optimizer):
     """
 
     learning_rate: float | Schedule = 0.01
-    epsilon: float = 1e-10
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
+    epsilon: float = above_0(1e-10)
+    weight_decay: float = at_least_0(0.0)
 
     def _kernel(self) -> str:
         return "adagrad"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.epsilon, self.weight_decay)
 
 
 @dataclass(frozen=True)
@@ -136,17 +121,9 @@ class Adadelta(Optimizer):
     """
 
     learning_rate: float | Schedule = 1.0
-    rho: float = 0.9
-    epsilon: float = 1e-6
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        self._fraction("rho")
-        self._above_0("epsilon")
-        self._at_least_0("weight_decay")
+    rho: float = fraction(0.9)
+    epsilon: float = above_0(1e-6)
+    weight_decay: float = at_least_0(0.0)
 
     def _kernel(self) -> str:
         return "adadelta"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.rho, self.epsilon, self.weight_decay)

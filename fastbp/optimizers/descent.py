@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fastbp.checks import real
 from fastbp.optimizers.base import Optimizer
+from fastbp.optimizers.fields import at_least_0, fraction, truth
 from fastbp.optimizers.schedules import Schedule
 
 
@@ -40,14 +41,11 @@ class SGD(Optimizer):
     """
 
     learning_rate: float | Schedule = 0.01
-    momentum: float = 0.0
-    nesterov: bool = False
-    weight_decay: float = 0.0
+    momentum: float = fraction(0.0)
+    nesterov: bool = truth(False)
+    weight_decay: float = at_least_0(0.0)
 
     def _check(self) -> None:
-        self._fraction("momentum")
-        self._at_least_0("weight_decay")
-        self._truth("nesterov")
         if self.nesterov and self.momentum == 0.0:
             raise ValueError("nesterov=True takes a momentum > 0, got 0")
 
@@ -55,9 +53,6 @@ class SGD(Optimizer):
         return (
             "sgd" if self.momentum == 0.0 else "sgd_nesterov" if self.nesterov else "sgd_momentum"
         )
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.weight_decay, self.momentum)
 
 
 @dataclass(frozen=True)
@@ -105,9 +100,6 @@ class Rprop(Optimizer):
     def _kernel(self) -> str:
         return "rprop"
 
-    def _constants(self) -> tuple[float, ...]:
-        return (*self.etas, *self.step_sizes)
-
     def _starts(self) -> tuple[float, ...]:
         return (0.0, self._first_rate)
 
@@ -141,16 +133,9 @@ class Lion(Optimizer):
     """
 
     learning_rate: float | Schedule = 1e-4
-    beta_1: float = 0.9
-    beta_2: float = 0.99
-    weight_decay: float = 0.0
-
-    def _check(self) -> None:
-        self._fraction("beta_1", "beta_2")
-        self._at_least_0("weight_decay")
+    beta_1: float = fraction(0.9)
+    beta_2: float = fraction(0.99)
+    weight_decay: float = at_least_0(0.0)
 
     def _kernel(self) -> str:
         return "lion"
-
-    def _constants(self) -> tuple[float, ...]:
-        return (self.beta_1, self.beta_2, self.weight_decay)

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from fastbp.checks import integer, real
-from fastbp.kernels.updates.hyper import Update
+from fastbp.kernels.updates.hyper import UpdateKernel
 from fastbp.optimizers.base import Optimizer
+from fastbp.optimizers.fields import above_0, at_least_0, number, whole_number
 
 
 @dataclass(frozen=True)
 class Solver(Optimizer):
     """An optimizer that iterates over the whole set: an epoch is an iteration."""
 
-    def _constants(self) -> tuple[float, ...]:
-        return ()
-
-    def _update(self) -> Update:
-        return Update(None, 0)
+    def _update(self) -> UpdateKernel:
+        return UpdateKernel(None, 0)
 
 
 @dataclass(frozen=True)
@@ -64,17 +61,11 @@ class LBFGS(Solver):
     True
     """
 
-    learning_rate: float = 1.0
-    history: int = 10
-    tolerance_gradient: float = 1e-7
-    tolerance_change: float = 1e-9
-    max_line_search: int = 25
-
-    def _check(self) -> None:
-        self._above_0("learning_rate")
-        integer("history", self.history, minimum=1, maximum=10_000)
-        self._at_least_0("tolerance_gradient", "tolerance_change")
-        integer("max_line_search", self.max_line_search, minimum=1)
+    learning_rate: float = above_0(1.0)
+    history: int = whole_number(10, minimum=1, maximum=10_000)
+    tolerance_gradient: float = at_least_0(1e-7)
+    tolerance_change: float = at_least_0(1e-9)
+    max_line_search: int = whole_number(25, minimum=1)
 
 
 @dataclass(frozen=True)
@@ -133,16 +124,9 @@ class LevenbergMarquardt(Solver):
     """
 
     learning_rate: float = field(default=1.0, init=False, repr=False)
-    damping: float = 1e-3
-    increase: float = 2.0
-    decrease: float = 3.0
-    memory_limit: int = 1 << 30
-    tolerance_gradient: float = 1e-12
-    tolerance_change: float = 1e-12
-
-    def _check(self) -> None:
-        self._above_0("damping")
-        real("increase", self.increase, low=1.0, low_open=True)
-        real("decrease", self.decrease, low=1.0, low_open=True)
-        integer("memory_limit", self.memory_limit, minimum=1)
-        self._at_least_0("tolerance_gradient", "tolerance_change")
+    damping: float = above_0(1e-3)
+    increase: float = number(2.0, low=1.0, low_open=True)
+    decrease: float = number(3.0, low=1.0, low_open=True)
+    memory_limit: int = whole_number(1 << 30, minimum=1)
+    tolerance_gradient: float = at_least_0(1e-12)
+    tolerance_change: float = at_least_0(1e-12)

@@ -106,7 +106,7 @@ def decision_boundary(
 
 
 def _margins(network: Network, scores: NDArray[Any], told: NDArray[Any]) -> list[NDArray[Any]]:
-    """Of each class that is told somewhere, but not everywhere: above 0 where it is told."""
+    """For each class that is predicted somewhere, but not everywhere: above 0 where it is."""
     if scores.shape[-1] == 1:
         middle = 0.0 if name_of(network.layers[-1].activation) in ("linear", "tanh") else 0.5
         return [scores[..., 0] - middle] if told.min() < told.max() else []

@@ -24,7 +24,7 @@ LOG_RATIO = 30.0
 
 
 def check_axes(ax: object, projection: str = "rectilinear") -> None:
-    """Raise for what can't be drawn on; None is fine."""
+    """Raise unless `ax` is axes that can be drawn on, or None."""
     if ax is None:
         return
     if not isinstance(ax, Axes):

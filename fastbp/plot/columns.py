@@ -6,19 +6,11 @@ from dataclasses import dataclass, field
 
 from fastbp.layers.activations import name_of
 from fastbp.network import Network
-from fastbp.tracing.names import Names
+from fastbp.tracing.names import Names, ends
 
 _MOST_LEVELS = 7
 
 Point = tuple[float, float]
-
-
-def ends(n: int, most: int) -> list[int | None]:
-    """All of n places, or the first and the last with a gap (None) between."""
-    if n <= most:
-        return list(range(n))
-    first = most // 2
-    return [*range(first), None, *range(n - (most - 1 - first), n)]
 
 
 @dataclass

@@ -95,7 +95,7 @@ def learning_curves(
 
 
 def _legend(axes: Any, labels: list[str]) -> None:
-    """Of several histories, one entry each, and one that tells what dashed lines are."""
+    """Add a legend: an entry for each history, and one that tells what dashed lines are."""
     if labels == [""]:
         axes.legend()
         return

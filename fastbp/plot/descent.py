@@ -68,7 +68,7 @@ def flat(weights: Sequence[ArrayLike]) -> NDArray[np.float64]:
 
 
 def shaped(network: Network, weights: Array) -> list[Array]:
-    """A flat vector as `Network.set_weights` takes it."""
+    """Cut a flat vector of parameters into the arrays that `Network.set_weights` takes."""
     found, first = [], 0
     for _, shape in shapes(network.n_inputs, network.layers):
         size = int(np.prod(shape))
@@ -78,7 +78,7 @@ def shaped(network: Network, weights: Array) -> list[Array]:
 
 
 def named(optimizers: Optimizers) -> dict[str, Optimizer]:
-    """Optimizers by the labels they go by in a picture."""
+    """Give each optimizer the label that it goes by in a picture."""
     if isinstance(optimizers, Mapping):
         return {str(label): resolve(one) for label, one in optimizers.items()}
     if isinstance(optimizers, (str, Optimizer)):
@@ -101,7 +101,7 @@ def named(optimizers: Optimizers) -> dict[str, Optimizer]:
 
 
 class _Recorder(Callback):
-    """Keeps the parameters, and puts those back that are not to move."""
+    """A callback that keeps each epoch's parameters, and puts back those that are not to move."""
 
     def __init__(self, start: list[Array], epochs: int, chosen: list[int] | None) -> None:
         self.start = np.concatenate([w.ravel() for w in start])
@@ -123,7 +123,7 @@ class _Recorder(Callback):
 
 
 def check_chosen(optimizers: Mapping[str, Optimizer], batch_size: int | None) -> None:
-    """Raise for what can't train two weights alone."""
+    """Raise for an optimizer that can't train two weights alone."""
     for optimizer in optimizers.values():
         if isinstance(optimizer, (LBFGS, LevenbergMarquardt)):
             raise ValueError(

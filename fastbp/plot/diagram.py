@@ -43,7 +43,7 @@ def network(
     network : Network
     values : bool
         Whether weights and biases stand beside their names. Layers of more than 12 weights have
-        no names, and there are none where there is no room.
+        no names, and there are none where they would not fit.
     most_units : int
         Units of a layer that are drawn at most, 3 or more.
     ax : matplotlib.axes.Axes or None
@@ -78,7 +78,7 @@ def network(
 
 
 class _Drawing:
-    """What is drawn so far, and the room that it takes. Sizes are in points."""
+    """What is drawn so far, and the size that it takes. Sizes are in points."""
 
     def __init__(self, network: Network, values: bool, most_units: int, ax: Any) -> None:
         self.values, self.ax = values, ax
@@ -99,10 +99,10 @@ class _Drawing:
         base = float(rcParams["font.size"])
         self.small = 0.85 * base if height > 200 else 0.7 * base
         head, foot = 3.2 * self.small + 4, 2.2 * self.small
-        room = max(1.0, height - head - foot)
-        self.columns = Columns(network, min(most_units, max(3, int(room / _ROW))))
+        inside = max(1.0, height - head - foot)
+        self.columns = Columns(network, min(most_units, max(3, int(inside / _ROW))))
         top, bottom, number = self.columns.top, self.columns.bottom, self.columns.width
-        row = room / (top - bottom + 1)
+        row = inside / (top - bottom + 1)
         ax.set(xlim=(-0.5, number - 0.5))
         ax.set(ylim=(bottom - 0.5 - foot / row, top + 0.5 + head / row))
         self.diameter = min(36.0, 0.66 * row, 0.45 * width / number)
@@ -147,9 +147,9 @@ class _Drawing:
             for title, x in self.columns.titles
         ]
         widest = max(text.get_window_extent().width for text in texts)
-        room = 0.95 * self.ax.get_window_extent().width / self.columns.width
+        fitting = 0.95 * self.ax.get_window_extent().width / self.columns.width
         for text in texts:
-            text.set_fontsize(self.small * min(1.0, room / widest))
+            text.set_fontsize(self.small * min(1.0, fitting / widest))
             self.taken.append(text.get_window_extent())
 
     def edges(self) -> None:
@@ -186,12 +186,12 @@ class _Drawing:
                     self._unit_biases(bundle)
         for name, ((x1, y1), (x2, y2)), w in labels:
             text = f"{name} = {_short(w)}" if self.values else name
-            for wanted in dict.fromkeys([text, name]):  # the name alone, where there is less room
+            for wanted in dict.fromkeys([text, name]):  # the name alone, where both are too wide
                 if self._place(wanted, x1, y1, x2, y2):
                     break
 
     def _unit_biases(self, bundle: Any) -> None:
-        """Below the units, where there is room."""
+        """Write each unit's bias below it, where it fits."""
         for name, unit, x, y in bundle.unit_biases:
             value = f" = {_short(self.biases[bundle.layer][unit])}" if self.values else ""
             text = self._text(x, y, name + value, self.small, va="top",
@@ -213,7 +213,7 @@ class _Drawing:
             borderaxespad=0.0, borderpad=0.1,
         )  # fmt: skip
 
-    # -- room --------------------------------------------------------------------------------------
+    # -- sizes -------------------------------------------------------------------------------------
 
     def _text(
         self, x: float, y: float, text: str, size: float, *, offset: float = 0.0, **style: Any
@@ -226,7 +226,7 @@ class _Drawing:
         return made
 
     def _ground(self) -> dict[str, Any]:
-        """What keeps lines from running through a text."""
+        """A box behind a text that keeps lines from running through it."""
         return {"facecolor": canvas.background(self.ax), "edgecolor": "none", "pad": 0.8}
 
     def _take(self, x: float, y: float, width: float, height: float) -> None:

@@ -96,7 +96,7 @@ def activation_functions(
 
 
 def _label(kind: Activation) -> str:
-    """LeakyReLU(negative_slope=0.1), or the name that a person gave their own."""
+    """How an activation is called in the legend, such as LeakyReLU(negative_slope=0.1)."""
     text = repr(kind)
     return text if len(text) <= 40 else name_of(kind)
 

@@ -112,7 +112,7 @@ def _rows(
     row_height = axes.get_window_extent().height * 72 / axes.get_figure().dpi / depth  # points
     base_size = float(rcParams["font.size"])
     size = min(base_size, 0.7 * row_height)
-    join = "\n" if row_height > 3.6 * base_size else ", "  # where three lines have room
+    join = "\n" if row_height > 3.6 * base_size else ", "  # where three lines fit
     for index, row in enumerate(counts):
         base = depth - 1 - index
         heights = base + _TALLEST * row / max(1, row.max())

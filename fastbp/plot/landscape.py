@@ -222,7 +222,7 @@ def _checked_extent(extent: Any) -> list[tuple[float, float]] | None:
 
 
 def _extent(points: list[Vector], alone: float) -> list[tuple[float, float]]:
-    """What shows all points with a margin; `alone` either way of a single one."""
+    """The coordinates to show: all points with a margin, or `alone` either way of a single one."""
     every = np.concatenate(points)
     low, high = every.min(axis=0), every.max(axis=0)
     middle, half = (low + high) / 2, (high - low) / 2

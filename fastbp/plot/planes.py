@@ -37,7 +37,7 @@ class Plane:
         return found
 
     def project(self, weights: Array) -> Vector:
-        """(n, n_parameters) to the nearest points on the plane, (n, 2)."""
+        """The nearest points on the plane, (n, 2), to points (n, n_parameters)."""
         if self.chosen is not None:
             return weights[:, self.chosen].astype(np.float64)
         away = weights.astype(np.float64) - self.origin
@@ -90,7 +90,7 @@ def of_random(network: Network, origin: Vector, seed: int) -> Plane:
 
 
 def own_directions(network: Network, along: Sequence[Any]) -> list[Vector]:
-    """A person's own, each a list of arrays as `Network.get_weights` gives them."""
+    """Check directions of a person's own, each a list of arrays as `Network.get_weights` gives."""
     n_inputs, layers = network.n_inputs, network.layers
     # in float64: directions are not rounded to the network's dtype
     return [flat(check_weights(one, n_inputs, layers, "float64")) for one in along]
@@ -160,7 +160,7 @@ def _starts(network: Network) -> dict[str, int]:
 
 
 def starting_weights(network: Network, start: Any) -> list[Array]:
-    """The network's own, others, or its own but for some that are given by name."""
+    """The weights to start from: the network's, others, or the network's with some set by name."""
     weights = network.get_weights()
     if start is None:
         return weights

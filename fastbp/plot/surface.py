@@ -158,7 +158,7 @@ def loss_surface(
 
 
 def _draw(axes: Any, landscape: LossLandscape, label: str, at: Any, **line: Any) -> None:
-    """A path with its start and end, at places in two or three dimensions."""
+    """Draw a path with its start and end, at places in two or three dimensions."""
     index = list(landscape.paths).index(label)  # the same colour on every picture of the landscape
     behind = canvas.background(axes)
     style: dict[str, Any] = {
@@ -172,7 +172,7 @@ def _draw(axes: Any, landscape: LossLandscape, label: str, at: Any, **line: Any)
 
 
 def _checked(landscape: object, paths: Sequence[str] | None) -> dict[str, Descent]:
-    """The paths that are to be drawn."""
+    """Check and give the paths that are to be drawn."""
     if not isinstance(landscape, LossLandscape):
         raise TypeError(
             f"landscape must be what loss_landscape returns, got {type(landscape).__name__}"

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from fastbp.kernels.layout import ALIGNMENT
 
 Int64s: TypeAlias = NDArray[np.int64]
+#: a structured array, of a record of kernels/layout.py
+Records: TypeAlias = NDArray[np.void]
 
 
 def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:

@@ -22,8 +22,8 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
 from fastbp.layers.dense import Dense, check_weights, shapes
 from fastbp.runtime.forking import Watched, watch
-from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
-from fastbp.runtime.pieces import update_pieces
+from fastbp.runtime.memory import Records, aligned_zeros, require_memory
+from fastbp.runtime.pieces import cut_into_pieces
 
 Array = NDArray[Any]
 T = TypeVar("T")
@@ -77,8 +77,8 @@ class Parameters(Watched):
         As given.
     layout : NetworkLayout
         Where each layer's weights and biases stand in the buffer.
-    pieces : ndarray of int64
-        The parameters cut into pieces of update work (runtime/pieces.py).
+    pieces : structured array
+        The parameters cut into pieces that are updated at once (runtime/pieces.py).
     buffer : ndarray
         The parameters that training changes, aligned; zeros at first.
     readers : dict
@@ -107,7 +107,7 @@ class Parameters(Watched):
             self.layout.size * (itemsize + 8),
         )
         self.buffer: Array = aligned_zeros(self.layout.size, dtype)
-        self.pieces: Int64s = update_pieces(self.layout)
+        self.pieces: Records = cut_into_pieces(self.layout)
         self._address = int(self.buffer.ctypes.data)
         # Taken in this order.
         self._gate = threading.Lock()  # held by one who changes the parameters

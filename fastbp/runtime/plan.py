@@ -49,7 +49,7 @@ class Plan:
         small = layout.n_updated * layout.itemsize <= _SLAB_PARAMETER_BYTES
         if size <= (_WHOLE_BYTES if small else _GREATEST_WHOLE_BYTES):
             sample = (layout.layers[0].ld_in + layout.layers[-1].ld_out) * layout.itemsize
-            ahead = min(_AHEAD_BYTES // sample, lay.LEAST_WINDOW) // rows
+            ahead = min(_AHEAD_BYTES // sample, lay.LEAST_POSITIONS) // rows
             return cls(0, block, rows, max(1, ahead) if threads == 1 else 1)
         return cls.in_slabs(layout, rows, threads, lay.TRAINING_SLABS)
 

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.data import inputs
-from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
+from fastbp.kernels import predict as kernels
 from fastbp.layers.activations import Activation
 from fastbp.runtime.memory import require_memory
 from fastbp.runtime.parameters import Parameters

@@ -25,7 +25,7 @@ from fastbp.kernels.gather import READERS
 from fastbp.kernels.maths import matmul
 from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
 from fastbp.layers.activations import kernel_of, parameters_of
-from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
+from fastbp.runtime.memory import Int64s, Records, aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.team import Team
@@ -79,18 +79,18 @@ class Program:
         t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
         learns = training and gradients
         whole, slabs = learns and not plan.slabs, learns and plan.slabs > 0
-        for field, doorway, wanted in (
+        for field, function, wanted in (
             (lay.TILES, matmul.tiles, True),
             (lay.DOTS, matmul.dots, any(layer.narrow for layer in layout.layers)),
             (lay.TRANSPOSE, matmul.transpose, learns),
             (lay.READ_ROWS, samples.read_rows, True),
             (lay.PASSES, passes.passes, True),
             (lay.GRADIENTS, updating.gradients, slabs),
-            (lay.TRAIN_UNITS, updating.train_units, whole),
-            (lay.USE, updating.use, slabs),
+            (lay.TRAIN_PIECES, updating.train_pieces, whole),
+            (lay.UPDATE_PIECE, updating.update_piece, slabs),
         ):
             if wanted:  # each takes its time to compile
-                t[field] = doorway.address(dtype)
+                t[field] = function.address(dtype)
         self.set_parameters(parameters.buffer)
 
         self._offset = 0
@@ -130,7 +130,7 @@ class Program:
             t[lay.TARGETS] = self._take(samples_held * last.ld_out)
             t[lay.WEIGHTS] = self._take(samples_held)
             widest = max(layer.ld_out for layer in layout.layers)
-            tile = lay.UNIT_ROWS * 2 * lanes(layout.itemsize)
+            tile = lay.PIECE_ROWS * 2 * lanes(layout.itemsize)
             t[lay.MERGED] = layout.n_updated <= tile
             few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
             drops = dropout and any(dense.dropout for dense in parameters.layers)
@@ -189,15 +189,15 @@ class Program:
         """Work on that parameter buffer."""
         self.table[lay.PARAMS] = parameters.ctypes.data
 
-    def set_pieces(self, pieces: Int64s) -> None:
+    def set_pieces(self, pieces: Records) -> None:
         """Which pieces of the parameters are updated (pieces.py), shared out by size."""
         self._keep.append(pieces)
-        sizes = np.cumsum(pieces[:, lay.U_LENGTH])
+        sizes = np.cumsum(pieces["length"])
         shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces[:, lay.U_LENGTH].max()) + 1
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
         shares[-1] = len(pieces)
-        self.table[lay.UNITS], self.table[lay.N_UNITS] = pieces.ctypes.data, len(pieces)
+        self.table[lay.PIECES], self.table[lay.N_PIECES] = pieces.ctypes.data, len(pieces)
 
     def keep_gradients(self) -> None:
         """Make room for every slab's gradient, or the whole batch's: `gradients`, (1 or more,
@@ -284,15 +284,15 @@ class Program:
 
     def _hold_positions(self, least: int) -> None:
         """Let every thread keep at least so many positions of an epoch, and none as yet."""
-        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_WINDOW, least)
-        if size != self.cells[lay.WINDOW]:
-            shape = self.threads, lay.WINDOW_HEAD + size
+        size = max(self.plan.rows * self.plan.ahead, lay.LEAST_POSITIONS, least)
+        if size != self.cells[lay.POSITIONS]:
+            shape = self.threads, lay.WINDOW.size + size
             if len(self._index) < math.prod(shape):
                 self._keep = [kept for kept in self._keep if kept is not self._index]
                 self._index = self._buffer(lay.INDEX, math.prod(shape), np.int64)
             held = self._index[: math.prod(shape)].reshape(shape)
-            self._position_heads = held[:, : lay.WINDOW_HEAD]
-            self.cells[lay.WINDOW] = size
+            self._position_heads = held[:, : lay.WINDOW.size]
+            self.cells[lay.POSITIONS] = size
         self._position_heads[:] = 0
 
     def _drop(self, record: Int64s, rate: float, size: int, dtype: str) -> None:

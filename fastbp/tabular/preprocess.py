@@ -114,7 +114,7 @@ def encode(
 
 
 def class_ids(target: Labels, table: Table) -> NDArray[np.int64]:
-    """The class of each row, (n,)."""
+    """The class of each row of a table, (n,); a class unknown to the model is an error."""
     refuse_missing(table, target.name)
     text = labels(table, target.name, target.kind)
     ids = positions(text, target.names)

@@ -32,10 +32,10 @@ LOSSES = {
 
 
 def activation(name: str) -> tuple[str, str]:
-    """f(z) and f'(z); by name where no short formula is known."""
+    """The formulas of f(z) and f'(z); f's name where no short formula is known."""
     return ACTIVATIONS.get(name, (f"{name}({{z}})", f"{name}′({{z}})"))
 
 
 def loss(name: str) -> tuple[str, str]:
-    """The error's part of an output, and its derivative."""
+    """The formulas of an output's part of the error and of its derivative."""
     return LOSSES.get(name, (f"{name}({{a}}, {{t}}) / {{k}}", f"{name}′({{a}}, {{t}}) / {{k}}"))

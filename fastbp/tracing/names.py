@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Names:
-    """Of a network's units and parameters, without a list of them: there may be millions.
+    """The names of a network's units and parameters, without a list: there may be millions.
 
     Hidden units are h1, h2 … where there is one hidden layer, else h1.1, h1.2, …, h2.1. Weights
     are numbered through layer by layer, and within one unit by unit: w1 is i1 → h1, w2 is i2 → h1.
@@ -25,7 +25,7 @@ class Names:
     widths: tuple[int, ...]
 
     def unit(self, level: int, index: int) -> str:
-        """Of the inputs at level 0, and of layer `level` - 1 above."""
+        """The name of an input at level 0, or of a unit of layer `level` - 1."""
         if level == 0:
             return f"i{index + 1}"
         if level == len(self.widths) - 1:
@@ -33,11 +33,11 @@ class Names:
         return f"h{index + 1}" if len(self.widths) == 3 else f"h{level}.{index + 1}"
 
     def weight(self, layer: int, source: int, unit: int) -> str:
-        """Of W[source, unit] of a layer."""
+        """The name of W[source, unit] of a layer."""
         return f"w{self._first(layer) + unit * self.widths[layer] + source + 1}"
 
     def bias(self, layer: int, unit: int | None) -> str:
-        """Of a unit's bias; None is that of the whole layer."""
+        """The name of a unit's bias, or, where `unit` is None, of the whole layer's."""
         return f"b{layer + 1}" if unit is None else f"b{layer + 1}.{unit + 1}"
 
     def find_weight(self, name: str) -> tuple[int, int, int]:
@@ -59,6 +59,14 @@ class Names:
         return layer, source, unit
 
     def _first(self, layer: int) -> int:
-        """Weights of all layers below."""
+        """How many weights all layers below have."""
         widths = self.widths[: layer + 1]
         return sum(a * b for a, b in pairwise(widths))
+
+
+def ends(n: int, most: int) -> list[int | None]:
+    """The places of n units to show: all, or the first and the last with a gap (None) between."""
+    if n <= most:
+        return list(range(n))
+    first = most // 2
+    return [*range(first), None, *range(n - (most - 1 - first), n)]

@@ -110,7 +110,7 @@ class Record:
 
     @property
     def names(self) -> Names:
-        """Of units and parameters."""
+        """The names of units and parameters."""
         return Names((len(self.inputs), *(len(layer.outputs) for layer in self.layers)))
 
     @property
@@ -134,7 +134,7 @@ class Record:
         return self.weight_at(*self.names.find_weight(name))
 
     def weight_at(self, layer: int, source: int, unit: int) -> WeightTrace:
-        """W[source, unit] of a layer."""
+        """The weight W[source, unit] of a layer."""
         names, here = self.names, self.layers[layer]
         return WeightTrace(
             names.weight(layer, source, unit),

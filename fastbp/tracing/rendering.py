@@ -21,7 +21,7 @@ class Section(NamedTuple):
 
 
 def text(sections: Sequence[Section]) -> str:
-    """Tables by rich where that is installed, plain ones elsewhere."""
+    """Sections as text: tables by rich where that is installed, plain ones elsewhere."""
     try:
         return _rich(sections)
     except ModuleNotFoundError:
@@ -62,7 +62,7 @@ def _plain(sections: Sequence[Section]) -> str:
 
 
 def markdown(sections: Sequence[Section]) -> str:
-    """A heading and a table each."""
+    """Sections as Markdown, a heading and a table each."""
     parts = []
     for section in sections:
         rows = [section.header, ("---",) * len(section.header), *section.rows]
@@ -72,7 +72,7 @@ def markdown(sections: Sequence[Section]) -> str:
 
 
 def latex(sections: Sequence[Section]) -> str:
-    """A paragraph and a longtable each."""
+    """Sections as LaTeX, a paragraph and a longtable each."""
     parts = []
     for section in sections:
         columns = "".join("p{0.55\\linewidth}" if _wide(name) else "l" for name in section.header)
@@ -108,7 +108,7 @@ _SIGNS = {
 
 
 def _maths(cell: str) -> str:
-    """A cell in math mode."""
+    """The text of a cell in LaTeX's math mode."""
     if not cell:
         return ""
     cell = _WORD.sub(lambda word: rf"\mathrm{{{word[0].replace('_', chr(92) + '_')}}}", cell)
@@ -122,7 +122,7 @@ def _maths(cell: str) -> str:
 
 
 def _title(words: str) -> str:
-    """Words with signs among them."""
+    """Words for LaTeX, with the mathematical signs among them in math mode."""
     words = words.replace("_", r"\_")
     words = _SLOPE.sub(lambda m: rf"$\frac{{\partial {m[1]}}}{{\partial {m[2]}}}$", words)
     for sign, command in _SIGNS.items():

@@ -17,7 +17,7 @@ _ENDS = 6  # layers shown at either end of a deep network
 
 
 def of(trace: Record) -> list[Section]:
-    """All sections, in the textbook's order."""
+    """All sections of a trace, in the textbook's order."""
     parameters = sum(
         layer.weights.size + (0 if layer.biases is None else layer.biases.size)
         for layer in trace.layers
@@ -26,12 +26,12 @@ def of(trace: Record) -> list[Section]:
 
 
 def number(value: float) -> str:
-    """A value of its own."""
+    """A number that stands by itself, to 9 digits."""
     return f"{value:.9g}"
 
 
 def _short(value: float) -> str:
-    """A value within a formula; negative ones in brackets."""
+    """A number within a formula, to 6 digits; negative ones in brackets."""
     return f"{value:.6g}" if value >= 0 else f"({value:.6g})"
 
 
@@ -250,7 +250,7 @@ def _summary(trace: Record, parameters: int) -> list[Section]:
 
 
 def _largest(values: np.ndarray) -> list[int]:
-    """Places of the greatest absolute values, in order."""
+    """The places of the 8 greatest absolute values, the greatest first."""
     size = np.abs(values)
     places = np.argpartition(-size, _TOP)[:_TOP] if len(size) > _TOP else np.arange(len(size))
     return [int(place) for place in sorted(places, key=lambda place: (-size[place], place))]

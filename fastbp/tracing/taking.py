@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,10 +11,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
 from fastbp.checks import integer
-from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
+from fastbp.kernels import predict as kernels
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.layers.activations import kernel_of, name_of
+from fastbp.layers.custom import call_kernel
 from fastbp.network import Network, parameters_of
 from fastbp.objectives import losses
 from fastbp.objectives.losses import HalfSquaredError, Loss
@@ -153,13 +153,13 @@ class Tracer:
         self.updates = 0
 
     def advance(self, updates: int) -> None:
-        """Make so many updates."""
+        """Make this many updates without tracing them."""
         for _ in range(updates):
             self.trainer.step(self._x, self._t)
         self.updates += updates
 
     def take(self) -> Trace:
-        """The next update: it is made, and all of it is told."""
+        """Make the next update, and give the trace of it."""
         network, trainer, program = self.network, self.trainer, self._program
         program.set_samples(*self._samples)
         program.set_parameters(self._parameters.buffer)  # of a copy that nobody else has
@@ -244,7 +244,7 @@ class Tracer:
             rows = aligned_zeros(2 * ld, self.network.dtype).reshape(2, ld)
             rows[:, : dense.units] = a, z
             settings = int(record[lay.L_PARAMETERS]) or rows.ctypes.data
-            _call(backward, self.network.dtype, slopes, *rows, 1, dense.units, ld, settings)
+            call_kernel(backward, self.network.dtype, slopes, *rows, 1, dense.units, ld, settings)
         return slopes[: dense.units].copy()
 
     def _errors(self, z: Array, p: Array, t: Array) -> Array:
@@ -267,29 +267,13 @@ class Tracer:
         weights, errors = np.ones(k, dtype), np.zeros(k)
         if not together and not isinstance(loss, HalfSquaredError):
             weights /= k  # the others are means
-        _call(kernel, dtype, *blocks[:3], weights, blocks[3], errors, k, n, ld, 1.0, settings)
+        call_kernel(kernel, dtype, *blocks[:3], weights, blocks[3], errors, k, n, ld, 1.0, settings)
         return errors
 
     def _by_layer(self, arrays: list[Array]) -> Iterator[tuple[Array, Array | None]]:
         rest = iter(arrays)
         for layer in self.network.layers:
             yield next(rest), next(rest) if layer.bias else None
-
-
-def _call(doorway: Any, dtype: str, *arguments: Any) -> None:
-    """Call a kernel as the C function that it is; arrays and addresses become pointers."""
-    function = doorway.ctypes(dtype)
-    function(
-        *(
-            _pointer(argument, kind) if hasattr(kind, "contents") else argument
-            for argument, kind in zip(arguments, function.argtypes, strict=True)
-        )
-    )
-
-
-def _pointer(argument: Any, kind: Any) -> Any:
-    address = argument.ctypes.data if isinstance(argument, np.ndarray) else argument
-    return ctypes.cast(address, kind)
 
 
 def _frozen(array: Array | None) -> Any:

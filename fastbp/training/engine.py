@@ -14,7 +14,7 @@ from fastbp.data.weighing import of_rows
 from fastbp.ffi import states
 from fastbp.files.container import check_array
 from fastbp.kernels import layout as lay
-from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE
+from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE, STEPS
 from fastbp.layers.dense import shapes
 from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
@@ -22,7 +22,7 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import resolve_threads
 from fastbp.training.measuring import Measuring
-from fastbp.training.rates import STEPS, Rates
+from fastbp.training.rates import Rates
 from fastbp.training.refining import Refining
 from fastbp.training.settings import Settings
 from fastbp.training.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot

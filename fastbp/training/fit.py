@@ -21,10 +21,10 @@ from fastbp.data.inputs import Samples
 from fastbp.files.container import check_keys, whole_number
 from fastbp.history import NOT_FIGURES, History, Progress, check_lists, last_figures
 from fastbp.kernels import layout as lay
+from fastbp.kernels.updates.hyper import SCALE
 from fastbp.training import provenance
 from fastbp.training.batches import Work, check_epoch_state, work_on
 from fastbp.training.progress import Watcher
-from fastbp.training.rates import SCALE
 from fastbp.training.session import Saved, Session
 from fastbp.training.snapshot import MOST_REDUCTIONS, Place, told
 from fastbp.training.status import STOPPED, DivergenceError, check

@@ -13,7 +13,7 @@ from fastbp.data.weighing import of_rows
 from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
 from fastbp.objectives.metrics import R2, Metric
-from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.program import Program
 
@@ -42,14 +42,16 @@ class Measuring:
         self._settings = [
             np.array(metric._settings(name, self._k), np.float64) for metric in metrics
         ]
-        self._plan: Int64s = aligned_zeros(2 + 3 * len(metrics), np.int64)
-        self._plan[0], self._plan[1] = self._offsets[-1], len(metrics)
-        for i, metric in enumerate(metrics):
-            here = self._plan[2 + 3 * i :]
-            here[0] = metric._kernel.address(self._dtype)
-            here[1], here[2] = self._offsets[i], self._settings[i].ctypes.data
+        plan: Int64s = aligned_zeros(lay.MEASURES.size + lay.METRIC.size * len(metrics), np.int64)
+        plan[: lay.MEASURES.size].view(lay.MEASURES.dtype)[0] = self._offsets[-1], len(metrics)
+        self._taken: Records = plan[lay.MEASURES.size :].view(lay.METRIC.dtype)
+        for taken, metric, place, settings in zip(
+            self._taken, metrics, self._offsets, self._settings, strict=False
+        ):
+            taken["function"] = metric._kernel.address(self._dtype)
+            taken["sums"], taken["settings"] = place, settings.ctypes.data
         if metrics:
-            program.keep(lay.MEASURE, self._plan)
+            program.keep(lay.MEASURE, plan)
             program.keep(lay.MEASURED, self.sums)
             slabs = max(1, program.plan.slabs) * self._offsets[-1]
             program.keep(lay.SLAB_MEASURED, aligned_zeros(slabs, np.float64))
@@ -62,7 +64,7 @@ class Measuring:
                 self._settings[i][:] = _means(samples, self._k, self._dtype)
             if metric._whole:
                 self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))
-                self._plan[2 + 3 * i + 2] = self._settings[i].ctypes.data
+                self._taken["settings"][i] = self._settings[i].ctypes.data
 
     def figures(self) -> dict[str, float]:
         """Each metric's value over what has been seen since `begin`."""

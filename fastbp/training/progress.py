@@ -46,16 +46,16 @@ class Watcher:
         self.report = report
 
     def begin(self) -> None:
-        """A `fit` is about to begin; it may have to compile first."""
+        """Told that a `fit` is about to begin, which may have to compile first."""
 
     def __call__(self, progress: Progress) -> None:
         self.report(progress)
 
     def clear(self) -> None:
-        """Make room for a line by someone else."""
+        """Take away what is drawn, so that somebody else can write a line."""
 
     def close(self, last: Progress | None) -> None:
-        """The `fit` has ended, in whatever way, and stands there."""
+        """Told that the `fit` has ended, in whatever way, at this progress (None before any)."""
 
 
 class Bar(Watcher, Watched):
@@ -205,7 +205,7 @@ def in_notebook() -> bool:
 
 
 def in_worker() -> bool:
-    """Whether this process was started by another Python's pool: many would draw at once."""
+    """Whether a pool of another process started this one: many would draw at once."""
     processes = sys.modules.get("multiprocessing.process")
     return processes is not None and processes.current_process().name != "MainProcess"
 
@@ -232,7 +232,7 @@ def columns(stream: Any) -> int:
 
 
 def bar_format(progress: Progress, when: str, width: int) -> str:
-    """The bar's line as tqdm's ``bar_format``, with as many figures as leave room for a bar."""
+    """The bar's line as tqdm's ``bar_format``, with as many figures as fit beside a bar."""
     head = f"epoch {progress.epoch + 1}/{progress.epochs}"
     figures = {"loss": progress.loss}
     if progress.val_loss is not None:
@@ -242,12 +242,12 @@ def bar_format(progress: Progress, when: str, width: int) -> str:
     speed = short(progress.samples_per_second) + unit
     cells = {name: f"{name} {value:#.3g}" for name, value in figures.items()}
     # Places are given by what figures take at most, lest they come and go as digits change.
-    room = width - len(f"{head} || ") - len("00:00 left") - _LEAST_BAR
+    left = width - len(f"{head} || ") - len("00:00 left") - _LEAST_BAR
     kept = []
     for name in ["loss", "speed", *list(figures)[1:]]:
         needs = 2 + (len(unit) + 5 if name == "speed" else len(f"{name} 1.23e-05"))
-        if needs <= room:
-            room -= needs
+        if needs <= left:
+            left -= needs
             kept.append(name)
     texts = [cells[name] for name in figures if name in kept]
     texts += [text for text in (speed if "speed" in kept else "", when) if text]
@@ -256,7 +256,7 @@ def bar_format(progress: Progress, when: str, width: int) -> str:
 
 
 def short(number: float) -> str:
-    """Three digits and a letter."""
+    """A number as three digits and a letter: k, M or G."""
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if number >= size:
             return f"{number / size:.3g}{letter}"
@@ -264,7 +264,7 @@ def short(number: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Minutes and seconds, and hours where there are."""
+    """Seconds as minutes and seconds, and hours where there are any."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

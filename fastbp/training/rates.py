@@ -12,6 +12,7 @@ from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.kernels import layout as lay
+from fastbp.kernels.updates.hyper import SCALE, STEPS
 from fastbp.objectives.metrics import rises
 from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule
 from fastbp.runtime.memory import aligned_zeros
@@ -19,9 +20,6 @@ from fastbp.runtime.program import Program
 
 # Updates whose rates are worked out at a time.
 _MOST = 1 << 15
-
-#: Places in `Rates.live`.
-SCALE, STEPS = 0, 1
 
 Plateau: TypeAlias = tuple[float, int, int]
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels import refine
-from fastbp.runtime.memory import Int64s, aligned_zeros
+from fastbp.runtime.memory import Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.pieces import in_cache_order
 from fastbp.runtime.program import Program
@@ -40,16 +40,16 @@ class Refining:
             raise ValueError("network has no layer that is trainable")
 
     @property
-    def pieces(self) -> Int64s:
+    def pieces(self) -> Records:
         pieces, layers = self.parameters.pieces, self.parameters.layers
         trained = [
-            layers[piece[lay.U_LAYER]].trainable
-            in (True, "weights" if piece[lay.U_KIND] == lay.UNIT_WEIGHTS else "biases")
+            layers[piece["layer"]].trainable
+            in (True, "weights" if piece["kind"] == lay.PIECE_WEIGHTS else "biases")
             for piece in pieces
         ]
         if all(trained):
             return pieces
-        kept: Int64s = aligned_zeros(sum(trained) * lay.UNIT, np.int64).reshape(-1, lay.UNIT)
+        kept: Records = aligned_zeros(sum(trained), lay.PIECE.dtype)
         kept[:] = pieces[trained]
         return kept
 
@@ -79,7 +79,7 @@ class Refining:
             else in_cache_order(pieces, program.layout, program.plan.rows)
         )
         program.set_pieces(order)
-        t[lay.LOWEST] = pieces[0, lay.U_LAYER] if training else 0
+        t[lay.LOWEST] = pieces[0]["layer"] if training else 0
         if len(pieces) < len(self.parameters.pieces):
             t[lay.MERGED] = 0  # which takes all parameters for one run
             t[lay.ONLINE] = 0
@@ -95,7 +95,7 @@ class Refining:
         if clipped:
             program.keep(lay.NORMS, aligned_zeros(len(pieces), np.float64))
             program.keep_gradients()
-            t[lay.TRAIN_UNITS] = refine.form_units.address(dtype)
-            t[lay.CLIP] = refine.clip_units.address(dtype)
+            t[lay.TRAIN_PIECES] = refine.form_pieces.address(dtype)
+            t[lay.CLIP] = refine.clip_pieces.address(dtype)
         if bounded:
             t[lay.CONSTRAIN] = refine.constrain.address(dtype)

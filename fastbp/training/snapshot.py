@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.kernels.epoch import count_nonfinite
+from fastbp.kernels.maths.finite import count_nonfinite
 from fastbp.kernels.updates import snapshot as kernels
 from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.parameters import Parameters

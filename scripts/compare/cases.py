@@ -39,7 +39,7 @@ class Case:
 
     @property
     def forward_flops(self) -> int:
-        """The same of predicting a sample."""
+        """Floating point operations of predicting a sample."""
         return 2 * sum(i * o for i, o in pairwise(self.widths))
 
     def __str__(self) -> str:
@@ -144,7 +144,7 @@ def log_softmax(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 
 def loss_of(case: Case, weights: list[Array], X: Array, y: npt.NDArray[np.generic]) -> float:
-    """The mean loss of the whole set, likewise."""
+    """The mean loss of the whole set, in float64 and by none of the peers."""
     total = 0.0
     for start in range(0, case.n, 8192):
         a = outputs_of(case, weights, X[start : start + 8192])

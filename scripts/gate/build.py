@@ -38,7 +38,7 @@ class Installed:
 
 
 def git(*arguments: str, **variables: str) -> str:
-    """What git prints.
+    """Run git with these arguments, and return what it prints.
 
     Raises
     ------

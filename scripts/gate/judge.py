@@ -72,7 +72,7 @@ class Timing:
         return "noisy" if control.noise > limit else "same"
 
     def figures(self, factor: float) -> dict[str, Any]:
-        """For the reports."""
+        """The figures of this result, by name, for the reports."""
         head, control = interval(self.log_ratios), interval(self.control)
         return {
             "kind": "timing",
@@ -108,7 +108,7 @@ class Figure:
         return "same"
 
     def figures(self) -> dict[str, Any]:
-        """For the reports."""
+        """The figures of this result, by name, for the reports."""
         return {
             "kind": "figure",
             "verdict": self.verdict(),

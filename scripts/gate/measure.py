@@ -117,7 +117,7 @@ def figures(
 
 
 def value(revision: Installed, id: str, folder: Path) -> Any:
-    """What a benchmark that is no timing returns in a new process; None if it skips."""
+    """Run a benchmark that is no timing in a new process; return its value, None if it skips."""
     with closing(Process(revision, folder)) as process:
         return process.ask("value") if process.ask("prepare", id) else None
 

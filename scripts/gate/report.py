@@ -41,7 +41,7 @@ def text(run: dict[str, Any]) -> str:
 
 
 def markdown(run: dict[str, Any]) -> str:
-    """The same for a comment on a change."""
+    """The table as Markdown, for a comment on a change."""
     lines = [
         f"# {run['base']} against {run['head']}", "", *summary(run), "",
         "| " + " | ".join(HEAD) + " |", "|" + "---|" * len(HEAD),

@@ -62,7 +62,7 @@ class Session:
         return min(self.benchmark.do_run()["samples"])
 
     def value(self) -> float | None:
-        """What a benchmark that is no timing returns; None if it skips."""
+        """Run a benchmark that is no timing, and return its value; None if it skips."""
         value = float(self.benchmark.do_run())
         return None if math.isnan(value) else value
 

@@ -7,11 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from places import part
+from places import named, part
 
 jit = part("kernels.compiling.jit", "kernels.jit")
 simd = part("kernels.compiling.simd", "kernels.simd")
-aligned_zeros = part("runtime.memory", "program").aligned_zeros
+_ROLES = "kernels.compiling.roles", "kernels.compiling.simd", "kernels.simd"
+call_forward, call_backward = named("call_forward", *_ROLES), named("call_backward", *_ROLES)
+call_loss, call_gather = named("call_loss", *_ROLES), named("call_gather", *_ROLES)
+call_tiles, call_update = named("call_tiles", *_ROLES), named("call_update", *_ROLES)
+cast = named("cast value", "kernels.compiling.simd", "kernels.simd")
+aligned_zeros = named("aligned_zeros", "runtime.memory", "runtime.program", "program")
 
 DTYPE = "float32"
 _INT, _DOUBLE = np.int64(0), np.float64(0.0)
@@ -21,7 +26,7 @@ _INT, _DOUBLE = np.int64(0), np.float64(0.0)
 def forward(tag, by, a, rows, n, ld, count):
     p = simd.pointer(tag, a)
     for _ in range(count):
-        simd.call_forward(by, (p, rows, n, ld, p))
+        call_forward(by, (p, rows, n, ld, p))
     return 0
 
 
@@ -29,7 +34,7 @@ def forward(tag, by, a, rows, n, ld, count):
 def backward(tag, by, d, a, rows, n, ld, count):
     p, q = simd.pointer(tag, d), simd.pointer(tag, a)
     for _ in range(count):
-        simd.call_backward(by, (p, q, q, rows, n, ld, q))
+        call_backward(by, (p, q, q, rows, n, ld, q))
     return 0
 
 
@@ -37,9 +42,9 @@ def backward(tag, by, d, a, rows, n, ld, count):
 def loss(tag, by, z, p, t, w, d, e, rows, k, ld, count):
     pz, pp, pt = simd.pointer(tag, z), simd.pointer(tag, p), simd.pointer(tag, t)
     pw, pd, pe = simd.pointer(tag, w), simd.pointer(tag, d), simd.pointer(_DOUBLE, e)
-    one = simd.value(pz, 1)
+    one = cast(pz, 1)
     for _ in range(count):
-        simd.call_loss(by, (pz, pp, pt, pw, pd, pe, rows, k, ld, one, pz))
+        call_loss(by, (pz, pp, pt, pw, pd, pe, rows, k, ld, one, pz))
     return 0
 
 
@@ -47,16 +52,16 @@ def loss(tag, by, z, p, t, w, d, e, rows, k, ld, count):
 def gather(tag, by, out, source, row_stride, feature_stride, index, rows, n, ld, count):
     p, q = simd.pointer(tag, out), simd.pointer(_INT, index)
     for _ in range(count):
-        simd.call_gather(by, (p, source, row_stride, feature_stride, q, q, rows, n, ld))
+        call_gather(by, (p, source, row_stride, feature_stride, q, q, rows, n, ld))
     return 0
 
 
 @jit.entry
 def tiles(tag, by, a, am, ak, b, bk, c, cm, k, masked, rows, vectors, count):
     pa, pb, pc = simd.pointer(tag, a), simd.pointer(tag, b), simd.pointer(tag, c)
-    low = simd.value(pc, -float("inf"))
+    low = cast(pc, -float("inf"))
     for _ in range(count):
-        simd.call_tiles(by, (pa, am, ak, pb, bk, pb, 0, pc, cm, k, low, pc, masked, rows, vectors))
+        call_tiles(by, (pa, am, ak, pb, bk, pb, 0, pc, cm, k, low, pc, masked, rows, vectors))
     return 0
 
 
@@ -65,7 +70,7 @@ def update(tag, by, p, g, s0, s1, n, hyper, count):
     pp, pg, h = simd.pointer(tag, p), simd.pointer(tag, g), simd.pointer(_DOUBLE, hyper)
     p0, p1 = simd.pointer(tag, s0), simd.pointer(tag, s1)
     for _ in range(count):
-        simd.call_update(by, (pp, pg, p0, p1, p1, n, h))
+        call_update(by, (pp, pg, p0, p1, p1, n, h))
     return 0
 
 

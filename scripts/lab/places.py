@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 
 def part(*names: str) -> ModuleType:
@@ -17,3 +18,19 @@ def part(*names: str) -> ModuleType:
             if error.name is None or not f"{whole}.".startswith(f"{error.name}."):
                 raise
     raise ImportError(f"module {names[0]} of fastbp", name=names[0])
+
+
+def named(name: str, *modules: str) -> Any:
+    """What has that name in the first of the modules that has it; AttributeError if none has.
+
+    Names that it had on other commits follow it: ``named("cast value", ...)`` takes either.
+    """
+    for module in modules:
+        try:
+            there = part(module)
+        except ImportError:
+            continue
+        for either in name.split():
+            if hasattr(there, either):
+                return getattr(there, either)
+    raise AttributeError(f"{' or '.join(modules)} of fastbp has no {name}")

@@ -161,7 +161,7 @@ def _array(r: random.Random, array: Any) -> Any:
 
 
 def _other(r: random.Random, value: Any) -> Any:
-    """What takes a value's place."""
+    """Draw a value that takes another one's place."""
     if isinstance(value, np.ndarray) and r.random() < 0.8:
         return _array(r, value)
     if isinstance(value, dict) and value and r.random() < 0.5:

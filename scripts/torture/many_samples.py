@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """An epoch over more samples than 32 bits count, in a sparse file: every one counts, once.
 
-Takes half a minute and 2 GB of room that the system may take back. Exits with 1 where a weight or
+Takes half a minute and 2 GB of memory that the system may take back. Exits with 1 where a weight or
 the loss is not what it has to be.
 """
 

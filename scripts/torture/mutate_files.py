@@ -47,7 +47,7 @@ def golden_models(_: Path) -> list[Path]:
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """Of trainers of several kinds, inside an epoch and at its end."""
+    """Write checkpoints of trainers of several kinds, inside an epoch and at its end."""
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(40, 3)), rng.normal(size=(40, 2))
     made = []

@@ -1,4 +1,4 @@
-"""Arrays at the door: what is taken, and how it is described."""
+"""Arrays that a person hands over: what is taken, and how it is described."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_unevenly_spaced_features_get_offsets(case):
 
 
 class Frame:
-    """What a data frame is to us: something with `__array__`."""
+    """Stands for a data frame, of which fastbp only uses `__array__`."""
 
     def __init__(self, values: Any) -> None:
         self.values = np.array(values)

@@ -1,4 +1,4 @@
-"""Arrays at the door: what is refused, and that the value and its place are named."""
+"""Arrays that a person hands over: what is refused, naming the value and its place."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ def scalar_fit(n: int, batch_size: int, *, n_threads: int = 1) -> Any:
 
 
 def test_one_program_for_sets_of_many_sizes() -> None:
-    """Which are drawn as a whole, or not, or longer than the ones before."""
+    """The sizes are such that orders are drawn whole, or in parts, or longer than those before."""
     trainer, net, _, _ = scalar_fit(1, 4)
     sizes = (5, kernels.MOST_DRAWN + 3, 1000, kernels.MOST_DRAWN, 300, 10_000, 6)
     for epoch, n in enumerate(sizes):

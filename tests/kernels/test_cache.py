@@ -186,7 +186,7 @@ def test_editing_a_kernel_source_recompiles(tmp_path: Path) -> None:
     assert "fastbp.kernels.maths.vmath.sigmoid" in compiled
     assert value == 880
     assert child.call(sigmoid_of_two, **options) == [[], 880]
-    helper = copy / "kernels" / "vmath.py"
+    helper = copy / "kernels" / "maths" / "vmath.py"
     changed = "\n\n@jit.kernel\ndef sigmoid(x):\n    return x * x\n"
     helper.write_text(helper.read_text() + changed)
     compiled, value = child.call(sigmoid_of_two, **options)

@@ -23,12 +23,12 @@ SIZES = range(1, 71)
 _C = {types.float32: ctypes.c_float, types.float64: ctypes.c_double, types.int64: ctypes.c_int64}
 
 
-def function(doorway: jit.Doorway, dtype: str) -> Any:
-    """A doorway as Python calls it: arrays, or addresses, for its pointers."""
-    signature = doorway._types(dtype)
+def function(cfunc: jit.CFunc, dtype: str) -> Any:
+    """A kernel as Python calls it: arrays, or addresses, for its pointers."""
+    signature = cfunc._types(dtype)
     kinds = [_C.get(t, ctypes.c_void_p) for t in signature.args]
     result = _C.get(signature.return_type)
-    raw = ctypes.CFUNCTYPE(result, *kinds)(doorway.c_address(dtype))
+    raw = ctypes.CFUNCTYPE(result, *kinds)(cfunc.c_address(dtype))
 
     def call(*arguments: Any) -> Any:
         return raw(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments])

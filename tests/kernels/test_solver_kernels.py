@@ -146,13 +146,13 @@ def test_damped_equations(n_inputs: int, threads: int, monkeypatch: pytest.Monke
 
 def test_a_factor_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupts are heard between calls; where they lie changes nothing."""
-    from fastbp.training.solvers import levenberg_marquardt as room
+    from fastbp.training.solvers import levenberg_marquardt as module
 
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(900, 40)), rng.normal(size=900)
     found = []
     for most in (2e9, 1.0):
-        monkeypatch.setattr(room, "_FLOPS_PER_CALL", most)
+        monkeypatch.setattr(module, "_FLOPS_PER_CALL", most)
         layers = [fastbp.Dense(2, "tanh"), fastbp.Dense(1)]
         net = fastbp.Network(40, layers, dtype="float64", seed=0)
         trainer = solver(net)

@@ -164,11 +164,11 @@ def test_float64_is_within_4_ulps_of_mpmath(name: str) -> None:
 
 def sine(dtype: str, z: Array, *, slope: bool) -> Array:
     """The activation's kernel, or its derivative's."""
-    doorways = smooth.KERNELS["sine"][:2]
+    cfuncs = smooth.KERNELS["sine"][:2]
     found, kinds = z.copy(), {types.int64: ctypes.c_int64}
-    signature = doorways[slope]._types(dtype)
+    signature = cfuncs[slope]._types(dtype)
     call = ctypes.CFUNCTYPE(None, *(kinds.get(t, ctypes.c_void_p) for t in signature.args))(
-        doorways[slope].c_address(dtype)
+        cfuncs[slope].c_address(dtype)
     )
     if slope:
         found[:] = 1

@@ -15,7 +15,7 @@ Masks = Sequence[Array] | None
 
 
 class Layer(NamedTuple):
-    """What this file reads of a layer; a ``fastbp.Dense`` will do as well."""
+    """What the oracle reads of a layer; a ``fastbp.Dense`` will do as well."""
 
     units: int
     activation: str = "linear"

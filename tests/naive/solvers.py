@@ -18,7 +18,7 @@ def flat(arrays: Sequence[Array]) -> Array:
 
 
 def shaped(vector: Array, like: Sequence[Array]) -> list[Array]:
-    """The same back again."""
+    """The arrays that `flat` made a vector of, shaped as those of `like`."""
     ends = np.cumsum([a.size for a in like])
     return [
         vector[end - a.size : end].reshape(a.shape).astype(a.dtype)

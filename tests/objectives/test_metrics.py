@@ -186,7 +186,7 @@ def exact_r2(y: Any, p: Any, w: Any, dtype: str) -> float:
 @pytest.mark.parametrize("first", [None, "far row", "weightless row"])
 @pytest.mark.parametrize("case", OFFSETS)
 def test_r2_wherever_the_targets_lie(case: str, first: str | None) -> None:
-    """Of evaluations, epochs and held-out samples; the last are another part of the same array."""
+    """r2 of evaluations, epochs and held-out samples, another part of the same array."""
     offset, spread, dtype = OFFSETS[case]
     rng = np.random.default_rng(0)
     X, y, w = rng.normal(size=(90, 3)), rng.normal(size=(90, 2)), np.ones(90)
@@ -240,7 +240,7 @@ def test_r2_of_constant_targets(value: float, dtype: str) -> None:
 
 
 def test_auc_leaves_out_classes_that_cannot_be_judged() -> None:
-    """As f1 does: classes without samples of weight above 0 in them, or out of them."""
+    """Those without samples of weight above 0, in the class or out of it, as for f1."""
     y = np.array([0, 1] * 20 + [2] * 5)
     X = RNG.normal(size=(45, 6))
     net = fastbp.Network(6, [fastbp.Dense(4, "softmax")], dtype="float64", seed=1)

@@ -110,3 +110,11 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     for wrong in ("$ fastbp --version\nanother name\n", "$ fastbp info nothing\n"):
         with pytest.raises(AssertionError):
             check_console(wrong, tmp_path)
+
+
+def test_every_script_has_a_line() -> None:
+    text = (ROOT / "scripts" / "README.md").read_text(encoding="utf-8")
+    for path in sorted((ROOT / "scripts").rglob("*")):
+        if path.is_file() and path.suffix in ("", ".py", ".sh") and path.name != "__init__.py":
+            listed = f"{path.parent.name}/{path.name}" in text or f"`{path.name}`" in text
+            assert listed, path.name

@@ -49,7 +49,7 @@ def test_settings_are_documented(name: str) -> None:
 
 @pytest.mark.parametrize("module", [fastbp, export, plot])
 def test_classes_are_named_by_where_they_are_public(module: Any) -> None:
-    """So that pickles of them don't depend on which file they stand in."""
+    """Pickles of public classes then don't depend on which file they stand in."""
     for name in module.__all__:
         kind = getattr(module, name)
         if inspect.isclass(kind):
@@ -58,7 +58,7 @@ def test_classes_are_named_by_where_they_are_public(module: Any) -> None:
 
 
 def test_pickles_name_no_file_of_fastbp() -> None:
-    """Those of a network, a trainer, what they are made of, and what a fit gives."""
+    """Pickles of a network, a trainer, what they are made of, and what a fit gives."""
     net = fastbp.Network(2, [fastbp.Dense(3, fastbp.LeakyReLU(0.1)), fastbp.Dense(1)], seed=0)
     trainer = fastbp.Trainer(net, "mse", fastbp.SGD(fastbp.StepDecay(0.1, every=2)), metrics=["r2"])
     for thing in (net, trainer, trainer.fit([[0.0, 1.0]], [1.0])):

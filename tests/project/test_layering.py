@@ -17,6 +17,12 @@ def test_imports_run_one_way() -> None:
     assert set(upwards()) <= ALLOWED
 
 
+def test_kernels_import_nothing_of_the_rest() -> None:
+    for name in MODULES:
+        if name == "kernels" or name.startswith("kernels."):
+            assert all(other.startswith("kernels") for other in imports(name)), name
+
+
 def test_no_circle_among_files() -> None:
     found = circles({name: imports(name) for name in MODULES})
     assert {" ".join(group) for group in found} <= ALLOWED

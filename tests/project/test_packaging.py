@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import importlib.metadata
 import os
 import re
@@ -16,10 +15,6 @@ from paths import ROOT
 import fastbp
 
 PACKAGE = Path(fastbp.__file__).parent
-#: rooms below the trainer
-BELOW = [
-    f"{name}.py" for name in ("network", "dense", "plan", "program", "units", "inputs", "values")
-]
 
 installed = pytest.mark.skipif(
     next(importlib.metadata.distributions(name="fastbp"), None) is None,
@@ -66,32 +61,6 @@ def test_import_brings_in_no_extra() -> None:
     assert "fastbp" in brought
     extras = {"typer", "rich", "pyarrow", "matplotlib", "sklearn", "scipy", "pandas"}
     assert not brought & (extras | {"tqdm", "tensorboard", "multiprocessing", "IPython"})
-
-
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda p: p.stem)
-def test_imports_run_one_way(path: Path) -> None:
-    """cli → trainer → network → kernels, and kernels import nothing of the rest."""
-    room = path.relative_to(PACKAGE).parts
-    imported = set(fastbp_imports(path))
-    if room[0] == "kernels":
-        assert all(name.startswith("fastbp.kernels") for name in imported)
-    elif room[0] not in ("cli", "__main__.py"):
-        assert not any(name.startswith("fastbp.cli") for name in imported)
-    if room[0] in BELOW:
-        above = {"trainer", "stepping", "arguments", "fitting", "engine", "optimizers"}
-        assert not above & {name.split(".")[1] for name in imported}
-
-
-def fastbp_imports(path: Path) -> list[str]:
-    """Modules and names of fastbp that a file imports, wherever in it."""
-    names = []
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are absolute"
-            names += [f"{node.module}.{alias.name}" for alias in node.names]
-    return [name for name in names if name.partition(".")[0] == "fastbp"]
 
 
 @pytest.mark.parametrize("name", ["demo", "test", "example"])

@@ -81,7 +81,7 @@ def check_epochs(trainer: fastbp.Trainer, samples: Any, epochs: int = 6) -> None
 @pytest.mark.parametrize(("name", "batch_size", "threads"), PLANS)
 @pytest.mark.usefixtures("traced")
 def test_epochs_take_no_memory(name: str, batch_size: int, threads: int, n: int) -> None:
-    """The same bound for a hundred times the batches."""
+    """A hundred times the batches take no more memory than the same bound allows."""
     check_epochs(*problem(n, batch_size=batch_size, n_threads=threads))
 
 

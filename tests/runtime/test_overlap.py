@@ -69,7 +69,7 @@ def test_what_is_apart_is_written_where_it_stands(monkeypatch: Any) -> None:
 
 
 def test_a_bad_map_leaves_out_alone(tmp_path: Any) -> None:
-    """Of overlapping memory, nothing is written before all has been read."""
+    """Where memory overlaps, nothing is written before all has been read."""
     X = np.lib.format.open_memmap(tmp_path / "x.npy", mode="w+", dtype=np.float32, shape=(N, 4))
     X[:] = 1.0
     X[-1, 2] = np.nan

@@ -24,6 +24,7 @@ import fastbp
 from fastbp import warm
 from fastbp.data import inputs
 from fastbp.kernels import epoch as kernels
+from fastbp.kernels import predict
 from fastbp.kernels.compiling import jit
 from fastbp.runtime import team
 from fastbp.training.progress import Bar
@@ -306,7 +307,7 @@ def test_no_thread_leaves_a_kernel_before_all_are_done() -> None:
         expected = net.predict(X, n_threads=2)  # leaves a predictor of two threads
         (program,) = net._predictor._programs[2]
         program.set_samples(inputs.features(X, 4, "float32"))
-    entry, arguments = kernels.predict.compiled("float32"), (program.address, out.ctypes.data)
+    entry, arguments = predict.predict.compiled("float32"), (program.address, out.ctypes.data)
     first = threading.Thread(target=entry, args=(0.0, *arguments, 0), daemon=True)
     first.start()
     first.join(0.2)

@@ -66,7 +66,7 @@ class Page:
         raise AssertionError(f"{path} doesn't load")
 
     def run(self, script: str) -> Any:
-        """What an expression gives."""
+        """Evaluate an expression of JavaScript, and return its value."""
         done = self.call("Runtime.evaluate", expression=script, returnByValue=True)
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")

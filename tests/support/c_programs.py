@@ -63,7 +63,7 @@ class Programs:
     def run(
         self, inputs: Sequence[tuple[int, Any]], before: Sequence[str] = ()
     ) -> list[list[float]]:
-        """For each of (network, values): the status and the outputs."""
+        """Run the program on each (network, values); return the status and the outputs of each."""
         text = "\n".join(
             f"{number} " + " ".join(repr(float(x)) for x in values) for number, values in inputs
         )

@@ -51,7 +51,7 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def result(process: subprocess.Popen[str], timeout: float = 300.0) -> Any:
-    """What the function returned, by way of JSON; fails with what it wrote if it died."""
+    """Wait for the process; return what its function did, or fail with what it wrote if it died."""
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:

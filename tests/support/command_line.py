@@ -44,7 +44,7 @@ def fail(*arguments):
 
 
 def shell(*arguments, **options):
-    """A process of its own."""
+    """Run Python with these arguments in a process of its own."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "80"}
     return subprocess.run(
         [sys.executable, *arguments], capture_output=True, text=True, env=environment, **options

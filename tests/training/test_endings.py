@@ -5,16 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 import pickle
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numba
 import numpy as np
 import pytest
+from interrupting import interrupt_at
 
 import fastbp
 import fastbp.jit
@@ -593,27 +592,14 @@ def test_an_interrupt_at_any_line_of_a_fit(tmp_path: Path) -> None:
     line = 0
     while True:
         line += 1
-        left, trainer = line, build()
+        trainer = build()
 
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            nonlocal left
-            if frame.f_code.co_filename != fitting.__file__:
-                return None
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    raise KeyboardInterrupt
-            return trace
-
-        sys.settrace(trace)
-        try:
+        def fit(trainer: fastbp.Trainer = trainer) -> None:
             trainer.fit(X[:8], target(X[:8]), 2, callbacks=[fastbp.EarlyStopping("loss")])
-        except KeyboardInterrupt:
-            pass
-        finally:
-            sys.settrace(None)
+
+        outcome = interrupt_at(line, fit, fitting.__file__)
         net = trainer.network
-        if left <= 0:
+        if outcome.reached:
             other = fastbp.Trainer(net, "mse", seed=0)
             other.fit(X, target(X))
             expected = net.get_weights()

@@ -13,13 +13,13 @@ import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import child
 import joblib
 import numpy as np
 import pytest
+from interrupting import interrupt_at
 
 import fastbp
 from fastbp.kernels.compiling import objects
@@ -97,30 +97,13 @@ def interrupt_at_every_line(threads: int) -> list[int]:
 
     while True:
         line += 1
-        left = line
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            nonlocal left
-            if frame.f_code.co_filename != team.__file__:
-                return None
-            if event == "line":
-                left -= 1
-                if left == 0:
-                    raise KeyboardInterrupt
-            return trace
-
-        sys.settrace(trace)
-        try:
-            trainer.fit(X, y, epochs=2)
-        except KeyboardInterrupt:
-            raised += 1
-        finally:
-            sys.settrace(None)
+        outcome = interrupt_at(line, lambda: trainer.fit(X, y, epochs=2), team.__file__)
+        raised += outcome.raised
         whole(trainer)
         before = whole(trainer)
         trainer.fit(X, y, epochs=2)
         assert whole(trainer) != before
-        if left > 0:  # all lines were passed
+        if not outcome.reached:  # all lines were passed
             return [line - 1, raised]
 
 

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import linecache
-import sys
 import tracemalloc
 from itertools import pairwise
 from types import FrameType
-from typing import Any
 
 import child
 import naive
 import numpy as np
 import pytest
+from interrupting import interrupt_at
 from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.training import solvers
 
-ROOM = str(solvers.__path__[0])
+FOLDER = str(solvers.__path__[0])
 
 
 def entering(frame: FrameType) -> bool:
@@ -31,7 +30,7 @@ def entering(frame: FrameType) -> bool:
 
 
 def interrupt_at_every_line(solver: str) -> list[int]:
-    """A KeyboardInterrupt at the n-th line that a solver's room executes, for every n.
+    """A KeyboardInterrupt at the n-th line that the solvers' files execute, for every n.
 
     Afterwards the network is at one of the iterates of an undisturbed run, and goes on from there.
     Gives how many lines were tried, and how many of them ended in the interrupt.
@@ -48,33 +47,20 @@ def interrupt_at_every_line(solver: str) -> list[int]:
 
     while True:
         line += 1
-        left = line
-
-        def trace(frame: FrameType, event: str, _: Any) -> Any:
-            nonlocal left
-            if not frame.f_code.co_filename.startswith(ROOM):
-                return None
-            if event == "line" and not entering(frame):
-                left -= 1
-                if left == 0:
-                    raise KeyboardInterrupt
-            return trace
-
         net.set_weights(start)
         trainer = trainer_of(net, solver)
-        sys.settrace(trace)
-        try:
+
+        def fit(trainer: fastbp.Trainer = trainer) -> None:
             trainer.fit(X, y, epochs=iterations)
-        except KeyboardInterrupt:
-            raised += 1
-        finally:
-            sys.settrace(None)
+
+        outcome = interrupt_at(line, fit, FOLDER, entering)
+        raised += outcome.raised
         assert bits(net) in iterates
         before = trainer.evaluate(X, y)["loss"]
         history = trainer.fit(X, y, epochs=2)
         assert history.loss[0] == before
         assert trainer.evaluate(X, y)["loss"] < before
-        if left > 0:  # all lines were passed
+        if not outcome.reached:  # all lines were passed
             return [line - 1, raised]
 
 

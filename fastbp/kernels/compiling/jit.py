@@ -1,8 +1,8 @@
 """The one place where numba's flags, fastmath sets and on-disk cache are chosen.
 
 Three decorators: ``kernel`` and ``reduction`` make functions that other kernels call; ``entry``
-makes a function that Python calls; ``doorway`` makes one that kernels call by its address. Entries
-and doorways compile, or load from the cache, at their first use, once per dtype, with a signature
+makes a function that Python calls; ``cfunc`` makes one that kernels call by its address. Entries
+and cfuncs compile, or load from the cache, at their first use, once per dtype, with a signature
 that stands here and is never inferred.
 """
 
@@ -32,7 +32,7 @@ except ImportError:  # numba's inside has changed: then compiling takes longer, 
 # stops vectorisation. `contract` lets LLVM form FMAs and nothing more; `reassoc` would fold the
 # rounding tricks of vmath. Never nnan or ninf: a NaN has to stay visible.
 _FLAGS: dict[str, Any] = {"error_model": "numpy", "nogil": True, "boundscheck": False}
-# Kernels that only kernels call need no doorway from Python or C; that is half their compile time.
+# Kernels that only kernels call need no wrapper for Python or C; that is half their compile time.
 _PLAIN = {**_FLAGS, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 # Nor do they need machine code of their own.
 _INNER = {**_PLAIN, **_LINKED}
@@ -71,8 +71,8 @@ Made = TypeVar("Made")  # what there is of a part once it is compiled
 DTYPES = {"float32": types.float32, "float64": types.float64}
 
 
-#: all entries and doorways, in the order in which their modules were imported
-PARTS: list[Entry | Doorway] = []
+#: all entries and cfuncs, in the order in which their modules were imported
+PARTS: list[Entry | CFunc] = []
 
 
 class _Part(Generic[Made]):
@@ -156,7 +156,7 @@ class Entry(_Part[Callable[..., int]]):
 entry = Entry
 
 
-class Doorway(_Part[tuple[int, int]]):
+class CFunc(_Part[tuple[int, int]]):
     """A kernel with a C signature, called by its address from other kernels.
 
     `signature` maps a dtype's numba type to a numba signature of C types. `apart` is `elementwise`;
@@ -181,7 +181,7 @@ class Doorway(_Part[tuple[int, int]]):
         return None if self._own else super().kept_at(dtype)
 
     def address(self, dtype: str) -> int:
-        """The address of the machine code for `dtype`, for simd.call_*; compiles at first use."""
+        """The address of the machine code for `dtype`, for a role's call; compiles at first use."""
         return self._made(dtype)[0]
 
     def c_address(self, dtype: str) -> int:
@@ -202,11 +202,13 @@ class Doorway(_Part[tuple[int, int]]):
         return self._signature(DTYPES[dtype])
 
     def _compiled(self, dtype: str, path: Path | None) -> tuple[int, int]:
-        from numba.core.ccallback import CFunc  # takes its time to import
+        from numba.core.ccallback import CFunc as Callback  # takes its time to import
 
         signature = self._types(dtype)
         options = {"nopython": True, "fastmath": ELEMENTWISE, **_FLAGS}
-        compiled: Any = CFunc(self.function, (signature.args, signature.return_type), {}, options)
+        compiled: Any = Callback(
+            self.function, (signature.args, signature.return_type), {}, options
+        )
         if self._apart:
             _keep_apart(compiled)
         with _uncollected():
@@ -267,15 +269,15 @@ def _keep_apart(compiled: Any) -> None:
     compiler._customize_flags = with_noalias
 
 
-def doorway(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Doorway]:
-    """Decorator: make a `Doorway` of that role's C signature."""
-    return lambda function: Doorway(signature, function, apart=False)
+def cfunc(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], CFunc]:
+    """Decorator: make a `CFunc` of that role's C signature."""
+    return lambda function: CFunc(signature, function, apart=False)
 
 
-def elementwise(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], Doorway]:
+def elementwise(signature: Callable[[Any], Any]) -> Callable[[Callable[..., Any]], CFunc]:
     """The same for loops over values, none of which is written through another argument.
 
     They need no check for overlap when they run, which would take the scalar form for buffers that
     are close together, as a tiny network's are.
     """
-    return lambda function: Doorway(signature, function, apart=True)
+    return lambda function: CFunc(signature, function, apart=True)

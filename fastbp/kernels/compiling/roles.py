@@ -1,4 +1,6 @@
-"""The C signatures that the driver calls by address: one a role, for every kind of that role.
+"""The C signatures of what is called by address: one a role, for every kind of that role.
+
+Below each stands its call, for kernels: `call_forward(address, (a, rows, n, ld, parameters))`.
 
 `t` is the network's dtype as a numba type. Blocks of activations hold `rows` rows of `n` values,
 `ld` apart; element-wise kernels may run over the padding (it is finite, and nobody reads it), so a
@@ -11,14 +13,19 @@ from typing import Any
 
 from numba import types
 
+from fastbp.kernels.compiling.simd import call
+
 _I = types.int64
 _DOUBLES = types.CPointer(types.float64)
 _TABLE = types.CPointer(_I)
 
 
 def read_rows(t: Any) -> Any:
-    """``(tag, table, position, row, rows, thread) -> status``: see samples.py."""
+    """``(like, table, position, row, rows, thread) -> status``: see samples.py."""
     return _I(t, _TABLE, _I, _I, _I, _I)
+
+
+call_read_rows = call(read_rows)
 
 
 def block(t: Any) -> Any:
@@ -26,29 +33,47 @@ def block(t: Any) -> Any:
     return types.void(t, _TABLE, _I, _I, _I, _I, _I)
 
 
+call_block = call(block)
+
+
 def batches(t: Any) -> Any:
-    """``(tag, table, made, rows) -> status``: see online.py."""
+    """``(like, table, made, rows) -> status``: see online.py."""
     return _I(t, _TABLE, _I, _I)
 
 
-def units(t: Any) -> Any:
-    """``(tag, table, first, last, rows, scratch)``: see units.py."""
+call_batches = call(batches)
+
+
+def pieces(t: Any) -> Any:
+    """``(like, table, first, last, rows, scratch)``: see pieces.py."""
     return types.void(t, _TABLE, _I, _I, _I, types.CPointer(t))
 
 
+call_pieces = call(pieces)
+
+
 def gradients(t: Any) -> Any:
-    """``(tag, table, row, rows, g, accumulate)``: see units.py."""
+    """``(like, table, row, rows, g, accumulate)``: see pieces.py."""
     return types.void(t, _TABLE, _I, _I, types.CPointer(t), _I)
 
 
-def use(t: Any) -> Any:
-    """``(tag, table, unit, g)``: see units.py."""
+call_gradients = call(gradients)
+
+
+def update_piece(t: Any) -> Any:
+    """``(like, table, place of the piece, g)``: see pieces.py."""
     return types.void(t, _TABLE, _TABLE, types.CPointer(t))
 
 
+call_update_piece = call(update_piece)
+
+
 def refine(t: Any) -> Any:
-    """``(tag, table, unit's number, g)``: see refine.py."""
+    """``(like, table, piece's number, g)``: see refine.py."""
     return types.void(t, _TABLE, _I, types.CPointer(t))
+
+
+call_refine = call(refine)
 
 
 def gather(t: Any) -> Any:
@@ -61,10 +86,16 @@ def gather(t: Any) -> Any:
     return _I(types.CPointer(t), _I, _I, _I, types.CPointer(_I), types.CPointer(_I), _I, _I, _I)
 
 
+call_gather = call(gather)
+
+
 def tiles(t: Any) -> Any:
     """``(a, am, ak, b, bk, init, im, c, cm, k, low, mask, masked, rows, vectors)``: see matmul."""
     p = types.CPointer(t)
     return types.void(p, _I, _I, p, _I, p, _I, p, _I, _I, t, p, _I, _I, _I)
+
+
+call_tiles = call(tiles)
 
 
 def dots(t: Any) -> Any:
@@ -73,10 +104,16 @@ def dots(t: Any) -> Any:
     return types.void(p, _I, p, _I, p, p, _I, _I, _I)
 
 
+call_dots = call(dots)
+
+
 def transpose(t: Any) -> Any:
     """``(source, source_stride, target, target_stride, rows, columns)``: see matmul."""
     p = types.CPointer(t)
     return types.void(p, _I, p, _I, _I, _I)
+
+
+call_transpose = call(transpose)
 
 
 def forward(t: Any) -> Any:
@@ -89,10 +126,16 @@ def forward(t: Any) -> Any:
     return types.void(p, _I, _I, _I, p)
 
 
+call_forward = call(forward)
+
+
 def backward(t: Any) -> Any:
     """``(d, a, z, rows, n, ld, parameters)``: d = f'(z) d, in place."""
     p = types.CPointer(t)
     return types.void(p, p, p, _I, _I, _I, p)
+
+
+call_backward = call(backward)
 
 
 def loss(t: Any) -> Any:
@@ -105,10 +148,16 @@ def loss(t: Any) -> Any:
     return types.void(p, p, p, p, p, _DOUBLES, _I, _I, _I, t, p)
 
 
+call_loss = call(loss)
+
+
 def metric(t: Any) -> Any:
     """``(p, t, w, sums, rows, k, ld, settings, place)``: see metrics.py."""
     p = types.CPointer(t)
     return types.void(p, p, p, _DOUBLES, _I, _I, _I, _DOUBLES, _I)
+
+
+call_metric = call(metric)
 
 
 def update(t: Any) -> Any:
@@ -117,10 +166,16 @@ def update(t: Any) -> Any:
     return types.void(p, p, p, p, p, _I, _DOUBLES)
 
 
+call_update = call(update)
+
+
 def dropout(t: Any) -> Any:
     """``(a, x, keep, rows, n, ld, first, key, parameters)``: see dropout.py."""
     p = types.CPointer(t)
     return types.void(p, p, p, _I, _I, _I, _I, _I, p)
+
+
+call_dropout = call(dropout)
 
 
 def outer(t: Any) -> Any:
@@ -129,15 +184,24 @@ def outer(t: Any) -> Any:
     return types.void(p, p, p, _I, _I, _DOUBLES)
 
 
+call_outer = call(outer)
+
+
 def prepare(t: Any) -> Any:
     """``(hyper,)``: this step's scalars, once a step, before any update."""
     return types.void(_DOUBLES)
+
+
+call_prepare = call(prepare)
 
 
 def embedded(t: Any) -> Any:
     """``(state, x, y, g, dx, rows) -> status``: see embedded.py."""
     p = types.CPointer(t)
     return _I(_TABLE, p, p, p, p, _I)
+
+
+call_embedded = call(embedded)
 
 
 def c_function(t: Any) -> Any:

@@ -6,6 +6,7 @@ Every intrinsic here becomes a few LLVM instructions where it is used. Pointers 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -19,13 +20,13 @@ _I64 = ir.IntType(64)
 
 
 @intrinsic
-def pointer(typingctx, tag, address):
-    """The ``int64`` `address` as a pointer to values of `tag`'s type."""
+def pointer(typingctx, like, address):
+    """The ``int64`` `address` as a pointer to values of `like`'s type."""
 
     def codegen(context, builder, sig, args):
         return builder.inttoptr(args[1], context.get_value_type(sig.return_type))
 
-    return types.CPointer(tag)(tag, types.int64), codegen
+    return types.CPointer(like)(like, types.int64), codegen
 
 
 @intrinsic
@@ -59,7 +60,7 @@ def lanes_of(typingctx, pointer):
 
 
 @intrinsic
-def value(typingctx, pointer, x):
+def cast(typingctx, pointer, x):
     """A number as a value of the pointer's type."""
 
     def codegen(context, builder, sig, args):
@@ -90,15 +91,19 @@ def _opaque(builder: ir.IRBuilder) -> bool:
     return str(ir.IntType(8).as_pointer()) == "ptr"
 
 
-def _call(result: Any, n: int):
-    """An intrinsic that calls the kernel at an address (`Doorway.address`) with `n` arguments.
+def call(role: Callable[[Any], Any]) -> Any:
+    """An intrinsic that calls the kernel of that role at an address (`CFunc.address`).
 
-    By numba's own calling convention, which has room for a result and an exception before the
-    arguments, and returns a status. Kernels here never raise.
+    ``call(role)(address, (argument, ...))``: arguments travel as a tuple, so that one intrinsic
+    serves a role; LLVM takes it apart again. The call is by numba's own convention, which has
+    places for a result and an exception before the arguments, and returns a status. Kernels never
+    raise.
     """
+    signature = role(types.float32)  # the number of arguments and the result are those of any dtype
+    result, n = signature.return_type, len(signature.args)
 
     @intrinsic
-    def call(typingctx, address, arguments):
+    def call_role(typingctx, address, arguments):
         def codegen(context, builder, sig, args):
             values = cgutils.unpack_tuple(builder, args[1])
             argument_types = list(sig.args[1])
@@ -109,33 +114,10 @@ def _call(result: Any, n: int):
             builder.call(fn, [place, raised, *values])
             return context.get_dummy_value() if result == types.void else builder.load(place)
 
-        assert len(arguments) == n
+        assert len(arguments) == n, f"{role.__name__} takes {n} arguments, not {len(arguments)}"
         return result(types.int64, arguments), codegen
 
-    return call
-
-
-# Arguments travel as a tuple, so that one intrinsic serves a role; LLVM takes it apart again.
-call_tiles = _call(types.void, 15)
-call_dots = _call(types.void, 9)
-call_transpose = _call(types.void, 6)
-call_read_rows = _call(types.int64, 6)
-call_batches = _call(types.int64, 4)
-call_block = _call(types.void, 7)
-call_dropout = _call(types.void, 9)
-call_units = _call(types.void, 6)
-call_gradients = _call(types.void, 6)
-call_use = _call(types.void, 4)
-call_refine = _call(types.void, 4)
-call_gather = _call(types.int64, 9)
-call_forward = _call(types.void, 5)
-call_backward = _call(types.void, 7)
-call_loss = _call(types.void, 11)
-call_metric = _call(types.void, 9)
-call_update = _call(types.void, 7)
-call_outer = _call(types.void, 6)
-call_prepare = _call(types.void, 1)
-call_embedded = _call(types.int64, 6)
+    return call_role
 
 
 @intrinsic

@@ -22,7 +22,7 @@ FEATURES: Final = frozenset(_features())
 #: bytes in a vector register: AVX-512 64, AVX and AVX2 32, SSE2 and NEON 16
 VECTOR_BYTES: Final = 64 if "avx512f" in FEATURES else 32 if "avx" in FEATURES else 16
 HAS_FMA: Final = bool({"fma", "avx512f"} & FEATURES) or "neon" in FEATURES
-#: rows of a register tile; it is two vectors wide. 14 x 2 sums on 32 registers leave room for two
+#: rows of a register tile; it is two vectors wide. 14 x 2 sums on 32 registers leave two for
 #: vectors of B and a broadcast of A; 6 x 2 on 16. Timed with 32: 12 x 2 and 8 x 3 are 2 % slower.
 TILE_ROWS: Final = 14 if {"avx512f", "neon"} & FEATURES else 6
 TILE_VECTORS: Final = 2

@@ -6,7 +6,8 @@ import numpy as np
 
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import address, at, call_embedded, pointer, value
+from fastbp.kernels.compiling.roles import call_embedded
+from fastbp.kernels.compiling.simd import address, at, cast, pointer
 from fastbp.kernels.ffi import embedded as e
 
 _INT = np.int64(0)
@@ -14,7 +15,7 @@ _DOUBLE = np.float64(0.0)
 _SINGLE = np.float32(0.0)
 
 
-@jit.doorway(roles.c_function)
+@jit.cfunc(roles.c_function)
 def predict(state, x, out, n):
     """n rows of inputs to n rows of outputs."""
     if state[e.SELF] != address(state):
@@ -24,7 +25,7 @@ def predict(state, x, out, n):
     return call_embedded(state[e.PREDICT], (state, x, out, x, x, n))
 
 
-@jit.doorway(roles.c_function)
+@jit.cfunc(roles.c_function)
 def train(state, x, out, n):
     """One update by n rows of inputs, behind which stand n rows of targets; the loss to out[0]."""
     if state[e.SELF] != address(state):
@@ -33,18 +34,18 @@ def train(state, x, out, n):
         return e.WRONG_SHAPE
     y = at(x, n * state[e.N_INPUTS])
     status = call_embedded(state[e.TRAIN], (state, x, y, x, x, n))
-    out[0] = value(out, pointer(_DOUBLE, state[e.LOSS])[0])
+    out[0] = cast(out, pointer(_DOUBLE, state[e.LOSS])[0])
     return status
 
 
 @jit.kernel
-def _output(tag, state, x, out):
+def _output(like, state, x, out):
     """The only output for one row of doubles; a status. The row is converted where it is read."""
     t = pointer(_INT, state[e.ROWS_TABLE])
-    base = pointer(tag, t[lay.BASE])
+    base = pointer(like, t[lay.BASE])
     a, p = at(base, t[lay.A0]), at(base, e.output_record(t)[lay.L_A])
     for i in range(state[e.N_INPUTS]):
-        a[i] = value(a, x[i])
+        a[i] = cast(a, x[i])
     status = call_embedded(state[e.PREDICT], (state, a, p, a, a, 1))
     out[0] = p[0]
     return status
@@ -59,13 +60,13 @@ def _evaluated(state, n, x, out):
     return _output(_DOUBLE, state, x, out)
 
 
-@jit.doorway(roles.scipy_filter)
+@jit.cfunc(roles.scipy_filter)
 def filter(x, n, out, user_data):
     """For scipy.ndimage.generic_filter: 1, or 0 where it can't be done."""
     return np.int32(_evaluated(pointer(_INT, address(user_data)), n, x, out) == lay.OK)
 
 
-@jit.doorway(roles.scipy_integrand)
+@jit.cfunc(roles.scipy_integrand)
 def integrand(n, x, user_data):
     """For scipy.integrate.quad and nquad: NaN where it can't be done."""
     state = pointer(_INT, address(user_data))

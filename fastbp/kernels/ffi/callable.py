@@ -15,7 +15,8 @@ from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 from fastbp.kernels.compiling import cache, jit
-from fastbp.kernels.compiling.simd import address, call_embedded, pointer
+from fastbp.kernels.compiling.roles import call_embedded
+from fastbp.kernels.compiling.simd import address, pointer
 from fastbp.kernels.ffi import embedded as e
 
 _DOUBLE = np.float64(0.0)

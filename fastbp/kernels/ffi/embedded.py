@@ -1,6 +1,6 @@
 """What compiled programs of others call: one set of rows in, one result out, no Python.
 
-A *state* is a row of int64: sizes, and addresses of doorways and layout tables. Rows come and go
+A *state* is a row of int64: sizes, and addresses of functions and layout tables. Rows come and go
 densely packed, in the network's dtype; they are copied to and from the workspace.
 """
 
@@ -11,28 +11,21 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import (
-    at,
-    call_batches,
-    call_block,
-    call_gradients,
-    call_refine,
-    lanes_of,
-    pointer,
-    value,
-)
+from fastbp.kernels.compiling.roles import call_batches, call_block, call_gradients, call_refine
+from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
 from fastbp.kernels.compiling.threads import add
 from fastbp.kernels.epoch import whole_batch
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.steps import ordered_sum
+from fastbp.kernels.updates.hyper import STEPS
 
 _INT = _ZERO = np.int64(0)
 _DOUBLE = np.float64(0.0)
 
 # A state's cells. SELF is its own address: a copy, or what a pickle has brought, is none.
 DIGEST, SELF, FLAG, N_INPUTS, N_OUTPUTS, N_PARAMETERS, MOST_ROWS = range(7)
-# Doorways, 0 where the state is of a network alone; then tables: of blocks of rows without an
-# update, of an update by one row, of one by several.
+# Addresses of functions, 0 where the state is of a network alone; then tables: of blocks of rows
+# without an update, of an update by one row, of one by several.
 PREDICT, TRAIN, GRADIENTS, VJP, ROWS_TABLE, STEP_TABLE, BATCH_TABLE = range(7, 14)
 # LIVE holds the learning rate and the number of updates, LOSS the last loss, PLACES where each
 # parameter stands in the gradient's panels.
@@ -69,7 +62,7 @@ def entered(state):
 def read(state, t, x, first, rows):
     """Rows `first` ... of x into the workspace's first; how many values are not finite."""
     n_in = state[N_INPUTS]
-    to = at(pointer(value(x, 0), t[lay.BASE]), t[lay.A0])
+    to = at(pointer(cast(x, 0), t[lay.BASE]), t[lay.A0])
     return copied(to, t[lay.LD0], at(x, first * n_in), rows, n_in)
 
 
@@ -78,21 +71,21 @@ def output_record(t):
     return at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
 
 
-@jit.doorway(roles.embedded)
+@jit.cfunc(roles.embedded)
 def predict(state, x, y, g, dx, n):
     """The outputs of n rows, into y."""
     if not entered(state):
         return BUSY
-    t, tag, n_out = pointer(_INT, state[ROWS_TABLE]), value(x, 0), state[N_OUTPUTS]
+    t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
     last = output_record(t)
-    a, ld = at(pointer(tag, t[lay.BASE]), last[lay.L_A]), last[lay.L_LD_OUT]
+    a, ld = at(pointer(like, t[lay.BASE]), last[lay.L_A]), last[lay.L_LD_OUT]
     status, done = lay.OK, 0
     while done < n:
         rows = min(t[lay.BLOCK], n - done)
         if read(state, t, x, done, rows):
             status = lay.BAD_X
             break
-        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD, 0, 0))
+        call_block(t[lay.PASSES], (like, t, 0, rows, lay.FORWARD, 0, 0))
         for r in range(rows):
             for j in range(n_out):
                 y[(done + r) * n_out + j] = a[r * ld + j]
@@ -101,14 +94,14 @@ def predict(state, x, y, g, dx, n):
     return status
 
 
-@jit.doorway(roles.embedded)
+@jit.cfunc(roles.embedded)
 def train(state, x, y, g, dx, n):
     """One update by n rows; the loss before it goes to LOSS."""
     if not entered(state):
         return BUSY
     t = pointer(_INT, state[STEP_TABLE] if n == 1 else state[BATCH_TABLE])
-    tag, live = value(x, 0), pointer(_DOUBLE, state[LIVE])
-    targets = at(pointer(tag, t[lay.BASE]), t[lay.TARGETS])
+    like, live = cast(x, 0), pointer(_DOUBLE, state[LIVE])
+    targets = at(pointer(like, t[lay.BASE]), t[lay.TARGETS])
     status = lay.OK
     if read(state, t, x, 0, n):
         status = lay.BAD_X
@@ -116,15 +109,15 @@ def train(state, x, y, g, dx, n):
         status = lay.BAD_Y
     else:
         t[lay.N] = t[lay.BATCH] = n
-        t[lay.UPDATES] = np.int64(live[1])
+        t[lay.UPDATES] = np.int64(live[STEPS])
         if t[lay.ONLINE]:
-            status = call_batches(t[lay.ONLINE], (tag, t, 0, n))
+            status = call_batches(t[lay.ONLINE], (like, t, 0, n))
         else:
-            status = whole_batch(tag, t, _ZERO, _ZERO, n, _ZERO)
+            status = whole_batch(like, t, _ZERO, _ZERO, n, _ZERO)
         results = pointer(_DOUBLE, t[lay.RESULTS])
         pointer(_DOUBLE, state[LOSS])[0] = results[lay.R_LAST_ERROR]
         if status == lay.OK:
-            live[1] += 1.0
+            live[STEPS] += 1.0
     add(at(state, FLAG), -1)
     return status
 
@@ -137,14 +130,14 @@ def unpacked(state, t, g, out):
         out[i] = g[places[i]]
 
 
-@jit.doorway(roles.embedded)
+@jit.cfunc(roles.embedded)
 def gradients(state, x, y, g, dx, n):
     """The gradients of the mean loss of n rows, penalties included, into g."""
     if not entered(state):
         return BUSY
-    t, tag, n_out = pointer(_INT, state[ROWS_TABLE]), value(x, 0), state[N_OUTPUTS]
-    targets = at(pointer(tag, t[lay.BASE]), t[lay.TARGETS])
-    panels, row_loss = pointer(tag, t[lay.SLAB_G]), pointer(_DOUBLE, t[lay.ROW_LOSS])
+    t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
+    targets = at(pointer(like, t[lay.BASE]), t[lay.TARGETS])
+    panels, row_loss = pointer(like, t[lay.SLAB_G]), pointer(_DOUBLE, t[lay.ROW_LOSS])
     status, done, error = lay.OK, 0, 0.0
     while done < n:
         rows = min(t[lay.BLOCK], n - done)
@@ -154,16 +147,16 @@ def gradients(state, x, y, g, dx, n):
         if copied(targets, t[lay.LD_TARGETS], at(y, done * n_out), rows, n_out):
             status = lay.BAD_Y
             break
-        call_block(t[lay.PASSES], (value(x, 1.0 / n), t, 0, rows, lay.ALL_PASSES, done, 0))
+        call_block(t[lay.PASSES], (cast(x, 1.0 / n), t, 0, rows, lay.ALL_PASSES, done, 0))
         error += ordered_sum(row_loss, rows)
-        call_gradients(t[lay.GRADIENTS], (tag, t, 0, rows, panels, int(done > 0)))
+        call_gradients(t[lay.GRADIENTS], (like, t, 0, rows, panels, int(done > 0)))
         done += rows
     if status == lay.OK:
         if t[lay.REFINE]:
-            units = pointer(_INT, t[lay.UNITS])
-            for u in range(t[lay.N_UNITS]):
-                unit = at(units, u * lay.UNIT)
-                call_refine(t[lay.REFINE], (tag, t, u, at(panels, unit[lay.U_OFFSET])))
+            pieces = t[lay.PIECES]
+            for number in range(t[lay.N_PIECES]):
+                piece = lay.piece_of(pieces, number)
+                call_refine(t[lay.REFINE], (like, t, number, at(panels, piece.offset)))
         unpacked(state, t, panels, g)
         pointer(_DOUBLE, state[LOSS])[0] = error / n
     add(at(state, FLAG), -1)
@@ -178,7 +171,7 @@ def input_gradients(params, record, d, dx, rows):
     for r in range(rows):
         row, out = at(d, r * ld), at(dx, r * n_in)
         for i in range(n_in):
-            out[i] = value(d, 0)
+            out[i] = cast(d, 0)
         w, column = at(params, record[lay.L_W]), 0
         while column < record[lay.L_COLUMNS]:
             width = 2 * vector if record[lay.L_COLUMNS] - column > vector else vector
@@ -188,7 +181,7 @@ def input_gradients(params, record, d, dx, rows):
                         out[column + i] += w[j * width + i] * row[j]
             else:
                 for i in range(n_in):
-                    total = value(d, 0)
+                    total = cast(d, 0)
                     for j in range(min(width, n_out - column)):
                         total += w[i * width + j] * row[column + j]
                     out[i] += total
@@ -196,15 +189,15 @@ def input_gradients(params, record, d, dx, rows):
             column += width
 
 
-@jit.doorway(roles.embedded)
+@jit.cfunc(roles.embedded)
 def vjp(state, x, y, g, dx, n):
     """Of the sum of y times the outputs: the gradients by the parameters and by x."""
     if not entered(state):
         return BUSY
-    t, tag, n_out = pointer(_INT, state[ROWS_TABLE]), value(x, 0), state[N_OUTPUTS]
-    base, params = pointer(tag, t[lay.BASE]), pointer(tag, t[lay.PARAMS])
+    t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
+    base, params = pointer(like, t[lay.BASE]), pointer(like, t[lay.PARAMS])
     first, last = at(t, HEADER), output_record(t)
-    panels, fused = pointer(tag, t[lay.SLAB_G]), t[lay.FUSED_LOSS]
+    panels, fused = pointer(like, t[lay.SLAB_G]), t[lay.FUSED_LOSS]
     d, ld = at(base, last[lay.L_D]), last[lay.L_LD_OUT]
     t[lay.FUSED_LOSS] = 0  # y is by the outputs, so the last activation has to be gone through
     status, done = lay.OK, 0
@@ -214,13 +207,13 @@ def vjp(state, x, y, g, dx, n):
             status = lay.BAD_X
             break
         for i in range(rows * ld):
-            d[i] = value(d, 0)
+            d[i] = cast(d, 0)
         if copied(d, ld, at(y, done * n_out), rows, n_out):
             status = lay.BAD_Y
             break
-        call_block(t[lay.PASSES], (tag, t, 0, rows, lay.FORWARD, 0, 0))
-        backward(tag, t, 0, rows)
-        call_gradients(t[lay.GRADIENTS], (tag, t, 0, rows, panels, int(done > 0)))
+        call_block(t[lay.PASSES], (like, t, 0, rows, lay.FORWARD, 0, 0))
+        backward(like, t, 0, rows)
+        call_gradients(t[lay.GRADIENTS], (like, t, 0, rows, panels, int(done > 0)))
         input_gradients(
             params, first, at(base, first[lay.L_D]), at(dx, done * state[N_INPUTS]), rows
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, value
+from fastbp.kernels.compiling.simd import at, cast
 from fastbp.kernels.functions import rectifiers, smooth
 from fastbp.kernels.maths import vmath
 from fastbp.kernels.maths.rows import (
@@ -20,7 +20,7 @@ from fastbp.kernels.maths.rows import (
 
 
 @dataclass(frozen=True)
-class Activation:
+class ActivationKernel:
     """What the driver needs to know of an activation.
 
     `forward` and `backward` are None where nothing has to be called. In hidden layers the register
@@ -28,8 +28,8 @@ class Activation:
     that f' is taken from the sums, which are then kept beside the outputs.
     """
 
-    forward: jit.Doorway | None
-    backward: jit.Doorway | None
+    forward: jit.CFunc | None
+    backward: jit.CFunc | None
     clamped: bool = False
     needs_z: bool = False
 
@@ -43,7 +43,7 @@ def sigmoid(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def sigmoid_backward(d, a, z, rows, n, ld, parameters):
     """f' = a (1 - a)."""
-    one = value(a, 1)
+    one = cast(a, 1)
     for i in range(rows * ld):
         d[i] = d[i] * (a[i] * (one - a[i]))
 
@@ -57,14 +57,14 @@ def tanh(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def tanh_backward(d, a, z, rows, n, ld, parameters):
     """f' = 1 - a²."""
-    one = value(a, 1)
+    one = cast(a, 1)
     for i in range(rows * ld):
         d[i] = d[i] * (one - a[i] * a[i])
 
 
 @jit.elementwise(roles.forward)
 def relu(a, rows, n, ld, parameters):
-    zero = value(a, 0)
+    zero = cast(a, 0)
     for i in range(rows * ld):
         a[i] = zero if a[i] < zero else a[i]  # a NaN stays one
 
@@ -72,7 +72,7 @@ def relu(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def relu_backward(d, a, z, rows, n, ld, parameters):
     """f' = 1 where a > 0, else 0."""
-    zero = value(a, 0)
+    zero = cast(a, 0)
     for i in range(rows * ld):
         d[i] = d[i] if a[i] > zero else zero
 
@@ -90,7 +90,7 @@ def softmax(a, rows, n, ld, parameters):
     for s in range(rows):
         r = rows - 1 - s
         row = at(a, r * step)
-        scale_row(at(a, r * ld), row, value(a, 1) / row_sum(row, n), n, ld)
+        scale_row(at(a, r * ld), row, cast(a, 1) / row_sum(row, n), n, ld)
 
 
 @jit.elementwise(roles.backward)
@@ -104,11 +104,11 @@ def softmax_backward(d, a, z, rows, n, ld, parameters):
 
 
 ACTIVATIONS = {
-    "linear": Activation(None, None),
-    "sigmoid": Activation(sigmoid, sigmoid_backward),
-    "tanh": Activation(tanh, tanh_backward),
-    "relu": Activation(relu, relu_backward, clamped=True),
-    "softmax": Activation(softmax, softmax_backward),
-    **{name: Activation(f, b) for name, (f, b) in rectifiers.KERNELS.items()},
-    **{name: Activation(f, b, needs_z=z) for name, (f, b, z) in smooth.KERNELS.items()},
+    "linear": ActivationKernel(None, None),
+    "sigmoid": ActivationKernel(sigmoid, sigmoid_backward),
+    "tanh": ActivationKernel(tanh, tanh_backward),
+    "relu": ActivationKernel(relu, relu_backward, clamped=True),
+    "softmax": ActivationKernel(softmax, softmax_backward),
+    **{name: ActivationKernel(f, b) for name, (f, b) in rectifiers.KERNELS.items()},
+    **{name: ActivationKernel(f, b, needs_z=z) for name, (f, b, z) in smooth.KERNELS.items()},
 }

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, lanes_of, value
+from fastbp.kernels.compiling.simd import at, cast, lanes_of
 from fastbp.kernels.functions import robust
 from fastbp.kernels.functions.softmax_rows import combine_but_tops, rest_of_row, retyped
 from fastbp.kernels.maths import vmath
@@ -27,7 +27,7 @@ from fastbp.kernels.maths.rows import (
 
 
 @dataclass(frozen=True)
-class Loss:
+class LossKernel:
     """What the trainer needs to know of a loss.
 
     `requires` is the activation that the output layer must have, whose derivative the kernel
@@ -35,7 +35,7 @@ class Loss:
     `classes` that class ids are taken.
     """
 
-    kernel: jit.Doorway
+    kernel: jit.CFunc
     requires: str | None = None
     classes: bool = False
     low: float | None = None
@@ -55,14 +55,14 @@ def squared(p, t, w, d, e, rows, k, ld, error_factor, delta_factor):
 @jit.elementwise(roles.loss)
 def mse(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/k) sum_j (p - t)²."""
-    mean = value(p, 1) / value(p, k)
-    squared(p, t, w, d, e, rows, k, ld, mean, value(p, 2) * mean * scale)
+    mean = cast(p, 1) / cast(p, k)
+    squared(p, t, w, d, e, rows, k, ld, mean, cast(p, 2) * mean * scale)
 
 
 @jit.elementwise(roles.loss)
 def half_squared_error(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/2) sum_j (p - t)², the textbook error."""
-    squared(p, t, w, d, e, rows, k, ld, value(p, 0.5), scale)
+    squared(p, t, w, d, e, rows, k, ld, cast(p, 0.5), scale)
 
 
 @jit.elementwise(roles.loss)
@@ -72,7 +72,7 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     Each output's error is log(1 + exp(-|z|)) + |z| (1 - t where z > 0, else t), whose terms are all
     positive. p - t is taken as (1 - t) - (1 - p) where z > 0, and with it neither end cancels.
     """
-    one, zero = value(p, 1), value(p, 0)
+    one, zero = cast(p, 1), cast(p, 0)
     step = side_by_side(p, k, ld)
     for r in range(rows):
         copy_row(at(p, r * step), at(z, r * ld), k, ld)
@@ -85,7 +85,7 @@ def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
         missed = one - target if x > zero else target
         p[i] = missed - share if x > zero else share - missed
         d[i] = vmath.log1p_of_share(small) + size * missed
-    mean = value(d, 1) / value(d, k)
+    mean = cast(d, 1) / cast(d, k)
     for s in range(rows):
         r = rows - 1 - s
         e[r] = np.float64(w[r] * (mean * row_sum(at(d, r * step), k)))
@@ -103,7 +103,7 @@ def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
     where p and t are alike: at the largest logit, the only one whose p can come near 1, it is
     (the others' t - t rest) / (1 + rest).
     """
-    one, zero = value(p, 1), value(p, 0)
+    one, zero = cast(p, 1), cast(p, 0)
     step, logs = max(2, side_by_side(p, k, ld)), retyped(e, p)
     for r in range(rows):
         row = at(z, r * ld)
@@ -117,15 +117,15 @@ def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
         factor, inverse = w[r] * scale, one / (one + rest)
         total, distance, shift = keep * (others + at_top), keep * distance, zero
         if share != zero:
-            total += value(p, k) * share
-            others = keep * others + value(p, k - 1) * share
+            total += cast(p, k) * share
+            others = keep * others + cast(p, k - 1) * share
             at_top = keep * at_top + share
             shift_row(delta, at(z, r * ld), logs[r], k, ld)
             distance += share * row_sum(delta, k)
             shift = share * factor
         by = factor * inverse
         lost = by * (others - at_top * rest)
-        bound = one if rest < one else value(p, np.inf)
+        bound = one if rest < one else cast(p, np.inf)
         combine_but_tops(delta, row, total * by, target, -keep * factor, shift, bound, lost, k, ld)
         # p is scratch, up to row r no longer needed
         logs[r], p[2 * r], p[2 * r + 1] = rest, total, distance
@@ -139,20 +139,20 @@ def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
 
 @jit.elementwise(roles.loss)
 def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
-    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, value(p, 1), value(p, 0))
+    softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, cast(p, 1), cast(p, 0))
 
 
 @jit.elementwise(roles.loss)
 def cross_entropy_smoothed(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """With targets (1 - s) t + s / k (Szegedy et al. 2016), as PyTorch."""
-    keep, share = value(p, 1) - parameters[0], parameters[0] / value(p, k)
+    keep, share = cast(p, 1) - parameters[0], parameters[0] / cast(p, k)
     softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share)
 
 
 @jit.elementwise(roles.loss)
 def kl_divergence(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """sum_j t log(t / p), 0 log 0 = 0, from the logits: cross-entropy, and sum_j t log t."""
-    one, zero = value(p, 1), value(p, 0)
+    one, zero = cast(p, 1), cast(p, 0)
     softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, one, zero)
     for i in range(rows * ld):
         x = t[i] if t[i] > zero else one
@@ -162,16 +162,16 @@ def kl_divergence(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 LOSSES = {
-    "mse": Loss(mse),
-    "half_squared_error": Loss(half_squared_error),
-    "binary_cross_entropy": Loss(binary_cross_entropy, "sigmoid", low=0.0, high=1.0),
-    "cross_entropy": Loss(cross_entropy, "softmax", classes=True, low=0.0),
-    "cross_entropy_smoothed": Loss(cross_entropy_smoothed, "softmax", classes=True, low=0.0),
-    "kl_divergence": Loss(kl_divergence, "softmax", classes=True, low=0.0),
-    "mae": Loss(robust.mae),
-    "huber": Loss(robust.huber),
-    "log_cosh": Loss(robust.log_cosh),
-    "quantile": Loss(robust.quantile),
-    "hinge": Loss(robust.hinge, low=-1.0, high=1.0, whole=True),
-    "poisson": Loss(robust.poisson, "exp", low=0.0),
+    "mse": LossKernel(mse),
+    "half_squared_error": LossKernel(half_squared_error),
+    "binary_cross_entropy": LossKernel(binary_cross_entropy, "sigmoid", low=0.0, high=1.0),
+    "cross_entropy": LossKernel(cross_entropy, "softmax", classes=True, low=0.0),
+    "cross_entropy_smoothed": LossKernel(cross_entropy_smoothed, "softmax", classes=True, low=0.0),
+    "kl_divergence": LossKernel(kl_divergence, "softmax", classes=True, low=0.0),
+    "mae": LossKernel(robust.mae),
+    "huber": LossKernel(robust.huber),
+    "log_cosh": LossKernel(robust.log_cosh),
+    "quantile": LossKernel(robust.quantile),
+    "hinge": LossKernel(robust.hinge, low=-1.0, high=1.0, whole=True),
+    "poisson": LossKernel(robust.poisson, "exp", low=0.0),
 }

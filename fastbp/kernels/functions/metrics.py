@@ -27,7 +27,7 @@ def largest(p, k):
     return best
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def accuracy(p, t, w, acc, rows, k, ld, own, place):
     """acc[1]: weights of what is right; a share of the outputs where each is a class."""
     for r in range(rows):
@@ -42,7 +42,7 @@ def accuracy(p, t, w, acc, rows, k, ld, own, place):
             acc[1] += weight * right / k
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def top_k(p, t, w, acc, rows, k, ld, own, place):
     """acc[1]: weights of rows whose class is among the `own[0]` largest outputs."""
     for r in range(rows):
@@ -54,7 +54,7 @@ def top_k(p, t, w, acc, rows, k, ld, own, place):
         acc[1] += weight if before < own[0] else 0.0
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def absolute_errors(p, t, w, acc, rows, k, ld, own, place):
     """acc[1]: sum of w (1/k) sum_j |p - t|."""
     for r in range(rows):
@@ -65,7 +65,7 @@ def absolute_errors(p, t, w, acc, rows, k, ld, own, place):
         acc[1] += weight * total / k
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def squared_errors(p, t, w, acc, rows, k, ld, own, place):
     """acc[1]: sum of w (1/k) sum_j (p - t)²."""
     for r in range(rows):
@@ -77,7 +77,7 @@ def squared_errors(p, t, w, acc, rows, k, ld, own, place):
         acc[1] += weight * total / k
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def variances(p, t, w, acc, rows, k, ld, own, place):
     """For each output, sums of w (p - t)², w s and w s²; s = t - own[j], own being about t."""
     for r in range(rows):
@@ -91,7 +91,7 @@ def variances(p, t, w, acc, rows, k, ld, own, place):
             sums[2] += weight * s * s
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def confusions(p, t, w, acc, rows, k, ld, own, place):
     """For each class, weights of rows that have it and are given it, are given it, have it."""
     for r in range(rows):
@@ -111,7 +111,7 @@ def confusions(p, t, w, acc, rows, k, ld, own, place):
                 sums[2] += weight if wanted else 0.0
 
 
-@jit.doorway(roles.metric)
+@jit.cfunc(roles.metric)
 def collect(p, t, w, acc, rows, k, ld, own, place):
     """The rows themselves, at their place among all: weight, outputs, targets."""
     for r in range(rows):

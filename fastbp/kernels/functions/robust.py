@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, value
+from fastbp.kernels.compiling.simd import at, cast
 from fastbp.kernels.maths import vmath
 from fastbp.kernels.maths.rows import row_sum, scale_row
 
@@ -17,7 +17,7 @@ _LOG_2 = math.log(2.0)
 @jit.inlined
 def summed(d, e, w, rows, k, ld):
     """e = w times the mean of a row's errors, which stand in d."""
-    mean = value(d, 1) / value(d, k)
+    mean = cast(d, 1) / cast(d, k)
     for r in range(rows):
         e[r] = np.float64(w[r] * (mean * row_sum(at(d, r * ld), k)))
 
@@ -25,7 +25,7 @@ def summed(d, e, w, rows, k, ld):
 @jit.inlined
 def scaled(d, w, rows, k, ld, scale):
     """d = a row's derivatives, times w scale / k; zero in the padding."""
-    mean = value(d, 1) / value(d, k)
+    mean = cast(d, 1) / cast(d, k)
     for r in range(rows):
         scale_row(at(d, r * ld), at(d, r * ld), w[r] * mean * scale, k, ld)
 
@@ -33,7 +33,7 @@ def scaled(d, w, rows, k, ld, scale):
 @jit.elementwise(roles.loss)
 def mae(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/k) sum_j |p - t|; the derivative at 0 is 0."""
-    one, zero = value(p, 1), value(p, 0)
+    one, zero = cast(p, 1), cast(p, 0)
     for i in range(rows * ld):
         d[i] = abs(p[i] - t[i])
     summed(d, e, w, rows, k, ld)
@@ -46,7 +46,7 @@ def mae(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 @jit.elementwise(roles.loss)
 def huber(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/k) sum_j of x²/2 where |x| <= delta, else delta (|x| - delta/2) (Huber 1964)."""
-    delta, half = parameters[0], value(p, 0.5)
+    delta, half = parameters[0], cast(p, 0.5)
     for i in range(rows * ld):
         x = abs(p[i] - t[i])
         inner = delta if x > delta else x
@@ -65,8 +65,8 @@ def log_cosh(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
     Below, -log1p(-tanh²x) / 2, in which nothing cancels.
     """
-    one, half, two = value(p, 1), value(p, 0.5), value(p, 2)
-    log_2 = value(p, _LOG_2)
+    one, half, two = cast(p, 1), cast(p, 0.5), cast(p, 2)
+    log_2 = cast(p, _LOG_2)
     for i in range(rows * ld):
         x = abs(p[i] - t[i])
         small = vmath.tanh(one if x > one else x)
@@ -85,7 +85,7 @@ def quantile(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
     The parameters are q and 1 - q, which has digits of its own where q is close to 1.
     """
-    q, other, zero = parameters[0], parameters[1], value(p, 0)
+    q, other, zero = parameters[0], parameters[1], cast(p, 0)
     for i in range(rows * ld):
         x = t[i] - p[i]
         d[i] = q * x if x > zero else -other * x
@@ -99,7 +99,7 @@ def quantile(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 @jit.elementwise(roles.loss)
 def hinge(z, p, t, w, d, e, rows, k, ld, scale, parameters):
     """(1/k) sum_j max(0, 1 - s p), s = 1 where t > 0, else -1."""
-    one, zero = value(p, 1), value(p, 0)
+    one, zero = cast(p, 1), cast(p, 0)
     for i in range(rows * ld):
         x = one - (p[i] if t[i] > zero else -p[i])
         d[i] = zero if x < zero else x

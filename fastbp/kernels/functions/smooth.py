@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import value
+from fastbp.kernels.compiling.simd import cast
 from fastbp.kernels.maths import circular, vmath
 
 _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
@@ -20,7 +20,7 @@ _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 @jit.elementwise(roles.forward)
 def gelu(a, rows, n, ld, parameters):
     """z (1 + erf(z / sqrt(2))) / 2 (Hendrycks & Gimpel 2016)."""
-    half, one, root = value(a, 0.5), value(a, 1), value(a, _ROOT_HALF)
+    half, one, root = cast(a, 0.5), cast(a, 1), cast(a, _ROOT_HALF)
     for i in range(rows * ld):
         a[i] = half * a[i] * (one + vmath.erf(a[i] * root))
 
@@ -28,8 +28,8 @@ def gelu(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def gelu_backward(d, a, z, rows, n, ld, parameters):
     """Phi(z) + z phi(z), the normal distribution and its density."""
-    half, one, root = value(a, 0.5), value(a, 1), value(a, _ROOT_HALF)
-    density = value(a, _DENSITY)
+    half, one, root = cast(a, 0.5), cast(a, 1), cast(a, _ROOT_HALF)
+    density = cast(a, _DENSITY)
     for i in range(rows * ld):
         below = half * (one + vmath.erf(z[i] * root))
         d[i] = d[i] * (below + z[i] * (density * vmath.exp(-half * z[i] * z[i])))
@@ -38,8 +38,8 @@ def gelu_backward(d, a, z, rows, n, ld, parameters):
 @jit.elementwise(roles.forward)
 def gelu_tanh(a, rows, n, ld, parameters):
     """z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z³))) / 2, the same source's approximation."""
-    half, one = value(a, 0.5), value(a, 1)
-    scale, cube = value(a, _TANH_SCALE), value(a, _TANH_CUBE)
+    half, one = cast(a, 0.5), cast(a, 1)
+    scale, cube = cast(a, _TANH_SCALE), cast(a, _TANH_CUBE)
     for i in range(rows * ld):
         x = a[i]
         a[i] = half * x * (one + vmath.tanh(scale * (x + cube * x * x * x)))
@@ -48,15 +48,15 @@ def gelu_tanh(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def gelu_tanh_backward(d, a, z, rows, n, ld, parameters):
     """(1 + t) / 2 + z (1 - t²) (sqrt(2 / pi) (1 + 3 0.044715 z²)) / 2."""
-    half, one = value(a, 0.5), value(a, 1)
-    scale, cube, three = value(a, _TANH_SCALE), value(a, _TANH_CUBE), value(a, 3)
+    half, one = cast(a, 0.5), cast(a, 1)
+    scale, cube, three = cast(a, _TANH_SCALE), cast(a, _TANH_CUBE), cast(a, 3)
     for i in range(rows * ld):
         x = z[i]
         t = vmath.tanh(scale * (x + cube * x * x * x))
         inner = scale * (one + three * cube * x * x)
         # 1 - t² first: it is 0 where z² overflows
         slope = (one - t) * (one + t)
-        inner = inner if slope > value(a, 0) else value(a, 0)
+        inner = inner if slope > cast(a, 0) else cast(a, 0)
         d[i] = d[i] * (half * (one + t) + half * x * slope * inner)
 
 
@@ -70,7 +70,7 @@ def silu(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def silu_backward(d, a, z, rows, n, ld, parameters):
     """s (1 + z (1 - s)) with s = sigmoid(z)."""
-    one = value(a, 1)
+    one = cast(a, 1)
     for i in range(rows * ld):
         s = vmath.sigmoid(z[i])
         d[i] = d[i] * (s * (one + z[i] * (one - s)))
@@ -86,7 +86,7 @@ def mish(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def mish_backward(d, a, z, rows, n, ld, parameters):
     """t + z (1 - t²) sigmoid(z) with t = tanh(softplus(z))."""
-    one = value(a, 1)
+    one = cast(a, 1)
     for i in range(rows * ld):
         t = vmath.tanh(vmath.softplus(z[i]))
         d[i] = d[i] * (t + z[i] * ((one - t * t) * vmath.sigmoid(z[i])))
@@ -109,7 +109,7 @@ def softplus_backward(d, a, z, rows, n, ld, parameters):
 @jit.elementwise(roles.forward)
 def softsign(a, rows, n, ld, parameters):
     """z / (1 + |z|) (Glorot & Bengio 2010)."""
-    one = value(a, 1)
+    one = cast(a, 1)
     for i in range(rows * ld):
         a[i] = a[i] / (one + abs(a[i]))
 
@@ -117,7 +117,7 @@ def softsign(a, rows, n, ld, parameters):
 @jit.elementwise(roles.backward)
 def softsign_backward(d, a, z, rows, n, ld, parameters):
     """1 / (1 + |z|)²."""
-    one = value(a, 1)
+    one = cast(a, 1)
     for i in range(rows * ld):
         x = one / (one + abs(z[i]))
         d[i] = d[i] * (x * x)
@@ -153,7 +153,7 @@ def sine(a, rows, n, ld, parameters):
         for i in range(rows * ld):
             x = a[i]
             y = vmath.sin(x)
-            a[i] = value(a, circular.sin(np.float64(x))) if vmath.is_far(x) else y
+            a[i] = cast(a, circular.sin(np.float64(x))) if vmath.is_far(x) else y
         return
     for i in range(rows * ld):
         a[i] = vmath.sin(a[i])
@@ -166,7 +166,7 @@ def sine_backward(d, a, z, rows, n, ld, parameters):
         for i in range(rows * ld):
             x = z[i]
             y = vmath.cos(x)
-            d[i] = d[i] * (value(a, circular.cos(np.float64(x))) if vmath.is_far(x) else y)
+            d[i] = d[i] * (cast(a, circular.cos(np.float64(x))) if vmath.is_far(x) else y)
         return
     for i in range(rows * ld):
         d[i] = d[i] * vmath.cos(z[i])

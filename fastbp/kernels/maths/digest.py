@@ -10,7 +10,6 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import pointer
-from fastbp.kernels.layout import OK
 
 #: lanes, and so words that are taken at a time
 LANES = 64
@@ -20,11 +19,11 @@ _FACTOR, _HALF = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
 @jit.entry
-def absorb(tag, lanes, words, n):
-    """Take n words, a multiple of LANES."""
+def absorb(like, lanes, words, n):
+    """Take n words, a multiple of LANES; always 0."""
     lanes, words = pointer(_WORD, lanes), pointer(_WORD, words)
     for first in range(0, n, LANES):
         for i in range(LANES):
             x = (lanes[i] ^ words[first + i]) * _FACTOR
             lanes[i] = x ^ (x >> _HALF)
-    return OK
+    return 0

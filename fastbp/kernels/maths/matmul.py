@@ -8,14 +8,15 @@ r = rows of the batch, i = inputs, o = outputs
 Each sum is one chain in the order of its index, whatever the tile, so that results do not depend
 on how rows are shared out. Operands of the tile (tiles.py): c[m] = init[m] + sum_k a[m, k] b[k].
 
-Tiles, dot products and transpositions stand behind doorways: numba optimises a callee anew in
+Tiles, dot products and transpositions are called by address: numba optimises a callee anew in
 each caller's module, and with 28 tiles in it the loop of epoch.py took 70 s to compile.
 """
 
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import at, call_tiles, lanes_of, value
+from fastbp.kernels.compiling.roles import call_tiles
+from fastbp.kernels.compiling.simd import at, cast, lanes_of
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS
 from fastbp.kernels.maths.dots import DOT_ROWS, dot
 from fastbp.kernels.maths.tiles import PANELS_AT_ONCE, tile, transpose_block, vector_row, wide_row
@@ -27,7 +28,7 @@ _FEW_GRADIENT_ROWS = 8
 _PASS = 2048
 
 
-@jit.doorway(roles.tiles)
+@jit.cfunc(roles.tiles)
 def tiles(a, am, ak, b, bk, init, im, c, cm, k, low, mask, masked, rows, vectors):
     """One panel's columns of a product: `rows` rows in tiles of nearly equal height."""
     n = (rows + TILE_ROWS - 1) // TILE_ROWS
@@ -52,11 +53,11 @@ def tiles(a, am, ak, b, bk, init, im, c, cm, k, low, mask, masked, rows, vectors
         height -= 1
 
 
-@jit.doorway(roles.dots)
+@jit.cfunc(roles.dots)
 def dots(a, am, w, n_in, bias, c, cm, rows, n_out):
     """The forward product of a narrow layer: one dot product an output, lanes along the inputs."""
     vector = lanes_of(c)
-    zero = value(c, 0)
+    zero = cast(c, 0)
     for i in range(rows * cm):
         c[i] = zero
     n = (n_in + vector - 1) // vector
@@ -71,7 +72,7 @@ def dots(a, am, w, n_in, bias, c, cm, rows, n_out):
             r += DOT_ROWS if many else 1
 
 
-@jit.doorway(roles.transpose)
+@jit.cfunc(roles.transpose)
 def transpose(source, source_stride, target, target_stride, rows, columns):
     """``target[j, i] = source[i, j]`` for at most a vector of rows, and any columns."""
     vector = lanes_of(source)
@@ -94,7 +95,7 @@ def over_panels(by, a, am, panels, k, init, init_step, c, cm, low, mask, masked,
     (`init_step` 0).
     """
     vector = lanes_of(c)
-    none = value(c, -float("inf"))
+    none = cast(c, -float("inf"))
     if rows <= _FEW_ROWS and columns <= vector:
         for r in range(rows):
             to, at_mask = at(c, r * cm), at(mask, r * cm)
@@ -136,7 +137,7 @@ def gradient_piece(by, a, am, d, dm, zeros, accumulate, g, first, last, width, r
 
     `a` are the values whose columns become the gradient's rows, `d` those of the panel's columns.
     """
-    none = value(g, -float("inf"))
+    none = cast(g, -float("inf"))
     start, step = (g, width) if accumulate else (zeros, 0)
     if width == lanes_of(g) and last - first <= _FEW_GRADIENT_ROWS and rows <= _FEW_ROWS:
         for m in range(last - first):

@@ -12,7 +12,8 @@ from numba import types
 from numba.extending import intrinsic
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import call_tiles, lanes_of, pointer, value
+from fastbp.kernels.compiling.roles import call_tiles
+from fastbp.kernels.compiling.simd import cast, lanes_of, pointer
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 from fastbp.kernels.compiling.vectors import Vectors, ir_type, loop
 from fastbp.kernels.maths import matmul
@@ -23,7 +24,7 @@ _DEPTH = 256  # terms of each sum of the bare tile: its operands stay in L1
 
 
 @intrinsic
-def _multiply_add(typingctx, tag, count):
+def _multiply_add(typingctx, like, count):
     """`count` rounds of one FMA on each of `_SUMS` vectors; a number that depends on them all."""
 
     def codegen(context, builder, sig, args):
@@ -40,20 +41,20 @@ def _multiply_add(typingctx, tag, count):
             total = builder.fadd(total, s)
         return builder.fptosi(v.sum(total), ir.IntType(64))
 
-    return types.int64(tag, types.int64), codegen
+    return types.int64(like, types.int64), codegen
 
 
 @jit.entry
-def multiply_add(tag, count):
-    return _multiply_add(tag, count)
+def multiply_add(like, count):
+    return _multiply_add(like, count)
 
 
 @jit.entry
-def bare_tile(tag, by, a, b, c, count):
+def bare_tile(like, by, a, b, c, count):
     """The products' register tile, again and again on operands that stay in L1."""
-    pa, pb, pc = pointer(tag, a), pointer(tag, b), pointer(tag, c)
+    pa, pb, pc = pointer(like, a), pointer(like, b), pointer(like, c)
     width = TILE_VECTORS * lanes_of(pc)
-    low = value(pc, -float("inf"))
+    low = cast(pc, -float("inf"))
     for _ in range(count):
         call_tiles(
             by,

@@ -16,17 +16,17 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import at, pointer
-from fastbp.kernels.epoch import barrier, share
 from fastbp.kernels.layout import OK, THREADS
 from fastbp.kernels.solvers import jacobian as jac
 from fastbp.kernels.solvers.jacobian import multiply_add, tile_at
+from fastbp.kernels.team import barrier, share
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
 
 
 @jit.entry
-def damp(tag, own_table, damping):
+def damp(like, own_table, damping):
     """FACTOR = -(J'J + m I), m the float64 at the address `damping`."""
     own, m = pointer(_INT, own_table), pointer(_DOUBLE, damping)[0]
     w, strips = own[jac.WIDTH], own[jac.STRIPS]
@@ -75,7 +75,7 @@ def solve_tile(u, c, w):
 
 
 @jit.entry
-def factor(tag, table, own_table, first, last, thread):
+def factor(like, table, own_table, first, last, thread):
     """Rows `first` ... `last` - 1 of tiles; FAILED if the matrix is not positive definite."""
     t, own = pointer(_INT, table), pointer(_INT, own_table)
     threads, strips, w = t[THREADS], own[jac.STRIPS], own[jac.WIDTH]
@@ -109,7 +109,7 @@ def inner(p, q, n):
 
 
 @jit.entry
-def back_substitute(tag, own_table, d):
+def back_substitute(like, own_table, d):
     """d = -U^-1 (U'^-1 g), the step, as a vector of points.py."""
     own, d = pointer(_INT, own_table), at(pointer(_DOUBLE, d), 1)
     p, w = own[jac.P], own[jac.WIDTH]
@@ -126,7 +126,7 @@ def back_substitute(tag, own_table, d):
 
 
 @jit.entry
-def read_gradient(tag, own_table, g):
+def read_gradient(like, own_table, g):
     """g = J'r, as a vector of points.py."""
     own, g = pointer(_INT, own_table), pointer(_DOUBLE, g)
     p, w = own[jac.P], own[jac.WIDTH]

@@ -19,12 +19,13 @@ import numpy as np
 from fastbp.kernels import layout as lay
 from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import at, call_block, call_read_rows, call_tiles, pointer, value
-from fastbp.kernels.epoch import agree, barrier, share
+from fastbp.kernels.compiling.roles import call_block, call_read_rows, call_tiles
+from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.layout import HEADER, RECORD
 from fastbp.kernels.maths.rows import widened
 from fastbp.kernels.passes import clear
 from fastbp.kernels.pieces import layer_input
+from fastbp.kernels.team import barrier, first_bad_status, share
 
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
@@ -50,12 +51,12 @@ def multiply_add(own, a, b, ld, init, step, c, k):
 
 
 @jit.kernel
-def derivatives(tag, t, row, out):
+def derivatives(like, t, row, out):
     """One sample's derivatives by all parameters, from its activations and deltas.
 
     By whole vectors: what is written too far is written over by what comes next.
     """
-    base, one = pointer(tag, t[lay.BASE]), np.float64(1.0)
+    base, one = pointer(like, t[lay.BASE]), np.float64(1.0)
     done = 0
     for layer in range(t[lay.N_LAYERS]):
         record = at(t, HEADER + layer * RECORD)
@@ -80,9 +81,9 @@ def derivatives(tag, t, row, out):
 
 
 @jit.kernel
-def jacobian_rows(tag, t, own, first, rows):
+def jacobian_rows(like, t, own, first, rows):
     """J's rows of samples in workspace rows `first` ..., which have been through the network."""
-    base, jacobian = pointer(tag, t[lay.BASE]), pointer(_DOUBLE, own[J])
+    base, jacobian = pointer(like, t[lay.BASE]), pointer(_DOUBLE, own[J])
     last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
     k, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
     a, d = at(base, last[lay.L_A]), at(base, last[lay.L_D])
@@ -90,15 +91,15 @@ def jacobian_rows(tag, t, own, first, rows):
     for output in range(k):
         for r in range(first, first + rows):
             for j in range(ld):
-                d[r * ld + j] = value(d, 0)
-            d[r * ld + output] = value(d, math.sqrt(np.float64(weights[r])))
-        backward(tag, t, first, rows)
+                d[r * ld + j] = cast(d, 0)
+            d[r * ld + output] = cast(d, math.sqrt(np.float64(weights[r])))
+        backward(like, t, first, rows)
         for r in range(first, first + rows):
             row = at(jacobian, (r * k + output) * own[LD])
             if weights[r] == 0:  # whatever its values: 0 times infinity would be NaN
                 clear(row, own[LD])
                 continue
-            derivatives(tag, t, r, row)
+            derivatives(like, t, r, row)
             off = np.float64(a[r * ld + output]) - np.float64(targets[r * ld + output])
             row[own[P]] = math.sqrt(np.float64(weights[r])) * off
 
@@ -122,7 +123,7 @@ def products(own, rows, accumulate, thread, threads):
 
 
 @jit.entry
-def normal_equations(tag, table, own_table, first, last, thread):
+def normal_equations(like, table, own_table, first, last, thread):
     """J'J over blocks `first` ... `last` - 1 of the samples, added to that of those before."""
     t, own = pointer(_INT, table), pointer(_INT, own_table)
     results, threads = pointer(_DOUBLE, t[lay.RESULTS]), t[lay.THREADS]
@@ -133,13 +134,13 @@ def normal_equations(tag, table, own_table, first, last, thread):
         row, end = share(rows, threads, thread), share(rows, threads, thread + 1)
         count = end - row
         if count > 0:
-            status = call_read_rows(t[lay.READ_ROWS], (tag, t, start + row, row, count, thread))
+            status = call_read_rows(t[lay.READ_ROWS], (like, t, start + row, row, count, thread))
             if status == lay.OK:
-                call_block(t[lay.PASSES], (tag, t, row, count, lay.FORWARD, 0, 0))
-                jacobian_rows(tag, t, own, row, count)
+                call_block(t[lay.PASSES], (like, t, row, count, lay.FORWARD, 0, 0))
+                jacobian_rows(like, t, own, row, count)
         results[lay.R_STATUS + thread] = float(status)
         barrier(t)
-        status = agree(t)
+        status = first_bad_status(t)
         if status != lay.OK:
             return status
         products(own, rows * t[lay.N_OUTPUTS], block > 0, thread, threads)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.compiling import jit
-from fastbp.kernels.compiling.simd import pointer, value
+from fastbp.kernels.compiling.simd import cast, pointer
 from fastbp.kernels.layout import OK
 
 _INT = np.int64(0)
@@ -31,20 +31,20 @@ def dot(p, q, n):
 
 
 @jit.entry
-def place(tag, out, sources, size, x, d, step):
+def place(like, out, sources, size, x, d, step):
     """A whole parameter buffer of the point x + step d, transposes and zeros with it."""
-    out, sources = pointer(tag, out), pointer(_INT, sources)
+    out, sources = pointer(like, out), pointer(_INT, sources)
     x, d, t = pointer(_DOUBLE, x), pointer(_DOUBLE, d), pointer(_DOUBLE, step)[0]
     for i in range(size):
         s = sources[i]
-        out[i] = value(out, x[s] + t * d[s])
+        out[i] = cast(out, x[s] + t * d[s])
     return OK
 
 
 @jit.entry
-def collect(tag, values, places, n, out):
+def collect(like, values, places, n, out):
     """Values of the network's dtype that stand in a buffer of the parameters' layout."""
-    values, places = pointer(tag, values), pointer(_INT, places)
+    values, places = pointer(like, values), pointer(_INT, places)
     out = pointer(_DOUBLE, out)
     for i in range(n):
         out[1 + i] = np.float64(values[places[i]])
@@ -52,7 +52,7 @@ def collect(tag, values, places, n, out):
 
 
 @jit.entry
-def assess(tag, g, d, n, figures):
+def assess(like, g, d, n, figures):
     """A gradient's slope along d, its largest magnitude, and the sum of its magnitudes.
 
     A NaN shows in the sum.

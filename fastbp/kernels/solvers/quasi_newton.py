@@ -23,7 +23,7 @@ def add(p, factor, q, n):
 
 
 @jit.entry
-def remember(tag, x, x_new, g, g_new, s, y, n, figures):
+def remember(like, x, x_new, g, g_new, s, y, n, figures):
     """One pair; s'y and y'y go to `figures`."""
     x, x_new = pointer(_DOUBLE, x), pointer(_DOUBLE, x_new)
     g, g_new = pointer(_DOUBLE, g), pointer(_DOUBLE, g_new)
@@ -36,10 +36,10 @@ def remember(tag, x, x_new, g, g_new, s, y, n, figures):
 
 
 @jit.entry
-def direction(tag, g, d, s, y, figures, n, history, newest, count):
+def direction(like, g, d, s, y, figures, n, history, newest, count):
     """d = -H g by the two-loop recursion (Nocedal & Wright 2006, algorithm 7.4).
 
-    `figures` holds s'y of every pair, then y'y of every pair; behind them is room for the
+    `figures` holds s'y of every pair, then y'y of every pair; behind them stand the
     recursion's own `history` values.
     """
     g, d = pointer(_DOUBLE, g), pointer(_DOUBLE, d)

@@ -9,10 +9,11 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import value
-from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, PENDING, STATE, Update
+from fastbp.kernels.compiling.simd import cast
+from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, PENDING, STATE, UpdateKernel
 
-# hyper[OWN ...] of all of them; NAdam has one more.
+# What they are given, in hyper[OWN ...]; NAdam has one more.
+_CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
 _BETA_1, _BETA_2, _EPSILON, _DECAY, _MOMENTUM_DECAY = range(OWN, OWN + 5)
 # STATE and PENDING: beta_1^t and beta_2^t, t, NAdam's product; then what the updates read.
 _POWER_1, _POWER_2, _T, _PRODUCT, _STEP, _ROOT, _EXTRA = range(7)
@@ -30,13 +31,13 @@ def _begin(hyper):
     hyper[PENDING + _ROOT] = 1.0 / np.sqrt(1.0 - hyper[PENDING + _POWER_2])
 
 
-@jit.doorway(roles.prepare)
+@jit.cfunc(roles.prepare)
 def adam_prepare(hyper):
     """lr / (1 - beta_1^t) and 1 / sqrt(1 - beta_2^t)."""
     _begin(hyper)
 
 
-def _adam(decoupled: bool, amsgrad: bool) -> jit.Doorway:
+def _adam(decoupled: bool, amsgrad: bool) -> jit.CFunc:
     """m = b1 m + (1 - b1) g; v = b2 v + (1 - b2) g²; p -= step m / (sqrt(v) root + epsilon).
 
     Kingma & Ba 2015. weight_decay p is added to g, or lr weight_decay p taken from p where it is
@@ -45,11 +46,11 @@ def _adam(decoupled: bool, amsgrad: bool) -> jit.Doorway:
     """
 
     def adam(p, g, s0, s1, s2, n, hyper):
-        keep_1, keep_2 = value(p, hyper[_BETA_1]), value(p, hyper[_BETA_2])
-        new_1, new_2 = value(p, 1.0 - hyper[_BETA_1]), value(p, 1.0 - hyper[_BETA_2])
-        step, root = value(p, hyper[PENDING + _STEP]), value(p, hyper[PENDING + _ROOT])
-        epsilon, decay = value(p, hyper[_EPSILON]), value(p, hyper[_DECAY])
-        shrink = value(p, 1.0 - hyper[LEARNING_RATE] * hyper[_DECAY])
+        keep_1, keep_2 = cast(p, hyper[_BETA_1]), cast(p, hyper[_BETA_2])
+        new_1, new_2 = cast(p, 1.0 - hyper[_BETA_1]), cast(p, 1.0 - hyper[_BETA_2])
+        step, root = cast(p, hyper[PENDING + _STEP]), cast(p, hyper[PENDING + _ROOT])
+        epsilon, decay = cast(p, hyper[_EPSILON]), cast(p, hyper[_DECAY])
+        shrink = cast(p, 1.0 - hyper[LEARNING_RATE] * hyper[_DECAY])
         for i in range(n):
             gradient = g[i] if decoupled else g[i] + decay * p[i]
             m = keep_1 * s0[i] + new_1 * gradient
@@ -69,9 +70,9 @@ def _adam(decoupled: bool, amsgrad: bool) -> jit.Doorway:
 @jit.elementwise(roles.update)
 def adamax(p, g, s0, s1, s2, n, hyper):
     """v = max(b2 v, |g| + epsilon); p -= step m / v (Kingma & Ba 2015, 7.1)."""
-    keep_1, keep_2 = value(p, hyper[_BETA_1]), value(p, hyper[_BETA_2])
-    new_1, step = value(p, 1.0 - hyper[_BETA_1]), value(p, hyper[PENDING + _STEP])
-    epsilon, decay = value(p, hyper[_EPSILON]), value(p, hyper[_DECAY])
+    keep_1, keep_2 = cast(p, hyper[_BETA_1]), cast(p, hyper[_BETA_2])
+    new_1, step = cast(p, 1.0 - hyper[_BETA_1]), cast(p, hyper[PENDING + _STEP])
+    epsilon, decay = cast(p, hyper[_EPSILON]), cast(p, hyper[_DECAY])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         m = keep_1 * s0[i] + new_1 * gradient
@@ -82,7 +83,7 @@ def adamax(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - step * m / v
 
 
-@jit.doorway(roles.prepare)
+@jit.cfunc(roles.prepare)
 def nadam_prepare(hyper):
     """The steps along g and m, from mu_t = b1 (1 - 0.96^(t momentum_decay) / 2) (Dozat 2016)."""
     _begin(hyper)
@@ -99,11 +100,11 @@ def nadam_prepare(hyper):
 @jit.elementwise(roles.update)
 def nadam(p, g, s0, s1, s2, n, hyper):
     """p -= (extra g + step m) / (sqrt(v) root + epsilon)."""
-    keep_1, keep_2 = value(p, hyper[_BETA_1]), value(p, hyper[_BETA_2])
-    new_1, new_2 = value(p, 1.0 - hyper[_BETA_1]), value(p, 1.0 - hyper[_BETA_2])
-    step, root = value(p, hyper[PENDING + _STEP]), value(p, hyper[PENDING + _ROOT])
-    extra = value(p, hyper[PENDING + _EXTRA])
-    epsilon, decay = value(p, hyper[_EPSILON]), value(p, hyper[_DECAY])
+    keep_1, keep_2 = cast(p, hyper[_BETA_1]), cast(p, hyper[_BETA_2])
+    new_1, new_2 = cast(p, 1.0 - hyper[_BETA_1]), cast(p, 1.0 - hyper[_BETA_2])
+    step, root = cast(p, hyper[PENDING + _STEP]), cast(p, hyper[PENDING + _ROOT])
+    extra = cast(p, hyper[PENDING + _EXTRA])
+    epsilon, decay = cast(p, hyper[_EPSILON]), cast(p, hyper[_DECAY])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         m = keep_1 * s0[i] + new_1 * gradient
@@ -113,7 +114,7 @@ def nadam(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - (extra * gradient + step * m) / (np.sqrt(v) * root + epsilon)
 
 
-@jit.doorway(roles.prepare)
+@jit.cfunc(roles.prepare)
 def radam_prepare(hyper):
     """The step with the variance's rectification, or without v while that is not tractable.
 
@@ -133,10 +134,10 @@ def radam_prepare(hyper):
 @jit.elementwise(roles.update)
 def radam(p, g, s0, s1, s2, n, hyper):
     """p -= step m / (sqrt(v) + epsilon), or step m."""
-    keep_1, keep_2 = value(p, hyper[_BETA_1]), value(p, hyper[_BETA_2])
-    new_1, new_2 = value(p, 1.0 - hyper[_BETA_1]), value(p, 1.0 - hyper[_BETA_2])
-    step, epsilon = value(p, hyper[PENDING + _STEP]), value(p, hyper[_EPSILON])
-    decay, one = value(p, hyper[_DECAY]), value(p, 1)
+    keep_1, keep_2 = cast(p, hyper[_BETA_1]), cast(p, hyper[_BETA_2])
+    new_1, new_2 = cast(p, 1.0 - hyper[_BETA_1]), cast(p, 1.0 - hyper[_BETA_2])
+    step, epsilon = cast(p, hyper[PENDING + _STEP]), cast(p, hyper[_EPSILON])
+    decay, one = cast(p, hyper[_DECAY]), cast(p, 1)
     rectified = hyper[PENDING + _EXTRA] != 0.0
     for i in range(n):
         gradient = g[i] + decay * p[i]
@@ -147,9 +148,14 @@ def radam(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - step * m / (np.sqrt(v) + epsilon if rectified else one)
 
 
-def _update(kernel: jit.Doorway, prepare: jit.Doorway, amsgrad: bool = False) -> Update:
+def _update(
+    kernel: jit.CFunc, prepare: jit.CFunc, amsgrad: bool = False, own: tuple[str, ...] = ()
+) -> UpdateKernel:
     squares = (1, 2) if amsgrad else (1,)
-    return Update(kernel, 1 + len(squares), prepare, _STATE, squares=squares, most=_MOST)
+    constants = (*_CONSTANTS, *own)
+    return UpdateKernel(
+        kernel, 1 + len(squares), constants, prepare, _STATE, squares=squares, most=_MOST
+    )
 
 
 UPDATES = {
@@ -158,6 +164,6 @@ UPDATES = {
     "adamw": _update(_adam(True, False), adam_prepare),
     "adamw_amsgrad": _update(_adam(True, True), adam_prepare, True),
     "adamax": _update(adamax, adam_prepare),
-    "nadam": _update(nadam, nadam_prepare),
+    "nadam": _update(nadam, nadam_prepare, own=("momentum_decay",)),
     "radam": _update(radam, radam_prepare),
 }

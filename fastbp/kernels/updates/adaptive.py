@@ -9,16 +9,16 @@ from __future__ import annotations
 import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import value
-from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, Update
+from fastbp.kernels.compiling.simd import cast
+from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, UpdateKernel
 
 
-def _rmsprop(centered: bool, momentum: bool) -> jit.Doorway:
+def _rmsprop(centered: bool, momentum: bool) -> jit.CFunc:
     def rmsprop(p, g, s0, s1, s2, n, hyper):
-        rate, rho = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
-        new, epsilon = value(p, 1.0 - hyper[OWN]), value(p, hyper[OWN + 1])
-        decay, keep = value(p, hyper[OWN + 2]), value(p, hyper[OWN + 3])
-        zero = value(p, 0)
+        rate, rho = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
+        new, epsilon = cast(p, 1.0 - hyper[OWN]), cast(p, hyper[OWN + 1])
+        decay, keep = cast(p, hyper[OWN + 2]), cast(p, hyper[OWN + 3])
+        zero = cast(p, 0)
         means = s2 if momentum else s1
         for i in range(n):
             gradient = g[i] + decay * p[i]
@@ -42,8 +42,8 @@ def _rmsprop(centered: bool, momentum: bool) -> jit.Doorway:
 @jit.elementwise(roles.update)
 def adagrad(p, g, s0, s1, s2, n, hyper):
     """v += g²; p -= lr g / (sqrt(v) + epsilon) (Duchi et al. 2011)."""
-    rate, epsilon = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
-    decay = value(p, hyper[OWN + 1])
+    rate, epsilon = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
+    decay = cast(p, hyper[OWN + 1])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         v = s0[i] + gradient * gradient
@@ -55,9 +55,9 @@ def adagrad(p, g, s0, s1, s2, n, hyper):
 def adadelta(p, g, s0, s1, s2, n, hyper):
     """v = rho v + (1 - rho) g²; x = sqrt(u + epsilon) / sqrt(v + epsilon) g;
     u = rho u + (1 - rho) x²; p -= lr x (Zeiler 2012)."""
-    rate, rho = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
-    new, epsilon = value(p, 1.0 - hyper[OWN]), value(p, hyper[OWN + 1])
-    decay = value(p, hyper[OWN + 2])
+    rate, rho = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
+    new, epsilon = cast(p, 1.0 - hyper[OWN]), cast(p, hyper[OWN + 1])
+    decay = cast(p, hyper[OWN + 2])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         v = rho * s0[i] + new * (gradient * gradient)
@@ -70,7 +70,7 @@ def adadelta(p, g, s0, s1, s2, n, hyper):
 @jit.inlined
 def _sign(x, like):
     """-1, 0 or 1; NaN for NaN."""
-    one, zero = value(like, 1), value(like, 0)
+    one, zero = cast(like, 1), cast(like, 0)
     return one if x > zero else (-one if x < zero else x * zero)
 
 
@@ -81,9 +81,9 @@ def rprop(p, g, s0, s1, s2, n, hyper):
     Where the sign has turned, it shrinks and is not taken. s0 = the gradient before. Riedmiller &
     Braun 1993.
     """
-    shrink, grow = value(p, hyper[OWN]), value(p, hyper[OWN + 1])
-    least, most = value(p, hyper[OWN + 2]), value(p, hyper[OWN + 3])
-    one, zero = value(p, 1), value(p, 0)
+    shrink, grow = cast(p, hyper[OWN]), cast(p, hyper[OWN + 1])
+    least, most = cast(p, hyper[OWN + 2]), cast(p, hyper[OWN + 3])
+    one, zero = cast(p, 1), cast(p, 0)
     for i in range(n):
         turn = g[i] * s0[i]
         step = s1[i] * (grow if turn > zero else (shrink if turn < zero else one))
@@ -98,23 +98,25 @@ def rprop(p, g, s0, s1, s2, n, hyper):
 @jit.elementwise(roles.update)
 def lion(p, g, s0, s1, s2, n, hyper):
     """p -= lr (sign(b1 m + (1 - b1) g) + weight_decay p); m = b2 m + (1 - b2) g."""
-    rate = value(p, hyper[LEARNING_RATE])
-    keep_1, keep_2 = value(p, hyper[OWN]), value(p, hyper[OWN + 1])
-    new_1, new_2 = value(p, 1.0 - hyper[OWN]), value(p, 1.0 - hyper[OWN + 1])
-    shrink = value(p, 1.0 - hyper[LEARNING_RATE] * hyper[OWN + 2])
+    rate = cast(p, hyper[LEARNING_RATE])
+    keep_1, keep_2 = cast(p, hyper[OWN]), cast(p, hyper[OWN + 1])
+    new_1, new_2 = cast(p, 1.0 - hyper[OWN]), cast(p, 1.0 - hyper[OWN + 1])
+    shrink = cast(p, 1.0 - hyper[LEARNING_RATE] * hyper[OWN + 2])
     for i in range(n):
         direction = _sign(keep_1 * s0[i] + new_1 * g[i], p)
         s0[i] = keep_2 * s0[i] + new_2 * g[i]
         p[i] = shrink * p[i] - rate * direction
 
 
+_RMSPROP = ("rho", "epsilon", "weight_decay", "momentum")
+
 UPDATES = {
-    "rmsprop": Update(_rmsprop(False, False), 1, squares=(0,)),
-    "rmsprop_momentum": Update(_rmsprop(False, True), 2, squares=(0,)),
-    "rmsprop_centered": Update(_rmsprop(True, False), 2, squares=(0,)),
-    "rmsprop_centered_momentum": Update(_rmsprop(True, True), 3, squares=(0,)),
-    "adagrad": Update(adagrad, 1, squares=(0,)),
-    "adadelta": Update(adadelta, 2, squares=(0, 1)),
-    "rprop": Update(rprop, 2, squares=(1,)),
-    "lion": Update(lion, 1),
+    "rmsprop": UpdateKernel(_rmsprop(False, False), 1, _RMSPROP, squares=(0,)),
+    "rmsprop_momentum": UpdateKernel(_rmsprop(False, True), 2, _RMSPROP, squares=(0,)),
+    "rmsprop_centered": UpdateKernel(_rmsprop(True, False), 2, _RMSPROP, squares=(0,)),
+    "rmsprop_centered_momentum": UpdateKernel(_rmsprop(True, True), 3, _RMSPROP, squares=(0,)),
+    "adagrad": UpdateKernel(adagrad, 1, ("epsilon", "weight_decay"), squares=(0,)),
+    "adadelta": UpdateKernel(adadelta, 2, ("rho", "epsilon", "weight_decay"), squares=(0, 1)),
+    "rprop": UpdateKernel(rprop, 2, ("etas", "step_sizes"), squares=(1,)),
+    "lion": UpdateKernel(lion, 1, ("beta_1", "beta_2", "weight_decay")),
 }

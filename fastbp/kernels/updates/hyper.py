@@ -14,19 +14,39 @@ from fastbp.kernels.compiling import jit
 
 LEARNING_RATE, OWN, STATE, PENDING, HYPER_SIZE = 0, 1, 16, 24, 32
 
+#: a trainer's rate as it goes: what the schedule's rates are multiplied by, or the rate; updates
+SCALE, STEPS = range(2)
+
 
 @dataclass(frozen=True)
-class Update:
-    """An optimizer's kernels, the number of its slots, and its state before the first step.
+class UpdateKernel:
+    """An optimizer's kernels, what they are given and keep, and their state before the first step.
 
-    Slots named in `squares` are never negative; `most` are the greatest values of the state, the
-    least being 0.
+    Attributes
+    ----------
+    kernel : CFunc or None
+        The update; None for a solver, whose updates are no kernel's.
+    slots : int
+        Buffers of the parameters' size that it keeps.
+    constants : tuple of str
+        The optimizer's settings that it reads, from OWN on; a pair takes two places.
+    prepare : CFunc or None
+        What is called once a step before any update.
+    state : tuple of float
+        The state before the first step.
+    outer : CFunc or None
+        The update by one sample's gradient, if that is worth while.
+    squares : tuple of int
+        Slots that are never negative.
+    most : tuple of float
+        The greatest values of the state; the least are 0.
     """
 
-    kernel: jit.Doorway | None  # None for a solver, whose updates are no kernel's
+    kernel: jit.CFunc | None
     slots: int
-    prepare: jit.Doorway | None = None
+    constants: tuple[str, ...] = ()
+    prepare: jit.CFunc | None = None
     state: tuple[float, ...] = ()
-    outer: jit.Doorway | None = None  # for one sample's gradient, if that is worth while
+    outer: jit.CFunc | None = None
     squares: tuple[int, ...] = ()
     most: tuple[float, ...] = ()

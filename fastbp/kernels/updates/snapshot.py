@@ -11,16 +11,16 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import at, pointer
-from fastbp.kernels.gather import nonfinite
+from fastbp.kernels.maths.finite import nonfinite
 
 _INT = np.int64(0)
 
 
 @jit.entry
-def keep(tag, table):
+def keep(like, table):
     """Copy all buffers, or none where a value is not finite; how many are not."""
     t = pointer(_INT, table)
-    bad = nonfinite(pointer(tag, t[0]), t[1])
+    bad = nonfinite(pointer(like, t[0]), t[1])
     if bad == 0:
         for which in range(t[2]):
             buffer = at(t, 3 + 3 * which)

@@ -7,16 +7,16 @@ of hyper.py. Here SGD and the table of all.
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit, roles
-from fastbp.kernels.compiling.simd import value
+from fastbp.kernels.compiling.simd import cast
 from fastbp.kernels.maths.tiles import descend
 from fastbp.kernels.updates import adam, adaptive
-from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, Update
+from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, UpdateKernel
 
 
 @jit.elementwise(roles.update)
 def sgd(p, g, s0, s1, s2, n, hyper):
     """p -= lr (g + weight_decay p)."""
-    rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
+    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
     for i in range(n):
         p[i] = p[i] - rate * (g[i] + decay * p[i])
 
@@ -24,14 +24,14 @@ def sgd(p, g, s0, s1, s2, n, hyper):
 @jit.elementwise(roles.outer)
 def sgd_outer(p, a, d, rows, width, hyper):
     """The same for a batch of one sample, whose gradient a d' is formed as it is used."""
-    descend(p, a, d, rows, width, value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN]))
+    descend(p, a, d, rows, width, cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN]))
 
 
 @jit.elementwise(roles.update)
 def sgd_momentum(p, g, s0, s1, s2, n, hyper):
     """g += weight_decay p; v = momentum v + g; p -= lr v."""
-    rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
-    momentum = value(p, hyper[OWN + 1])
+    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
+    momentum = cast(p, hyper[OWN + 1])
     for i in range(n):
         v = momentum * s0[i] + (g[i] + decay * p[i])
         s0[i] = v
@@ -41,8 +41,8 @@ def sgd_momentum(p, g, s0, s1, s2, n, hyper):
 @jit.elementwise(roles.update)
 def sgd_nesterov(p, g, s0, s1, s2, n, hyper):
     """g += weight_decay p; v = momentum v + g; p -= lr (g + momentum v)."""
-    rate, decay = value(p, hyper[LEARNING_RATE]), value(p, hyper[OWN])
-    momentum = value(p, hyper[OWN + 1])
+    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
+    momentum = cast(p, hyper[OWN + 1])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         v = momentum * s0[i] + gradient
@@ -51,9 +51,9 @@ def sgd_nesterov(p, g, s0, s1, s2, n, hyper):
 
 
 UPDATES = {
-    "sgd": Update(sgd, 0, outer=sgd_outer),
-    "sgd_momentum": Update(sgd_momentum, 1),
-    "sgd_nesterov": Update(sgd_nesterov, 1),
+    "sgd": UpdateKernel(sgd, 0, ("weight_decay",), outer=sgd_outer),
+    "sgd_momentum": UpdateKernel(sgd_momentum, 1, ("weight_decay", "momentum")),
+    "sgd_nesterov": UpdateKernel(sgd_nesterov, 1, ("weight_decay", "momentum")),
     **adam.UPDATES,
     **adaptive.UPDATES,
 }
