@@ -117,19 +117,14 @@ class Batches:
     stopped: str | None = None
 
     def __init__(self, engine: Engine, samples: Samples, weighing: Weighing | None) -> None:
-        settings = engine.settings
-        self._engine, self._parameters, self._samples = engine, engine.parameters, samples
+        self._engine, self._parameters = engine, engine.parameters
+        self._samples, self._weighing = samples, weighing
+        self._settings = settings = engine.settings
         self.n_samples = samples[0].n
         self.size = settings.rows_of(self.n_samples)
         self.n_batches = -(-self.n_samples // self.size)
         self._program = engine.training(self.size)
-        self._program.set_samples(
-            *samples,
-            weighing=weighing,
-            batch=self.size,
-            shuffle_seed=settings.seed if settings.shuffle else None,
-            dropout_seed=settings.seed,
-        )
+        self._set_samples()
         self._measuring = engine.measuring["training"]
         self.results: Array = self._program.results
         self.result_cells = self._program.result_cells
@@ -141,13 +136,27 @@ class Batches:
                 settings.on_divergence == "reduce",
             )  # fmt: skip
 
+    def _set_samples(self) -> None:
+        """Have the program point at the samples, and draw as the trainer's seed says."""
+        seed, shuffle = self._settings.seed, self._settings.shuffle
+        self._program.set_samples(
+            *self._samples,
+            weighing=self._weighing,
+            batch=self.size,
+            shuffle_seed=seed if shuffle else None,
+            dropout_seed=seed,
+        )
+
     @property
     def batches(self) -> int:
         """How many of the epoch under way have been worked on."""
         return int(self.result_cells[lay.R_BATCHES]) if self.inside else 0
 
     def begin(self) -> None:
-        """Take the first snapshot."""
+        """Take the first snapshot; draw as a run that is gone on with did."""
+        if self._engine.settings is not self._settings:  # it has its own seed
+            self._settings = self._engine.settings
+            self._set_samples()
         if self.recovery is not None:
             self.snapshot()
 
