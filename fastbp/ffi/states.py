@@ -112,10 +112,7 @@ def vjp(parameters: Parameters, X: ArrayLike, cotangent: ArrayLike) -> tuple[lis
 
 def _derivatives(parameters: Parameters) -> Program:
     """A program that predicts, and forms derivatives of any objective."""
-    program = Program(parameters, greatest_block(parameters), 1, training=True)
-    program.set_pieces(parameters.pieces)
-    program.keep_gradients()
-    return program
+    return Program(parameters, greatest_block(parameters), 1, mode=lay.MODE_GRADIENTS)
 
 
 def _state(parameters: Parameters, program: Program, *keeps: Any) -> State:

@@ -16,7 +16,7 @@ from fastbp.layers.activations import Activation
 from fastbp.runtime.memory import require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
-from fastbp.runtime.program import Program
+from fastbp.runtime.program import PARAMETERS, SAMPLES, Program
 from fastbp.runtime.team import Team, Threads, check_threads, resolve_threads
 
 Array = NDArray[Any]
@@ -62,11 +62,11 @@ class Predictor:
             few = _Few(parameters)
         cells = few.cells
         few.samples[:n] = X
-        cells[lay.N] = n
+        cells[SAMPLES] = n
         reader = object()
         try:  # as `Parameters.read` does
             buffer = parameters.begin_reading(reader)
-            cells[lay.PARAMS] = parameters.address_of(buffer)
+            cells[PARAMETERS] = parameters.address_of(buffer)
             status = few.entry(0.0, few.address, few.outputs_address, 0)
         finally:
             parameters.readers.pop(reader, None)
@@ -116,12 +116,14 @@ class Predictor:
     def _forward(self, buffer: Array, program: Program, n: int, results: Sequence[Array]) -> None:
         """Run n samples forward block by block, and copy what each layer has made of them."""
         program.set_parameters(buffer)
+        workspace, (*outputs, sums) = program.workspace, results
         entry = kernels.forward_rows.compiled(self._dtype)
         for first in range(0, n, program.plan.rows):
             rows = min(program.plan.rows, n - first)
             self._check_read(entry(0.0, program.address, first, rows))
-            for result, block in zip(results, program.blocks(rows), strict=True):
-                result[first : first + rows] = block
+            for layer, result in enumerate(outputs):
+                result[first : first + rows] = workspace.outputs(layer, rows)
+            sums[first : first + rows] = workspace.sums(-1, rows)
 
     def _check_read(self, status: int) -> None:
         """Memory maps are checked as they are read."""
@@ -142,7 +144,7 @@ class Predictor:
             program = None
         if program is None or program.plan.block < block:
             plan = Plan(0, block, block * threads)
-            program = Program(self._parameters, plan, threads, training=False)
+            program = Program(self._parameters, plan, threads)
         try:
             yield program
         finally:
@@ -161,9 +163,9 @@ class _Few:
         self.outputs: Array = np.zeros((_FEW_ROWS, parameters.n_outputs), dtype)
         self.outputs_address = int(self.outputs.ctypes.data)
         plan = Plan(0, _FEW_ROWS, _FEW_ROWS)
-        self._program = Program(parameters, plan, 1, training=False)
-        self._program.set_samples(inputs.features(self.samples, parameters.n_inputs, dtype))
-        self._program.table[lay.LAZY] = 1  # the kernel checks the rows as it reads them
+        self._program = Program(parameters, plan, 1)
+        samples = inputs.features(self.samples, parameters.n_inputs, dtype)
+        self._program.set_samples(samples, checked=False)
         self.address, self.cells = self._program.address, self._program.cells
         self.entry = kernels.predict.compiled(dtype)
 

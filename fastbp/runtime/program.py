@@ -1,7 +1,8 @@
 """A layout table and the buffers that it points at: what one kernel call works on.
 
-The table's fields are named in kernels/layout.py. A program is built for one network, one use and
-one greatest number of rows at a time, and allocates all that it needs then.
+The table's fields are named in kernels/layout.py, and written here and in workspace.py alone. A
+program is built for one network's parameters, one use and one greatest number of rows at a time,
+and allocates all that it needs then.
 """
 
 from __future__ import annotations
@@ -14,21 +15,28 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Source
 from fastbp.data.weighing import Weighing, of_rows, of_step
-from fastbp.kernels import dropout as dropping
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
-from fastbp.kernels import online, passes, samples
+from fastbp.kernels import online, passes, refine, samples
 from fastbp.kernels import pieces as updating
 from fastbp.kernels.compiling.target import lanes
 from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.maths import matmul
 from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
-from fastbp.layers.activations import kernel_of, parameters_of
-from fastbp.runtime.memory import Int64s, Records, aligned_zeros, require_memory
+from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
+from fastbp.runtime.parts import Measurement, Objective, Refinement, Update
+from fastbp.runtime.pieces import in_cache_order
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.team import Team
+from fastbp.runtime.workspace import Workspace, tile_of
+
+Array = NDArray[Any]
+
+#: places in `Program.cells`, for who can't wait for a method: how many samples there are, and the
+#: address of the parameters
+SAMPLES, PARAMETERS = lay.N, lay.PARAMS
 
 
 class Program:
@@ -37,20 +45,42 @@ class Program:
     Parameters
     ----------
     parameters : Parameters
-        A network's: read for their layout; their buffer is what the kernels work on.
+        A network's: read for their layout; their buffer is what the kernels work on at first.
     plan : Plan
         How batches are worked on.
     threads : int
         How many threads will enter the kernels together.
-    training : bool
-        Whether deltas, targets and gradients need room.
-    dropout : bool
-        Whether layers drop outputs as their `dropout` says.
-    gradients : bool
-        Whether gradients are formed; in training programs only.
+    mode : int or None
+        What is done with samples and their targets: MODE_TRAIN, which drops outputs as the layers'
+        `dropout` says, MODE_GRADIENTS or MODE_EVALUATE (kernels/layout.py); None only predicts.
+    objective : Objective or None
+        What is minimised; None where only derivatives by the outputs are handed in.
+    update : Update or None
+        What is done with gradients, in MODE_TRAIN.
+    refinement : Refinement or None
+        What is done beside the update; None is nothing.
+    measurement : Measurement or None
+        Metrics that are taken, if any.
     sums : bool
         Whether every layer's weighted sums are kept beside its outputs, for those who look at them.
+
+    Attributes
+    ----------
+    address : int
+        Of the table: what a kernel is handed.
+    workspace : Workspace
+        Where the values of samples stand, and what kernels have left there.
+    results : ndarray of float64
+        The figures that kernels leave behind (R_ERROR ... in kernels/layout.py).
+    result_cells : memoryview
+        The same, quicker for single values.
+    gradients : ndarray
+        Every slab's gradient, or the whole batch's, a row each; no rows where they aren't kept.
     """
+
+    _index: Int64s  # positions of an epoch, some for each thread
+    _scaling: NDArray[np.float64]
+    _counts: Array | None  # weights for metrics, where they differ from those of the loss
 
     def __init__(
         self,
@@ -58,155 +88,68 @@ class Program:
         plan: Plan,
         threads: int,
         *,
-        training: bool,
-        dropout: bool = False,
-        gradients: bool = True,
+        mode: int | None = None,
+        objective: Objective | None = None,
+        update: Update | None = None,
+        refinement: Refinement | None = None,
+        measurement: Measurement | None = None,
         sums: bool = False,
     ) -> None:
         layout, dtype = parameters.layout, parameters.dtype
-        self.plan, self.threads, self.training = plan, threads, training
-        self.layout, self._dtype = layout, dtype
-        self.gradients: NDArray[Any] = np.empty((0, layout.n_updated), dtype)
-        self._keep: list[Any] = []
-        n_layers, rows = len(layout.layers), plan.rows
-        self.table: Int64s = aligned_zeros(lay.HEADER + n_layers * lay.RECORD, np.int64)
-        self.address = int(self.table.ctypes.data)  # of the table: what a kernel is handed
-        self.cells = memoryview(self.table.data)  # the same, quicker for single values
-        t = self.table
-        first, last = layout.layers[0], layout.layers[-1]
-        t[lay.N_LAYERS], t[lay.N_INPUTS], t[lay.N_OUTPUTS] = n_layers, first.n_in, last.n_out
-        t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
-        t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
-        learns = training and gradients
-        whole, slabs = learns and not plan.slabs, learns and plan.slabs > 0
-        for field, function, wanted in (
-            (lay.TILES, matmul.tiles, True),
-            (lay.DOTS, matmul.dots, any(layer.narrow for layer in layout.layers)),
-            (lay.TRANSPOSE, matmul.transpose, learns),
-            (lay.READ_ROWS, samples.read_rows, True),
-            (lay.PASSES, passes.passes, True),
-            (lay.GRADIENTS, updating.gradients, slabs),
-            (lay.TRAIN_PIECES, updating.train_pieces, whole),
-            (lay.UPDATE_PIECE, updating.update_piece, slabs),
-        ):
-            if wanted:  # each takes its time to compile
-                t[field] = function.address(dtype)
+        self.plan, self.threads = plan, threads
+        self._parameters, self._layout, self._dtype = parameters, layout, dtype
+        self._targeted = mode is not None
+        self._learns = mode in (lay.MODE_TRAIN, lay.MODE_GRADIENTS)
+        self._kept: list[Any] = []
+        self.table: Int64s = aligned_zeros(lay.HEADER + len(layout.layers) * lay.RECORD, np.int64)
+        self.address = int(self.table.ctypes.data)
+        self.cells = memoryview(self.table.data)  # the table, quicker for single values
+        self.gradients: Array = np.empty((0, layout.n_updated), dtype)
+        if mode is not None:
+            self.table[lay.MODE] = mode
+        self._describe()
         self.set_parameters(parameters.buffer)
-
-        self._offset = 0
-        samples_held = rows * plan.ahead
-        t[lay.A0] = self._take(samples_held * first.ld_in)
-        for index, (layer, dense) in enumerate(zip(layout.layers, parameters.layers, strict=True)):
-            record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
-            kind = kernel_of(dense.activation)
-            size = rows * layer.ld_out
-            record[lay.L_IN], record[lay.L_OUT] = layer.n_in, layer.n_out
-            record[lay.L_LD_IN], record[lay.L_LD_OUT] = layer.ld_in, layer.ld_out
-            record[lay.L_NARROW], record[lay.L_BIAS] = layer.narrow, layer.bias
-            record[lay.L_ROWS], record[lay.L_COLUMNS] = layer.rows, layer.columns
-            record[lay.L_W], record[lay.L_WT] = layer.weights, layer.transposed
-            record[lay.L_B] = layer.biases
-            # The last layer's sums are kept: fused losses and `activations` read them.
-            clamped = kind.clamped and layer is not last and not sums
-            record[lay.L_CLAMP] = record[lay.L_MASK] = clamped
-            if kind.forward is not None and not clamped:
-                record[lay.L_FORWARD] = kind.forward.address(dtype)
-            if training and kind.backward is not None and not clamped:
-                record[lay.L_BACKWARD] = kind.backward.address(dtype)
-            settings = parameters_of(dense.activation)
-            if settings:
-                held = np.array(settings, dtype)
-                self._keep.append(held)
-                record[lay.L_PARAMETERS] = held.ctypes.data
-            record[lay.L_A] = record[lay.L_Z] = self._take(size)
-            if kind.needs_z or ((sums or layer is last) and kind.forward is not None):
-                record[lay.L_Z] = self._take(size)
-            record[lay.L_X] = record[lay.L_A]
-            if dropout and dense.dropout:
-                self._drop(record, dense.dropout, size, dtype)
-            if training:
-                record[lay.L_D] = self._take(size)
-        if training:
-            t[lay.TARGETS] = self._take(samples_held * last.ld_out)
-            t[lay.WEIGHTS] = self._take(samples_held)
-            widest = max(layer.ld_out for layer in layout.layers)
-            tile = lay.PIECE_ROWS * 2 * lanes(layout.itemsize)
-            t[lay.MERGED] = layout.n_updated <= tile
-            few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
-            drops = dropout and any(dense.dropout for dense in parameters.layers)
-            if t[lay.MERGED] and few and self._tiny and not drops:
-                t[lay.ONLINE] = online.online.address(dtype)
-            t[lay.SCRATCH_SIZE] = max(widest, tile)
-            t[lay.SCRATCH] = self._take(threads * max(widest, tile))
-        slab_values = plan.slabs * layout.n_updated if training else 0
-        require_memory(
-            f"a workspace for {plan.rows} rows of these layers takes",
-            (self._offset + slab_values) * layout.itemsize,
-        )
-        self.workspace = self._buffer(lay.BASE, self._offset, dtype)
-        if training:
-            self._weights = self.workspace[t[lay.WEIGHTS] : t[lay.WEIGHTS] + samples_held]
-            self._weights[:] = 1.0
-            t[lay.COUNTS] = self._own = int(self._weights.ctypes.data)
-            self._counts: NDArray[Any] | None = None  # weights for metrics, where they differ
-            self._scaling = self._buffer(lay.SCALING, 4, np.float64)
-            self._scaling[:] = 1.0
-            self._scaling[lay.LEAST] = np.finfo(dtype).smallest_subnormal
-            self._buffer(lay.ROW_LOSS, rows, np.float64)
-        self._index: Int64s = np.empty(0, np.int64)
-        self._hold_positions(0)
-        self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
-        self.results = self._buffer(lay.RESULTS, lay.R_STATUS + threads, np.float64)
-        self.result_cells: Any = memoryview(self.results.data)  # quicker, as `cells` is
-        t[lay.THREADS], t[lay.YIELD] = threads, yield_address()
-        t[lay.BLOCK], t[lay.SLABS], t[lay.AHEAD] = plan.block, plan.slabs, plan.ahead
-        if plan.slabs:
-            self._buffer(lay.SLAB_LOSS, 2 * plan.slabs, np.float64)
-        t[lay.STOP_ON_NONFINITE] = 1
+        self.workspace = Workspace(
+            self.table, parameters, plan, threads,
+            targeted=self._targeted, drops=mode == lay.MODE_TRAIN, sums=sums,
+        )  # fmt: skip
+        self._choose_kernels(refinement)
+        self._allocate()
+        if self._targeted:
+            pieces = parameters.pieces if refinement is None else refinement.pieces
+            self._allocate_targeted()
+            self._share_out(pieces)
+            self._open_short_ways(update, refinement, len(pieces) == len(parameters.pieces))
+        if objective is not None:
+            self._minimise(objective)
+        if update is not None:
+            self._update_by(update)
+        if refinement is not None:
+            self._refine(refinement)
+        if measurement is not None:
+            self._measure(measurement)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the table and its buffers."""
-        return int(self.table.nbytes) + sum(int(buffer.nbytes) for buffer in self._keep)
+        own = sum(int(buffer.nbytes) for buffer in self._kept)
+        return int(self.table.nbytes) + self.workspace.nbytes + own
 
-    @property
-    def _tiny(self) -> bool:
-        """Whether every layer's inputs and outputs fit a vector."""
-        vector = lanes(self.layout.itemsize)
-        return all(max(layer.n_in, layer.n_out) <= vector for layer in self.layout.layers)
+    # -- what a call works on ----------------------------------------------------------------------
 
     def run(self, first: int, last: int) -> int:
         """Work on batches `first` ... `last` - 1 by a team of threads; return a status."""
         entry = kernels.run.compiled(self._dtype)
         return Team.run(self.threads, entry, 0.0, self.address, first, last)
 
-    def run_at(self, buffer: NDArray[Any]) -> int:
+    def run_at(self, buffer: Array) -> int:
         """Work on the first batch, with the parameters in that buffer."""
         self.set_parameters(buffer)
         return self.run(0, 1)
 
-    def set_parameters(self, parameters: NDArray[Any]) -> None:
+    def set_parameters(self, buffer: Array) -> None:
         """Work on that parameter buffer."""
-        self.table[lay.PARAMS] = parameters.ctypes.data
-
-    def set_pieces(self, pieces: Records) -> None:
-        """Which pieces of the parameters are updated (pieces.py), shared out by size."""
-        self._keep.append(pieces)
-        sizes = np.cumsum(pieces["length"])
-        shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
-        wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
-        shares[-1] = len(pieces)
-        self.table[lay.PIECES], self.table[lay.N_PIECES] = pieces.ctypes.data, len(pieces)
-
-    def keep_gradients(self) -> None:
-        """Make room for every slab's gradient, or the whole batch's: `gradients`, (1 or more,
-        n_updated)."""
-        if len(self.gradients):
-            return
-        n = self.layout.n_updated
-        flat = self._buffer(lay.SLAB_G, max(1, self.plan.slabs) * n, self.workspace.dtype)
-        self.gradients = flat.reshape(-1, n)
+        self.table[lay.PARAMS] = buffer.ctypes.data
 
     def set_samples(
         self,
@@ -218,10 +161,12 @@ class Program:
         batch: int | None = None,
         shuffle_seed: int | None = None,
         dropout_seed: int = 0,
+        checked: bool = True,
     ) -> None:
         """Point at samples; the caller keeps their arrays alive during kernel calls.
 
-        `weighing` is that of a step where it is None.
+        `weighing` is that of a step where it is None. Samples that aren't `checked` yet are looked
+        at as they are read.
         """
         t = self.table
         for which, source in ((lay.X, X), (lay.Y, y), (lay.W, weights)):
@@ -229,21 +174,37 @@ class Program:
             if source is not None:
                 self._read(which, source)
         t[lay.CLASS_IDS] = y is not None and y.class_ids
-        t[lay.LAZY] = lazy = any(s is not None and s.lazy for s in (X, y, weights))
+        t[lay.LAZY] = lazy = not checked or any(s is not None and s.lazy for s in (X, y, weights))
         # A bad value in a memory map ends training at the batch that holds it, and no sooner.
         t[lay.AHEAD] = 1 if lazy else self.plan.ahead
         t[lay.N], t[lay.BATCH] = X.n, X.n if batch is None else min(batch, X.n)
         t[lay.SHUFFLE] = shuffle_seed is not None
         t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
-        t[lay.DROPOUT_SEED] = np.uint64(dropout_seed).astype(np.int64)
+        self.set_dropout_seed(dropout_seed)
         t[lay.SPLIT_BITS] = split_bits(X.n)
         self._hold_positions(X.n if shuffle_seed is not None and X.n <= MOST_DRAWN else 0)
-        if self.training:
-            t[lay.COUNTS], t[lay.M_GATHER] = self._own, 0
+        if self._targeted:
+            t[lay.COUNTS], t[lay.M_GATHER] = self._own_weights, 0
             if weights is None:
                 self._weights[:] = 1.0
             else:
                 self._weigh(weights, weighing or of_step(weights))
+
+    def set_dropout_seed(self, seed: int) -> None:
+        """Draw masks by that seed."""
+        self.table[lay.DROPOUT_SEED] = np.uint64(seed).astype(np.int64)
+
+    def set_rates(self, rates: NDArray[np.float64], by_step: bool) -> None:
+        """Read the learning rate there at each update: one value for all, or one for each.
+
+        The caller keeps the array alive.
+        """
+        self.table[lay.RATES], self.table[lay.RATE_STRIDE] = rates.ctypes.data, by_step
+
+    def begin(self, epoch: int, updates: int) -> None:
+        """Go on in that epoch, after so many updates; orders and dropout's masks go by these."""
+        cells = self.cells
+        cells[lay.EPOCH], cells[lay.UPDATES] = epoch, updates
 
     def _read(self, which: int, source: Source) -> None:
         """Point the fields that begin at `which` at a source."""
@@ -260,27 +221,11 @@ class Program:
         self._scaling[lay.W_BY], self._scaling[lay.MEAN] = weighing
         if weights.alone is not None and self.table[lay.MEASURE]:
             if self._counts is None:
-                self._counts = aligned_zeros(len(self._weights), self.workspace.dtype)
-                self._keep.append(self._counts)
+                self._counts = aligned_zeros(len(self._weights), self._dtype)
+                self._kept.append(self._counts)
             self._read(lay.M, weights.alone)
             self._scaling[lay.M_BY] = of_rows(weights.alone).by
             self.table[lay.COUNTS] = self._counts.ctypes.data
-
-    def blocks(self, rows: int) -> list[NDArray[Any]]:
-        """The first rows of every layer's outputs, and of the last one's sums, without padding."""
-        t, views = self.table, []
-        for index, layer in enumerate(self.layout.layers):
-            record = t[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
-            wanted = [lay.L_A, lay.L_Z] if layer is self.layout.layers[-1] else [lay.L_A]
-            for field in wanted:
-                flat = self.workspace[record[field] :][: rows * layer.ld_out]
-                views.append(flat.reshape(rows, layer.ld_out)[:, : layer.n_out])
-        return views
-
-    def keep(self, field: int, buffer: NDArray[Any]) -> None:
-        """Point a field of the table at a buffer."""
-        self._keep.append(buffer)
-        self.table[field] = buffer.ctypes.data
 
     def _hold_positions(self, least: int) -> None:
         """Let every thread keep at least so many positions of an epoch, and none as yet."""
@@ -288,29 +233,154 @@ class Program:
         if size != self.cells[lay.POSITIONS]:
             shape = self.threads, lay.WINDOW.size + size
             if len(self._index) < math.prod(shape):
-                self._keep = [kept for kept in self._keep if kept is not self._index]
+                self._kept = [kept for kept in self._kept if kept is not self._index]
                 self._index = self._buffer(lay.INDEX, math.prod(shape), np.int64)
             held = self._index[: math.prod(shape)].reshape(shape)
             self._position_heads = held[:, : lay.WINDOW.size]
             self.cells[lay.POSITIONS] = size
         self._position_heads[:] = 0
 
-    def _drop(self, record: Int64s, rate: float, size: int, dtype: str) -> None:
-        """What a layer's dropout needs, in its record."""
-        record[lay.L_X], record[lay.L_KEEP] = self._take(size), self._take(size)
-        record[lay.L_DROPOUT] = dropping.dropout.address(dtype)
-        threshold = round(rate * 2**32)
-        held = np.array([1.0 / (1.0 - rate), threshold >> 16, threshold & 0xFFFF], dtype)
-        self._keep.append(held)
-        record[lay.L_DROPOUT_PARAMETERS] = held.ctypes.data
+    # -- how the table is made ---------------------------------------------------------------------
 
-    def _take(self, n: int) -> int:
-        """A place for n values in the workspace, at a cache line's boundary."""
-        offset = self._offset
-        self._offset += lay.round_up(n, lay.ALIGNMENT // self.layout.itemsize)
-        return offset
+    def _describe(self) -> None:
+        """The network's sizes, and those of the plan."""
+        t, layout = self.table, self._layout
+        first, last = layout.layers[0], layout.layers[-1]
+        t[lay.N_LAYERS] = len(layout.layers)
+        t[lay.N_INPUTS], t[lay.N_OUTPUTS] = first.n_in, last.n_out
+        t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
+        t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
+        t[lay.THREADS], t[lay.YIELD] = self.threads, yield_address()
+        t[lay.BLOCK], t[lay.SLABS] = self.plan.block, self.plan.slabs
+        t[lay.AHEAD] = self.plan.ahead
 
-    def _buffer(self, field: int, n: int, dtype: Any) -> NDArray[Any]:
+    def _allocate(self) -> None:
+        """What every use needs beside the workspace."""
+        self._index = np.empty(0, np.int64)
+        self._hold_positions(0)
+        self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
+        self.results = self._buffer(lay.RESULTS, lay.R_STATUS + self.threads, np.float64)
+        self.result_cells: Any = memoryview(self.results.data)
+        if self.plan.slabs:
+            self._buffer(lay.SLAB_LOSS, 2 * self.plan.slabs, np.float64)
+
+    def _allocate_targeted(self) -> None:
+        """What samples with targets need: their weights, and the errors of rows."""
+        t = self.table
+        self._weights = self.workspace.weights
+        t[lay.COUNTS] = self._own_weights = int(self._weights.ctypes.data)
+        self._counts = None
+        self._scaling = self._buffer(lay.SCALING, 4, np.float64)
+        self._scaling[:] = 1.0
+        self._scaling[lay.LEAST] = np.finfo(self._dtype).smallest_subnormal
+        self._buffer(lay.ROW_LOSS, self.plan.rows, np.float64)
+        if self._learns and self.plan.slabs:
+            self._keep_gradients()
+
+    def _keep_gradients(self) -> None:
+        if not len(self.gradients):
+            n = self._layout.n_updated
+            flat = self._buffer(lay.SLAB_G, max(1, self.plan.slabs) * n, self._dtype)
+            self.gradients = flat.reshape(-1, n)
+
+    def _share_out(self, pieces: Records) -> None:
+        """Let these pieces of the parameters be updated, shared out among threads by size."""
+        t = self.table
+        t[lay.LOWEST] = pieces[0]["layer"]
+        if not self.plan.slabs:
+            pieces = in_cache_order(pieces, self._layout, self.plan.rows)
+        sizes = np.cumsum(pieces["length"])
+        shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
+        wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
+        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
+        shares[-1] = len(pieces)
+        t[lay.PIECES], t[lay.N_PIECES] = self._hold(pieces), len(pieces)
+
+    def _choose_kernels(self, refinement: Refinement | None) -> None:
+        """The parts that networks share; each takes its time to compile, so none without need."""
+        whole, slabs = self._learns and not self.plan.slabs, self._learns and self.plan.slabs > 0
+        clipped = refinement is not None and refinement.clipped
+        for field, function, wanted in (
+            (lay.TILES, matmul.tiles, True),
+            (lay.DOTS, matmul.dots, any(layer.narrow for layer in self._layout.layers)),
+            (lay.TRANSPOSE, matmul.transpose, self._learns),
+            (lay.READ_ROWS, samples.read_rows, True),
+            (lay.PASSES, passes.passes, True),
+            (lay.GRADIENTS, updating.gradients, slabs),
+            (lay.TRAIN_PIECES, updating.train_pieces, whole and not clipped),
+            (lay.TRAIN_PIECES, refine.form_pieces, clipped),
+            (lay.UPDATE_PIECE, updating.update_piece, slabs),
+        ):
+            if wanted:
+                self.table[field] = function.address(self._dtype)
+
+    def _open_short_ways(
+        self, update: Update | None, refinement: Refinement | None, all_trained: bool
+    ) -> None:
+        """Which of the ways for small networks and single samples may be taken.
+
+        All parameters may be updated as one run (MERGED), small batches of a tiny network without
+        the general passes (ONLINE), and weights by one sample's gradient as it is formed (OUTER).
+        """
+        t, plan, vector = self.table, self.plan, lanes(self._layout.itemsize)
+        t[lay.MERGED] = merged = all_trained and self._layout.n_updated <= tile_of(self._layout)
+        if update is None:
+            return
+        refined = refinement is not None and refinement.refined
+        bounded = refinement is not None and refinement.bounded
+        few = plan.ahead > 1 and plan.rows <= online.MOST_ROWS
+        tiny = all(max(layer.n_in, layer.n_out) <= vector for layer in self._layout.layers)
+        drops = any(dense.dropout for dense in self._parameters.layers)
+        if merged and few and tiny and not (drops or refined or bounded):
+            t[lay.ONLINE] = online.online.address(self._dtype)
+        if update.kernels.outer is not None and plan.rows == 1 and not refined:
+            t[lay.OUTER] = update.kernels.outer.address(self._dtype)
+
+    # -- what it is made for -----------------------------------------------------------------------
+
+    def _minimise(self, objective: Objective) -> None:
+        t, self._objective = self.table, objective
+        t[lay.LOSS] = objective.loss.kernel.address(self._dtype)
+        t[lay.LOSS_PARAMETERS] = objective.settings.ctypes.data
+        t[lay.FUSED_LOSS] = objective.loss.requires is not None
+
+    def _update_by(self, update: Update) -> None:
+        t, self._update = self.table, update
+        assert update.kernels.kernel is not None
+        t[lay.UPDATE] = update.kernels.kernel.address(self._dtype)
+        if update.kernels.prepare is not None:
+            t[lay.PREPARE] = update.kernels.prepare.address(self._dtype)
+        for which, slot in enumerate(update.slots):
+            t[lay.SLOT0 + which] = slot.ctypes.data
+        t[lay.HYPER], t[lay.STOP_ON_NONFINITE] = update.hyper.ctypes.data, update.stops
+
+    def _refine(self, refinement: Refinement) -> None:
+        t = self.table
+        if refinement.refined or refinement.bounded:
+            t[lay.SETTINGS] = self._hold(refinement.settings)
+        if refinement.refined:
+            t[lay.REFINE] = refine.refine.address(self._dtype)
+        if refinement.clipped:
+            self._buffer(lay.NORMS, len(refinement.pieces), np.float64)
+            self._keep_gradients()
+            t[lay.CLIP] = refine.clip_pieces.address(self._dtype)
+        if refinement.bounded:
+            t[lay.CONSTRAIN] = refine.constrain.address(self._dtype)
+
+    def _measure(self, measurement: Measurement) -> None:
+        t, slabs = self.table, max(1, self.plan.slabs)
+        t[lay.MEASURE], t[lay.MEASURED] = map(self._hold, measurement)
+        self._buffer(lay.SLAB_MEASURED, slabs * len(measurement.sums), np.float64)
+
+    # -- buffers -----------------------------------------------------------------------------------
+
+    def _hold(self, buffer: Array) -> int:
+        """The address of a buffer that lives as long as the program."""
+        self._kept.append(buffer)
+        return int(buffer.ctypes.data)
+
+    def _buffer(self, field: int, n: int, dtype: Any) -> Array:
+        """n zeros that a field of the table points at."""
         buffer = aligned_zeros(n, dtype)
-        self.keep(field, buffer)
+        self.table[field] = self._hold(buffer)
         return buffer

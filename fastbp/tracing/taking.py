@@ -164,12 +164,12 @@ class Tracer:
         program.set_samples(*self._samples)
         program.set_parameters(self._parameters.buffer)  # of a copy that nobody else has
         kernels.forward_rows.compiled(network.dtype)(0.0, program.address, 0, 1)
-        net_inputs = [self._row(index, lay.L_Z) for index in range(len(network.layers))]
-        outputs = [self._row(index, lay.L_A) for index in range(len(network.layers))]
-        targets = self._values(int(program.table[lay.TARGETS]), network.n_outputs)
-        inputs = self._values(int(program.table[lay.A0]), network.n_inputs)
+        left = program.workspace
+        net_inputs = [left.sums(index, 1)[0].copy() for index in range(len(network.layers))]
+        outputs = [left.outputs(index, 1)[0].copy() for index in range(len(network.layers))]
+        targets, inputs = left.targets(1)[0].copy(), left.inputs(1)[0].copy()
         self._back()
-        deltas = [self._row(index, lay.L_D) for index in range(len(network.layers))]
+        deltas = [left.deltas(index, 1)[0].copy() for index in range(len(network.layers))]
         output_slopes = [self._output_slopes(index) for index in range(len(network.layers))]
         slopes = [
             self._slopes(i, z, a) for i, (z, a) in enumerate(zip(net_inputs, outputs, strict=True))
@@ -206,15 +206,6 @@ class Tracer:
 
     # -- what stands in the workspace --------------------------------------------------------------
 
-    def _record(self, index: int) -> NDArray[np.int64]:
-        return self._program.table[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
-
-    def _values(self, offset: int, n: int) -> Array:
-        return self._program.workspace[offset : offset + n].copy()
-
-    def _row(self, index: int, field: int) -> Array:
-        return self._values(int(self._record(index)[field]), self.network.layers[index].units)
-
     def _back(self) -> None:
         program = self._program
         status.check(program.run(0, 1), program.results, self.network.dtype)
@@ -224,18 +215,17 @@ class Tracer:
         last = index == len(self.network.layers) - 1
         if last and self.trainer.loss._kernel.requires is not None:
             return None
-        record = self._record(index)
-        kept, record[lay.L_BACKWARD] = record[lay.L_BACKWARD].copy(), 0
-        self._back()
-        record[lay.L_BACKWARD] = kept
-        return self._row(index, lay.L_D)
+        with self._program.workspace.without_slope(index):
+            self._back()
+        slopes: Array = self._program.workspace.deltas(index, 1)[0].copy()
+        return slopes
 
     def _slopes(self, index: int, z: Array, a: Array) -> Array | None:
         """∂a/∂z: what the activation's kernel makes of ones."""
-        record, dense = self._record(index), self.network.layers[index]
+        dense = self.network.layers[index]
         if name_of(dense.activation) == "softmax":
             return None
-        ld = int(record[lay.L_LD_OUT])
+        ld = self._parameters.layout.layers[index].ld_out
         slopes = aligned_zeros(ld, self.network.dtype)
         slopes[:] = 1.0
         backward = kernel_of(dense.activation).backward
@@ -243,7 +233,7 @@ class Tracer:
             # as they were: a loss may have used the workspace's for scratch
             rows = aligned_zeros(2 * ld, self.network.dtype).reshape(2, ld)
             rows[:, : dense.units] = a, z
-            settings = int(record[lay.L_PARAMETERS]) or rows.ctypes.data
+            settings = self._program.workspace.activation_settings(index) or rows.ctypes.data
             call_kernel(backward, self.network.dtype, slopes, *rows, 1, dense.units, ld, settings)
         return slopes[: dense.units].copy()
 

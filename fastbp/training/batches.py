@@ -183,8 +183,8 @@ class Batches:
         if recovery is not None:
             left = recovery.interval - recovery.snapshot.since
             count = count if count <= left else int(left)
-        program.cells[lay.EPOCH] = epoch
-        rates.give(program, count)
+        rates.write(count)
+        program.begin(epoch, rates.steps)
         status, whole = self._engine.train(program, first, first + count), True
         if recovery is not None:
             if recovery.lowest == math.inf and status == lay.OK:

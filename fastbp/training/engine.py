@@ -18,6 +18,7 @@ from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE, 
 from fastbp.layers.dense import shapes
 from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
+from fastbp.runtime.parts import Objective, Update
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import resolve_threads
@@ -65,8 +66,8 @@ class Engine:
         # Whether a batch whose loss is not finite ends a run, before its update.
         self._stops_on_nonfinite = settings.on_divergence != "ignore"
         loss, optimizer = settings.loss, settings.optimizer
-        self._loss, self._update = loss._kernel, optimizer._update()
-        self._loss_parameters = np.array(loss._parameters(), parameters.dtype)
+        self._objective = Objective(loss._kernel, np.array(loss._parameters(), parameters.dtype))
+        self._update = optimizer._update()
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
         size = parameters.layout.n_updated
         require_memory(
@@ -133,7 +134,8 @@ class Engine:
         rows = samples[0].n
         program = self.training(rows)
         program.set_samples(*samples, dropout_seed=self.settings.seed)
-        self.rates.give(program, 1)
+        self.rates.write(1)
+        program.begin(self.rates.epochs, self.rates.steps)
         if self._stops_on_nonfinite:
             self._before_step()
         status = self.train(program, 0, 1)
@@ -214,9 +216,8 @@ class Engine:
             block = Plan.block_of(parameters.layout, most)
             # Rows stand in the workspace when a batch begins, as those that are read ahead do.
             program = self.separate(lay.MODE_TRAIN, Plan(0, block, most, ahead=2))
-            table = program.table
-            table[lay.DROPOUT_SEED] = np.uint64(seed).astype(np.int64)
-            table[lay.RATES], table[lay.RATE_STRIDE] = live.ctypes.data, 0
+            program.set_dropout_seed(seed)
+            program.set_rates(live, by_step=False)
             made.append(program)
         step, batch = made
         return states.of_training(parameters, derivatives, step, batch, live, self)
@@ -230,40 +231,33 @@ class Engine:
     def program(
         self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
     ) -> Program:
-        """The last program of that use if it fits, else a new one in its place."""
+        """The last program of that use if it fits, else a new one in its place.
+
+        Metrics are taken by those for "training" and "evaluation".
+        """
         key, program = self._programs.get(use, (None, None))
         if program is not None and key == (plan, threads):
             return program
-        parameters, dtype = self.parameters, self.parameters.dtype
-        training = mode == lay.MODE_TRAIN
-        program = Program(
-            parameters, plan, threads, training=True, dropout=training,
-            gradients=mode != lay.MODE_EVALUATE, sums=sums,
-        )  # fmt: skip
-        t = program.table
-        t[lay.MODE] = mode
-        t[lay.LOSS] = self._loss.kernel.address(dtype)
-        t[lay.LOSS_PARAMETERS] = self._loss_parameters.ctypes.data
-        t[lay.FUSED_LOSS] = self._loss.requires is not None
-        t[lay.STOP_ON_NONFINITE] = training and self._stops_on_nonfinite
-        if mode != lay.MODE_EVALUATE and plan.slabs:
-            program.keep_gradients()
-        if training:
-            assert self._update.kernel is not None
-            t[lay.UPDATE] = self._update.kernel.address(dtype)
-            if self._update.outer is not None and plan.rows == 1:
-                t[lay.OUTER] = self._update.outer.address(dtype)
-            if self._update.prepare is not None:
-                t[lay.PREPARE] = self._update.prepare.address(dtype)
-            for which, slot in enumerate(self.slots):
-                t[lay.SLOT0 + which] = slot.ctypes.data
-            t[lay.HYPER] = self.hyper.ctypes.data
-        self._refining.install(program, dtype, training=training)
+        training, measuring = mode == lay.MODE_TRAIN, None
         if use in ("training", "evaluation"):
             taken = tuple(m for m in self.settings.metrics if not (training and m._whole))
-            self.measuring[use] = Measuring(parameters, taken, program)
+            measuring = Measuring(self.parameters, taken)
+        program = Program(
+            self.parameters, plan, threads, mode=mode, objective=self._objective,
+            update=self._updating() if training else None,
+            refinement=self._refining.refinement(training=training),
+            measurement=None if measuring is None else measuring.measurement,
+            sums=sums,
+        )  # fmt: skip
+        if training:
+            program.set_rates(self.rates.buffer, self.rates.by_step)
+        if measuring is not None:
+            self.measuring[use] = measuring
         self._programs[use] = (plan, threads), program
         return program
+
+    def _updating(self) -> Update:
+        return Update(self._update, self.slots, self.hyper, self._stops_on_nonfinite)
 
     # -- states ------------------------------------------------------------------------------------
 

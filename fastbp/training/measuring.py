@@ -1,4 +1,4 @@
-"""A trainer's metrics: buffers for their sums, set into programs, and their figures."""
+"""A trainer's metrics: buffers for their sums, which kernels fill, and their figures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fastbp.layers.activations import name_of
 from fastbp.objectives.metrics import R2, Metric
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
-from fastbp.runtime.program import Program
+from fastbp.runtime.parts import Measurement
 
 
 class Measuring:
@@ -26,14 +26,11 @@ class Measuring:
     parameters : Parameters
         Of the network whose outputs are measured.
     metrics : sequence of Metric
-    program : Program
-        What takes them; its plan is known.
+        What is taken.
     """
 
-    def __init__(
-        self, parameters: Parameters, metrics: tuple[Metric, ...], program: Program
-    ) -> None:
-        self._metrics, self._k, self._program = metrics, parameters.n_outputs, program
+    def __init__(self, parameters: Parameters, metrics: tuple[Metric, ...]) -> None:
+        self._metrics, self._k = metrics, parameters.n_outputs
         self._dtype = parameters.dtype
         name = name_of(parameters.layers[-1].activation)
         sizes = [metric._sums(self._k) for metric in metrics]
@@ -42,19 +39,21 @@ class Measuring:
         self._settings = [
             np.array(metric._settings(name, self._k), np.float64) for metric in metrics
         ]
-        plan: Int64s = aligned_zeros(lay.MEASURES.size + lay.METRIC.size * len(metrics), np.int64)
-        plan[: lay.MEASURES.size].view(lay.MEASURES.dtype)[0] = self._offsets[-1], len(metrics)
-        self._taken: Records = plan[lay.MEASURES.size :].view(lay.METRIC.dtype)
+        size = lay.MEASURES.size + lay.METRIC.size * len(metrics)
+        self._plan: Int64s = aligned_zeros(size, np.int64)
+        whole = self._plan[: lay.MEASURES.size].view(lay.MEASURES.dtype)
+        whole[0] = self._offsets[-1], len(metrics)
+        self._taken: Records = self._plan[lay.MEASURES.size :].view(lay.METRIC.dtype)
         for taken, metric, place, settings in zip(
             self._taken, metrics, self._offsets, self._settings, strict=False
         ):
             taken["function"] = metric._kernel.address(self._dtype)
             taken["sums"], taken["settings"] = place, settings.ctypes.data
-        if metrics:
-            program.keep(lay.MEASURE, plan)
-            program.keep(lay.MEASURED, self.sums)
-            slabs = max(1, program.plan.slabs) * self._offsets[-1]
-            program.keep(lay.SLAB_MEASURED, aligned_zeros(slabs, np.float64))
+
+    @property
+    def measurement(self) -> Measurement | None:
+        """What a program is given of it; None where there are no metrics."""
+        return Measurement(self._plan, self.sums) if self._metrics else None
 
     def begin(self, samples: Samples) -> None:
         """Clear all sums; what follows are these samples."""

@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
-from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE, STEPS
 from fastbp.objectives.metrics import rises
 from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule
 from fastbp.runtime.memory import aligned_zeros
-from fastbp.runtime.program import Program
 
 # Updates whose rates are worked out at a time.
 _MOST = 1 << 15
@@ -33,6 +31,10 @@ class Rates:
         Updates and epochs before the next.
     scale : float
         What the schedule's rates are multiplied by; the rate where there is none.
+    by_step : bool
+        Whether each update has a rate of its own.
+    buffer : ndarray
+        What `write` has worked out: one rate, or where each has its own those of `most` updates.
     live : ndarray
         Where `scale` and `steps` stand, for compiled code.
     plateau : tuple
@@ -45,9 +47,9 @@ class Rates:
         self.cells: Any = memoryview(self.live.data)  # the same, quicker for single values
         self.epochs = 0
         self.scale = 1.0 if self.schedule else float(learning_rate)  # type: ignore[arg-type]
-        self._by_step = self.schedule is not None and self.schedule._per == "step"
-        self._buffer: NDArray[np.float64] = aligned_zeros(_MOST if self._by_step else 1, np.float64)
-        self._address = int(self._buffer.ctypes.data)
+        self.by_step = self.schedule is not None and self.schedule._per == "step"
+        size = _MOST if self.by_step else 1
+        self.buffer: NDArray[np.float64] = aligned_zeros(size, np.float64)
         best = -math.inf if self.monitor and rises(self.monitor) else math.inf
         self.plateau: Plateau = best, 0, 0
         self._watch: NaNWatch | None = None
@@ -94,12 +96,12 @@ class Rates:
 
     @property
     def nbytes(self) -> int:
-        return int(self._buffer.nbytes)
+        return int(self.buffer.nbytes)
 
     @property
     def most(self) -> int:
         """Updates that may be run at a time."""
-        return len(self._buffer) if self._by_step else 1 << 62
+        return len(self.buffer) if self.by_step else 1 << 62
 
     @property
     def monitor(self) -> str | None:
@@ -111,7 +113,7 @@ class Rates:
         """The rate of the next update."""
         if self.schedule is None:
             return self.scale
-        done = self.steps if self._by_step else self.epochs
+        done = self.steps if self.by_step else self.epochs
         return self.scale * float(self.schedule.rates(done))
 
     @value.setter
@@ -125,16 +127,13 @@ class Rates:
             raise ValueError("learning_rate can't be set where the schedule's is 0: it is scaled")
         self.scale *= rate / now
 
-    def give(self, program: Program, count: int) -> None:
-        """What the next call makes is at most so many updates."""
-        t = program.cells
-        t[lay.UPDATES], t[lay.RATES] = self.steps, self._address
-        t[lay.RATE_STRIDE] = self._by_step
-        if self._by_step and self.schedule is not None:
-            self._buffer[:count] = self.schedule.rates(np.arange(self.steps, self.steps + count))
-            self._buffer[:count] *= self.scale
+    def write(self, count: int) -> None:
+        """Work out the rates of at most so many updates, which the next call makes."""
+        if self.by_step and self.schedule is not None:
+            self.buffer[:count] = self.schedule.rates(np.arange(self.steps, self.steps + count))
+            self.buffer[:count] *= self.scale
         else:
-            self._buffer[0] = self.value
+            self.buffer[0] = self.value
 
     def begin(self) -> None:
         """A `fit` begins."""

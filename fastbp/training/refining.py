@@ -6,17 +6,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels import layout as lay
-from fastbp.kernels import refine
 from fastbp.runtime.memory import Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
-from fastbp.runtime.pieces import in_cache_order
-from fastbp.runtime.program import Program
+from fastbp.runtime.parts import Refinement
 
 
 @dataclass(frozen=True)
@@ -58,7 +55,18 @@ class Refining:
         """Whether a layer's weights have a penalty."""
         return any(layer.l1 or layer.l2 for layer in self.parameters.layers)
 
-    def settings(self, *, training: bool) -> NDArray[np.float64]:
+    def refinement(self, *, training: bool) -> Refinement:
+        """What a program does of it: all where it trains, penalties alone where it doesn't."""
+        clipped = training and self.clip_norm < math.inf
+        return Refinement(
+            self.pieces if training else self.parameters.pieces,
+            self._settings(training),
+            refined=clipped or self.penalised or (training and self.clip_value < math.inf),
+            clipped=clipped,
+            bounded=training and any(at.max_norm is not None for at in self.parameters.layers),
+        )
+
+    def _settings(self, training: bool) -> NDArray[np.float64]:
         """As the kernels read them (S_CLIP_VALUE ... in kernels/layout.py)."""
         layers = self.parameters.layers
         held = aligned_zeros(lay.S_LAYERS + len(layers) * lay.S_LAYER, np.float64)
@@ -68,34 +76,3 @@ class Refining:
             row[lay.S_L1], row[lay.S_L2] = layer.l1, layer.l2
             row[lay.S_MAX_NORM] = math.inf if layer.max_norm is None else layer.max_norm
         return held
-
-    def install(self, program: Program, dtype: Any, *, training: bool) -> None:
-        """Have a program of the trainer's do it; to be called when its own parts are set."""
-        t = program.table
-        pieces = self.pieces if training else self.parameters.pieces
-        order = (
-            pieces
-            if program.plan.slabs
-            else in_cache_order(pieces, program.layout, program.plan.rows)
-        )
-        program.set_pieces(order)
-        t[lay.LOWEST] = pieces[0]["layer"] if training else 0
-        if len(pieces) < len(self.parameters.pieces):
-            t[lay.MERGED] = 0  # which takes all parameters for one run
-            t[lay.ONLINE] = 0
-        clipped = training and self.clip_norm < math.inf
-        bounded = training and any(layer.max_norm is not None for layer in self.parameters.layers)
-        refined = clipped or self.penalised or (training and self.clip_value < math.inf)
-        if refined or bounded:
-            program.keep(lay.SETTINGS, self.settings(training=training))
-            t[lay.ONLINE] = 0
-        if refined:
-            t[lay.REFINE] = refine.refine.address(dtype)
-            t[lay.OUTER] = 0
-        if clipped:
-            program.keep(lay.NORMS, aligned_zeros(len(pieces), np.float64))
-            program.keep_gradients()
-            t[lay.TRAIN_PIECES] = refine.form_pieces.address(dtype)
-            t[lay.CLIP] = refine.clip_pieces.address(dtype)
-        if bounded:
-            t[lay.CONSTRAIN] = refine.constrain.address(dtype)

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp.kernels import layout as lay
-from fastbp.runtime import program, team
+from fastbp.runtime import team, workspace
 
 WIDTHS = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65, 70, 130]
 KINDS = ["float32", "float64", "float16", "int8", "uint16", "int64", "bool"]
@@ -155,31 +154,29 @@ def test_bytes_around_samples_and_results(monkeypatch: pytest.MonkeyPatch) -> No
 def test_parts_of_the_workspace_keep_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     """What lies between activations, deltas, targets, weights and scratch is never written."""
     monkeypatch.setattr(team, "_FLOPS_PER_THREAD", 1e-9)
-    take, make = program.Program._take, program.Program._buffer
+    take, make = workspace.Workspace._take, workspace.Workspace.__init__
     zones: dict[int, list[tuple[int, int]]] = {}
     workspaces: list[tuple[Any, list[tuple[int, int]]]] = []
 
     def spaced(self: Any, n: int) -> int:
-        offset, gap = take(self, n), 2 * ZONE // self.layout.itemsize
+        offset, gap = take(self, n), 2 * ZONE // self._layout.itemsize
         zones.setdefault(id(self), []).append((self._offset, self._offset + gap))
         self._offset += gap
         return offset
 
-    def marked(self: Any, field: int, n: int, dtype: Any) -> Any:
-        buffer = make(self, field, n, dtype)
-        if field == lay.BASE:
-            workspaces.append((buffer, zones.pop(id(self))))
-            for start, end in workspaces[-1][1]:
-                buffer[start:end].view(np.uint8)[:] = MARK
-        return buffer
+    def marked(self: Any, *arguments: Any, **options: Any) -> None:
+        make(self, *arguments, **options)
+        workspaces.append((self.values, zones.pop(id(self))))
+        for start, end in workspaces[-1][1]:
+            self.values[start:end].view(np.uint8)[:] = MARK
 
-    monkeypatch.setattr(program.Program, "_take", spaced)
-    monkeypatch.setattr(program.Program, "_buffer", marked)
+    monkeypatch.setattr(workspace.Workspace, "_take", spaced)
+    monkeypatch.setattr(workspace.Workspace, "__init__", marked)
     for seed in range(NETWORKS):
         exercise(seed, np.copy)
         assert len(workspaces) >= 4
-        for workspace, gaps in workspaces:
+        for values, gaps in workspaces:
             assert gaps
             for start, end in gaps:
-                assert (workspace[start:end].view(np.uint8) == MARK).all(), f"network {seed}"
+                assert (values[start:end].view(np.uint8) == MARK).all(), f"network {seed}"
         workspaces.clear()
