@@ -101,7 +101,7 @@ class Driver:
         return self._addresses.get(id(array)) or array.ctypes.data
 
     def vector(self) -> Vector:
-        """Room for one value a parameter, behind a 0 (see kernels/solvers/points.py)."""
+        """Zeros, one for each parameter behind a first one (see kernels/solvers/points.py)."""
         return self.buffer(1 + self.n, np.float64)
 
     def state(self) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class LevenbergMarquardtDriver(Driver):
         strips = n // width + 1  # with the residuals behind the parameters
         rows = min(_ROWS, int(_FLOPS_PER_BLOCK) // n**2) // outputs * outputs or outputs
         entries = strips * (strips + 1) // 2 * width**2
-        ld = lay.row_stride(strips * width + lanes(8), 8)  # room for what is written too far
+        ld = lay.row_stride(strips * width + lanes(8), 8)  # and what is written too far
         needed = 8 * (2 * entries + rows * ld)
         if needed > settings.memory_limit:
             raise ValueError(
