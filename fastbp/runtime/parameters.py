@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,14 +35,28 @@ _BIAS: dict[bool | str, int] = {
 }
 
 
-class Training(Protocol):
-    """Whoever changes the parameters for as long as a fit lasts."""
+class Training:
+    """A trainer's hold on its network's parameters, for as long as a fit lasts.
 
-    thread: int | None
+    Attributes
+    ----------
+    lock : Lock
+        Held by the one who uses the trainer.
+    thread : int or None
+        The one in which a fit goes on.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: int | None = None
 
     @property
     def running(self) -> bool:
-        """Whether the fit is still under way."""
+        """Whether a fit is under way: an interrupt may have left one before it could say its end.
+
+        Then nobody holds the lock.
+        """
+        return self.thread is not None and self.lock.locked()
 
 
 class Parameters(Watched):
@@ -246,6 +260,12 @@ class Parameters(Watched):
             Another fit is at work on them.
         """
         self._alone(self._begun, fit)
+
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all arrays, checked, at once: an interrupt leaves those that there were."""
+        checked, whole = self.checked(weights), self.buffer.copy()
+        self.pack(whole, checked)
+        self.replace(whole)
 
     def _alone(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` while nobody else changes the live buffer, and nobody reads it."""

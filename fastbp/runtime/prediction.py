@@ -39,7 +39,7 @@ class Predictor:
         self._few: list[_Few] = []
 
     def outputs(self, X: ArrayLike, out: Array | None, n_threads: Threads) -> Array:
-        """`Network.predict`: here a few rows, without what takes longer than a small network."""
+        """What `Network.predict` gives: a few rows without what takes longer than a small net."""
         if not (
             type(X) is np.ndarray
             and X.dtype == self._native
@@ -77,7 +77,7 @@ class Predictor:
         return out
 
     def _outputs(self, X: ArrayLike, out: Array | None, n_threads: Threads) -> Array:
-        """The same for any samples."""
+        """What `Network.predict` gives for any samples."""
         source = inputs.features(X, self._n_inputs, self._dtype)
         shape = (source.n, self._n_outputs)
         if out is None:
@@ -106,7 +106,7 @@ class Predictor:
         return out
 
     def activations(self, X: ArrayLike) -> list[Array]:
-        """`Network.activations`: each layer's outputs, then the last one's weighted sums."""
+        """What `Network.activations` gives: every layer's outputs, then the last weighted sums."""
         source = inputs.features(X, self._n_inputs, self._dtype)
         widths = [layer.units for layer in self._parameters.layers]
         results = [np.empty((source.n, units), self._dtype) for units in [*widths, widths[-1]]]
@@ -131,7 +131,7 @@ class Predictor:
             sums[first : first + rows] = workspace.sums(-1, rows)
 
     def _check_read(self, status: int) -> None:
-        """Memory maps are checked as they are read."""
+        """Raise for a status of a memory map, which is checked as it is read."""
         if status != lay.OK:
             raise ValueError(f"X (a memory map) holds a value that is not finite in {self._dtype}")
 
@@ -172,7 +172,7 @@ class _Few:
 
 
 def classes_of(outputs: Array, activation: str | Activation) -> NDArray[np.int64]:
-    """`Network.predict_classes`, of the outputs of a last layer with that activation."""
+    """The classes that outputs tell, of a last layer with that activation."""
     if outputs.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1), dtype=np.int64)
     middle = 0.0 if activation in ("linear", "tanh") else 0.5

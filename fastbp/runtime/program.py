@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Source
 from fastbp.data.weighing import Weighing, of_rows, of_step
+from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online, passes, refine, samples
 from fastbp.kernels import pieces as updating
@@ -28,6 +29,7 @@ from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement, Objective, Refinement, Update
 from fastbp.runtime.pieces import in_cache_order
 from fastbp.runtime.plan import Plan
+from fastbp.runtime.team import Team
 from fastbp.runtime.workspace import Workspace, tile_of
 
 Array = NDArray[Any]
@@ -134,6 +136,16 @@ class Program:
         return int(self.table.nbytes) + self.workspace.nbytes + own
 
     # -- what a call works on ----------------------------------------------------------------------
+
+    def run(self, first: int, last: int) -> int:
+        """Work on batches `first` ... `last` - 1 by a team of threads; return a status."""
+        entry = kernels.run.compiled(self._dtype)
+        return Team.run(self.threads, entry, 0.0, self.address, first, last)
+
+    def run_at(self, buffer: Array) -> int:
+        """Work on the first batch, with the parameters in that buffer."""
+        self.set_parameters(buffer)
+        return self.run(0, 1)
 
     def set_parameters(self, buffer: Array) -> None:
         """Work on that parameter buffer."""

@@ -24,12 +24,14 @@ objectives files
 runtime
 ffi callbacks warm
 training.settings training.status training.rates training.measuring training.refining \
-training.snapshot training.progress training.provenance training.divergence training.state_checks
+training.progress training.provenance
+training.snapshot
 training.engine training.background
 training.solvers
-training.session training.state training.stepping
+training.session
 training.batches training.arguments
 training.fit
+training.resuming
 network
 trainer
 interop export bench gradient_check jit

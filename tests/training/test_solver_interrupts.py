@@ -102,7 +102,7 @@ def test_buffers_are_written_before_they_are_read(solver: str) -> None:
         net, X, y = grid()
         trainer = trainer_of(net, solver, n_threads=2)
         trainer.fit(X[:50], y[:50], epochs=1)
-        driver = trainer._solver
+        driver = trainer._session.solver
         net, *_ = grid()
         trainer.network.set_weights(net.get_weights())
         if solver == "lbfgs":
