@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.roles import call_dropout
 from fastbp.kernels.compiling.simd import at, cast, pointer
@@ -48,14 +47,14 @@ def dropout(a, x, keep, rows, n, ld, first, key, parameters):
 
 
 @jit.kernel
-def drop(like, t, record, layer, a, row, rows, place, made):
+def drop(like, t, layer, number, a, row, rows, place, made):
     """One layer's dropout on workspace rows `row` ..., which are rows `place` ... of a batch.
 
-    Before it there were UPDATES and `made` updates.
+    Before it there were `updates_before` and `made` updates.
     """
-    base, n, ld = pointer(like, t[lay.BASE]), record[lay.L_OUT], record[lay.L_LD_OUT]
-    key = mix(mix(np.uint64(t[lay.DROPOUT_SEED]) ^ mix(np.uint64(t[lay.UPDATES] + made))))
-    key = np.int64(mix(key + np.uint64(layer)))
-    x, keep = at(base, record[lay.L_X] + row * ld), at(base, record[lay.L_KEEP] + row * ld)
-    parameters = pointer(like, record[lay.L_DROPOUT_PARAMETERS])
-    call_dropout(record[lay.L_DROPOUT], (a, x, keep, rows, n, ld, place, key, parameters))
+    base, n, ld = pointer(like, t.workspace), layer.n_out, layer.ld_out
+    key = mix(mix(np.uint64(t.dropout_seed) ^ mix(np.uint64(t.updates_before + made))))
+    key = np.int64(mix(key + np.uint64(number)))
+    x, keep = at(base, layer.passed_on + row * ld), at(base, layer.kept + row * ld)
+    parameters = pointer(like, layer.dropout_parameters)
+    call_dropout(layer.call_dropout, (a, x, keep, rows, n, ld, place, key, parameters))

@@ -48,14 +48,14 @@ _ZERO = np.int64(0)
 @jit.kernel
 def clip_and_bound(like, t, thread):
     """Clip the gradients by their norm, and bound the weights', where that is asked for."""
-    shares = pointer(_INT, t[lay.SHARES])
-    g = pointer(like, t[lay.SLAB_G])
-    if t[lay.CLIP]:
-        call_pieces(t[lay.CLIP], (like, t, shares[thread], shares[thread + 1], 0, g))
+    shares = pointer(_INT, t.shares)
+    g = pointer(like, t.slab_gradients)
+    if t.call_clip:
+        call_pieces(t.call_clip, (like, t, shares[thread], shares[thread + 1], 0, g))
         barrier(t)
-    if t[lay.CONSTRAIN]:
-        scratch = at(pointer(like, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
-        call_pieces(t[lay.CONSTRAIN], (like, t, thread, t[lay.THREADS], 0, scratch))
+    if t.call_constrain:
+        scratch = at(pointer(like, t.workspace), t.scratch + thread * t.scratch_size)
+        call_pieces(t.call_constrain, (like, t, thread, t.threads, 0, scratch))
         barrier(t)
 
 
@@ -65,8 +65,8 @@ def skip(t, rate, thread):
 
     Nobody may read the next batch while another still sums this one's weights.
     """
-    if thread == 0 and t[lay.MODE] == lay.MODE_TRAIN:
-        pointer(_DOUBLE, t[lay.HYPER])[LEARNING_RATE] = rate
+    if thread == 0 and t.mode == lay.MODE_TRAIN:
+        pointer(_DOUBLE, t.hyper)[LEARNING_RATE] = rate
     barrier(t)
     return lay.NO_WEIGHT
 
@@ -74,19 +74,19 @@ def skip(t, rate, thread):
 @jit.kernel
 def add_up(like, t, thread):
     """Sum the slabs' gradients, piece by piece in the slabs' order, into the first; use them."""
-    size = t[lay.N_UPDATED]
-    pieces, shares = t[lay.PIECES], pointer(_INT, t[lay.SHARES])
+    size = t.n_updated
+    pieces, shares = t.pieces, pointer(_INT, t.shares)
     for number in range(shares[thread], shares[thread + 1]):
         piece = lay.piece_of(pieces, number)
-        g = at(pointer(like, t[lay.SLAB_G]), piece.offset)
-        for s in range(1, t[lay.SLABS]):
+        g = at(pointer(like, t.slab_gradients), piece.offset)
+        for s in range(1, t.slabs):
             other = at(g, s * size)
             for i in range(piece.length):
                 g[i] = g[i] + other[i]
-        if t[lay.REFINE]:
-            call_refine(t[lay.REFINE], (like, t, number, g))
-        if t[lay.MODE] == lay.MODE_TRAIN and not t[lay.CLIP]:
-            call_update_piece(t[lay.UPDATE_PIECE], (like, t, piece, g))
+        if t.call_refine:
+            call_refine(t.call_refine, (like, t, number, g))
+        if t.mode == lay.MODE_TRAIN and not t.call_clip:
+            call_update_piece(t.call_update_piece, (like, t, piece, g))
 
 
 @jit.kernel
@@ -96,34 +96,34 @@ def conclude(like, t, made, rows, status, thread):
     The threads come to one status; the error is recorded and metrics are taken; then gradients are
     used. `made` and the status that is returned are those of `whole_batch`.
     """
-    slabs, train = t[lay.SLABS], t[lay.MODE] == lay.MODE_TRAIN
-    pointer(_DOUBLE, t[lay.RESULTS])[lay.R_STATUS + thread] = float(status)
+    slabs, train = t.slabs, t.mode == lay.MODE_TRAIN
+    pointer(_DOUBLE, t.results)[lay.R_STATUS + thread] = float(status)
     rate = begin_step(t, made) if thread == 0 and train else 0.0
     barrier(t)
     status = first_bad_status(t)
     if status != lay.OK:
         return status
     if slabs:
-        slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
+        slab_loss = pointer(_DOUBLE, t.slab_errors)
         error, weight = ordered_sum(slab_loss, slabs), ordered_sum(at(slab_loss, slabs), slabs)
     else:
-        error = ordered_sum(pointer(_DOUBLE, t[lay.ROW_LOSS]), rows)
+        error = ordered_sum(pointer(_DOUBLE, t.row_errors), rows)
         weight = weights_of(like, t, _ZERO, rows)
     if not record_error(t, thread, error, rows, weight):
         return lay.NONFINITE_LOSS
-    if t[lay.MEASURE] and thread == 0:
+    if t.measures and thread == 0:
         if slabs:
             add_measures(t, slabs)
         else:
-            measure(like, t, 0, rows, 0, pointer(_DOUBLE, t[lay.MEASURED]))
+            measure(like, t, 0, rows, 0, pointer(_DOUBLE, t.measured))
     if weight == 0.0:
         return skip(t, rate, thread)
-    shares = pointer(_INT, t[lay.SHARES])
+    shares = pointer(_INT, t.shares)
     if not slabs:
-        g = at(pointer(like, t[lay.BASE]), t[lay.SCRATCH] + thread * t[lay.SCRATCH_SIZE])
+        g = at(pointer(like, t.workspace), t.scratch + thread * t.scratch_size)
         begin, end = shares[thread], shares[thread + 1]
-        call_pieces(t[lay.TRAIN_PIECES], (like, t, begin, end, rows, g))
-    elif t[lay.MODE] != lay.MODE_EVALUATE:
+        call_pieces(t.call_train_pieces, (like, t, begin, end, rows, g))
+    elif t.mode != lay.MODE_EVALUATE:
         add_up(like, t, thread)
     barrier(t)
     if train:
@@ -136,19 +136,19 @@ def conclude(like, t, made, rows, status, thread):
 @jit.kernel
 def whole_batch(like, t, made, start, rows, thread):
     """One batch, after `made` updates of this call; a status, which may be NO_WEIGHT."""
-    threads = t[lay.THREADS]
+    threads = t.threads
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
     status = lay.OK
-    if t[lay.AHEAD] == 1:
+    if t.batches_ahead == 1:
         status = call_read_rows(
-            t[lay.READ_ROWS], (like, t, start + first, first, last - first, thread)
+            t.call_read_rows, (like, t, start + first, first, last - first, thread)
         )
     if status == lay.OK:
-        scale = cast(pointer(like, t[lay.BASE]), 1.0 / divisor(t, rows, 1.0))
+        scale = cast(pointer(like, t.workspace), 1.0 / divisor(t, rows, 1.0))
         row = first
         while row < last:
-            count = min(t[lay.BLOCK], last - row)
-            call_block(t[lay.PASSES], (scale, t, row, count, lay.ALL_PASSES, row, made))
+            count = min(t.rows_per_block, last - row)
+            call_block(t.call_passes, (scale, t, row, count, lay.ALL_PASSES, row, made))
             row += count
     return conclude(like, t, made, rows, status, thread)
 
@@ -157,42 +157,41 @@ def whole_batch(like, t, made, start, rows, thread):
 def slab(like, t, which, made, start, rows, scale, thread):
     """One slab of a batch, block by block.
 
-    Its error and its weight go to SLAB_LOSS, behind the errors of all, its gradient to SLAB_G.
+    Its error goes to `slab_errors`, its weight behind the errors of all, its gradient to
+    `slab_gradients`.
     """
-    g = at(pointer(like, t[lay.SLAB_G]), which * t[lay.N_UPDATED])
-    slab_loss = pointer(_DOUBLE, t[lay.SLAB_LOSS])
-    first, last = share(rows, t[lay.SLABS], which), share(rows, t[lay.SLABS], which + 1)
-    row = thread * t[lay.BLOCK]
+    g = at(pointer(like, t.slab_gradients), which * t.n_updated)
+    slab_loss = pointer(_DOUBLE, t.slab_errors)
+    first, last = share(rows, t.slabs, which), share(rows, t.slabs, which + 1)
+    row = thread * t.rows_per_block
     error, weight, done = 0.0, 0.0, first
-    evaluate = t[lay.MODE] == lay.MODE_EVALUATE
+    evaluate = t.mode == lay.MODE_EVALUATE
     which_passes = lay.FORWARD_AND_LOSS if evaluate else lay.ALL_PASSES
     if first == last and not evaluate:  # fewer rows than slabs: a last batch's remainder
-        for i in range(t[lay.N_UPDATED]):
+        for i in range(t.n_updated):
             g[i] = 0
     while done < last:
-        count = min(t[lay.BLOCK], last - done)
-        status = call_read_rows(t[lay.READ_ROWS], (like, t, start + done, row, count, thread))
+        count = min(t.rows_per_block, last - done)
+        status = call_read_rows(t.call_read_rows, (like, t, start + done, row, count, thread))
         if status != lay.OK:
             return status
-        call_block(t[lay.PASSES], (cast(g, scale), t, row, count, which_passes, done, made))
-        error += ordered_sum(at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row), count)
+        call_block(t.call_passes, (cast(g, scale), t, row, count, which_passes, done, made))
+        error += ordered_sum(at(pointer(_DOUBLE, t.row_errors), row), count)
         weight += weights_of(like, t, row, count)
-        if t[lay.MEASURE]:
-            size = lay.measures_at(t[lay.MEASURE]).sums
-            measure(
-                like, t, row, count, done, at(pointer(_DOUBLE, t[lay.SLAB_MEASURED]), which * size)
-            )
+        if t.measures:
+            size = lay.measures_at(t.measures).sums
+            measure(like, t, row, count, done, at(pointer(_DOUBLE, t.slab_measured), which * size))
         if not evaluate:
-            call_gradients(t[lay.GRADIENTS], (like, t, row, count, g, int(done > first)))
+            call_gradients(t.call_gradients, (like, t, row, count, g, int(done > first)))
         done += count
-    slab_loss[which], slab_loss[t[lay.SLABS] + which] = error, weight
+    slab_loss[which], slab_loss[t.slabs + which] = error, weight
     return lay.OK
 
 
 @jit.kernel
 def slabs_batch(like, t, made, start, rows, thread):
     """As `whole_batch`."""
-    threads, slabs = t[lay.THREADS], t[lay.SLABS]
+    threads, slabs = t.threads, t.slabs
     status, scale = lay.OK, 1.0 / divisor(t, rows, 1.0)
     for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
         if status == lay.OK:
@@ -203,44 +202,44 @@ def slabs_batch(like, t, made, start, rows, thread):
 @jit.kernel
 def batches_read_ahead(like, t, made, start, count):
     """`count` small batches, read at once: reading one at a time would be most of the work."""
-    size = t[lay.BATCH]
-    rows = min(count * size, t[lay.N] - start)
-    status = call_read_rows(t[lay.READ_ROWS], (like, t, start, 0, rows, 0))
-    if status == lay.OK and t[lay.ONLINE]:
-        return call_batches(t[lay.ONLINE], (like, t, made, rows))
+    size = t.batch_size
+    rows = min(count * size, t.n_samples - start)
+    status = call_read_rows(t.call_read_rows, (like, t, start, 0, rows, 0))
+    if status == lay.OK and t.call_online:
+        return call_batches(t.call_online, (like, t, made, rows))
     done = 0
     while done < rows and status == lay.OK:
-        t[lay.SHIFT] = done
+        t.shift = done
         status = whole_batch(like, t, made, start + done, min(size, rows - done), _ZERO)
         made += int(status == lay.OK)
         status = lay.OK if status == lay.NO_WEIGHT else status
         if status == lay.OK:
-            pointer(_DOUBLE, t[lay.RESULTS])[lay.R_BATCHES] += 1.0
+            pointer(_DOUBLE, t.results)[lay.R_BATCHES] += 1.0
         done += size
-    t[lay.SHIFT] = 0
+    t.shift = 0
     return status
 
 
 @jit.entry
 def run(like, table, first, last, thread):
     """Batches `first` ... `last` - 1 as the layout table says; a status (layout.OK ...)."""
-    t = pointer(_INT, table)
-    n, size = t[lay.N], t[lay.BATCH]
-    results = pointer(_DOUBLE, t[lay.RESULTS])
+    t = lay.header(table)
+    n, size = t.n_samples, t.batch_size
+    results = pointer(_DOUBLE, t.results)
     before = results[lay.R_UPDATES]
     status, b, made = lay.OK, first, _ZERO
     while b < last and status == lay.OK:
         start = b * size
-        count = min(t[lay.AHEAD], last - b)
+        count = min(t.batches_ahead, last - b)
         rows = min(size, n - start)
-        if t[lay.SLABS]:
+        if t.slabs:
             status = slabs_batch(like, t, made, start, rows, thread)
-        elif t[lay.AHEAD] > 1:  # one thread's work alone
+        elif t.batches_ahead > 1:  # one thread's work alone
             status = batches_read_ahead(like, t, made, start, count)
             made = np.int64(results[lay.R_UPDATES] - before)
         else:
             status = whole_batch(like, t, made, start, rows, thread)
-        if t[lay.AHEAD] == 1:
+        if t.batches_ahead == 1:
             made += int(status == lay.OK)
             status = lay.OK if status == lay.NO_WEIGHT else status
             if thread == 0 and status == lay.OK:

@@ -25,82 +25,77 @@ from dataclasses import dataclass, replace
 from fastbp.kernels.compiling.records import Record
 from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 
-# -- the layout table: one header, then one record a layer, all int64 ------------------------------
-# Header: the network.
-N_LAYERS, N_INPUTS, N_OUTPUTS, LD0, PARAMS, ZEROS, N_UPDATED = range(7)
-# Header: the workspace. BASE is its address; the others are offsets into it.
-BASE, A0, TARGETS, LD_TARGETS, WEIGHTS, SCRATCH, SCRATCH_SIZE, BLOCK = range(8, 16)
-# Header: buffers of their own, by address.
-INDEX, ROW_LOSS, SLABS, SLAB_G, SLAB_LOSS = range(16, 21)
-# Header: the data, and the addresses of the functions that read it.
-N, BATCH, SHUFFLE, SEED, EPOCH, SPLIT_BITS, LAZY = range(24, 31)
-X, X_ROW, X_FEATURE, X_OFFSETS, X_GATHER = range(31, 36)
-Y, Y_ROW, Y_FEATURE, Y_OFFSETS, Y_GATHER = range(36, 41)
-W, W_ROW, W_FEATURE, W_OFFSETS, W_GATHER = range(41, 46)
-# Header: what to do.
-MODE, THREADS, BARRIER, YIELD, LOSS, LOSS_PARAMETERS, FUSED_LOSS, RESULTS, STOP_ON_NONFINITE = (
-    range(46, 55)
+# -- the layout table: a record HEADER, then a record LAYER for each layer -------------------------
+
+# Samples, targets or weights as they lie in somebody's arrays, and what reads them from there: an
+# address or 0, and strides in bytes. Where there is no feature stride, `offsets` is the address of
+# each feature's place in a row.
+SOURCE = Record("source", "address row_stride feature_stride offsets call_gather")
+
+# What is called by its address is 0 where it isn't wanted, and has a name in call_...
+HEADER = Record(
+    "header",
+    # The network. `parameters` is an address, `zeros` a place among the parameters.
+    "n_layers n_inputs n_outputs ld_inputs parameters zeros n_updated",
+    # The workspace: its address, places in it, and sizes in values.
+    "workspace samples targets ld_targets sample_weights scratch scratch_size rows_per_block",
+    # Addresses of buffers, and the number of slabs, each of which has a gradient.
+    "index row_errors slabs slab_gradients slab_errors",
+    # Which samples. Those that are lazy are checked as they are read.
+    "n_samples batch_size shuffle seed epoch split_bits lazy class_ids",
+    # What to do. `results` and all that follows it are addresses, but for flags and sizes.
+    "mode threads barrier call_yield call_loss loss_parameters fused_loss results",
+    "stop_on_nonfinite hyper rates rate_stride call_update call_prepare slot0 slot1 slot2",
+    "pieces n_pieces",
+    # Parts that every network shares.
+    "call_tiles call_dots call_transpose call_read_rows call_passes call_gradients",
+    "call_train_pieces call_update_piece",
+    # Whether all parameters are updated at once; how many positions of the epoch a thread keeps at
+    # a time, in `index` behind a record WINDOW.
+    "merged positions_kept",
+    # So many small batches are read at a time; the one under way begins `shift` rows into them.
+    # What does them all where the network is tiny; what updates by one sample's gradient.
+    "batches_ahead shift call_online call_outer",
+    # Where each thread's pieces begin, and the end.
+    "shares",
+    # What a step does to gradients and weights beside the optimizer (refine.py).
+    "call_refine refine_settings call_clip norms call_constrain",
+    # The first layer that learns, below which no delta is needed. How many updates there were
+    # before a call, for dropout's masks, and the masks' seed.
+    "lowest_layer updates_before dropout_seed",
+    # Which metrics are taken, and their sums, in all and of each slab (measure.py); or 0.
+    "measures measured slab_measured",
+    # The address of the rows' weights for metrics: those of the loss, but where these have class
+    # weights in them, and `m` is read as well.
+    "metric_weights",
+    # The address of float64 values, which say how weights are read and what they divide.
+    "scaling",
+    x=SOURCE,
+    y=SOURCE,
+    w=SOURCE,
+    m=SOURCE,
+    size=112,
 )
-HYPER, RATES, RATE_STRIDE, UPDATE, PREPARE, SLOT0, SLOT1, SLOT2, PIECES, N_PIECES = range(55, 65)
-# Header: parts that every network shares, by address.
-TILES, DOTS, TRANSPOSE, READ_ROWS, PASSES, GRADIENTS, TRAIN_PIECES, UPDATE_PIECE = range(65, 73)
-# Header: MERGED says that all parameters are updated at once; POSITIONS is how many positions of
-# the epoch a thread keeps at a time, in INDEX behind a record WINDOW.
-MERGED, POSITIONS, CLASS_IDS = 73, 74, 75
-# Header: AHEAD small batches are read at a time; the one under way begins SHIFT rows into them.
-# ONLINE is the address of what does them where the network is tiny. OUTER is that of an update by
-# one sample's gradient, or 0.
-AHEAD, SHIFT, ONLINE, OUTER = 76, 77, 78, 79
+header = HEADER.at_address()
 LEAST_POSITIONS = 256
-# SHARES: where each thread's pieces begin, and the end.
-SHARES = 80
-# What a step does to gradients and weights beside the optimizer (refine.py): addresses, or 0.
-REFINE, SETTINGS, CLIP, NORMS, CONSTRAIN = 81, 82, 83, 84, 85
-# LOWEST: the first layer that learns, below which no delta is needed. UPDATES: how many updates
-# there were before a call, for dropout's masks, of which DROPOUT_SEED is the seed.
-LOWEST, UPDATES, DROPOUT_SEED = 86, 87, 88
-# MEASURE says which metrics are taken, MEASURED holds their sums (measure.py), or they are 0.
-MEASURE, MEASURED, SLAB_MEASURED = 89, 90, 91
-# M: the weights that metrics take, where those of the loss have class weights in them; else there
-# is no M_GATHER, and COUNTS, the address of the workspace rows' weights for metrics, is WEIGHTS'.
-M, M_ROW, M_FEATURE, M_OFFSETS, M_GATHER, COUNTS = range(92, 98)
-# SCALING: the address of float64 values, which say how weights are read and what they divide.
-SCALING = 98
-HEADER = 104
 
 # Weights are read times a power of two, W_BY or M_BY, and what was above 0 is at least LEAST: so
 # weights of any size neither overflow nor vanish. MEAN is the mean that divides the error (see
 # `steps.divisor`), times W_BY, or 0 where the sum of the weights does.
 W_BY, M_BY, LEAST, MEAN = range(4)
 
-# A layer's record. A is its outputs, Z the sums where a derivative needs them, X what the layer
-# above reads: A, or after a dropout A times KEEP.
-(
-    L_IN,
-    L_OUT,
-    L_LD_IN,
-    L_LD_OUT,
-    L_NARROW,
-    L_ROWS,
-    L_COLUMNS,
-    L_W,
-    L_WT,
-    L_B,
-    L_BIAS,
-    L_FORWARD,
-    L_BACKWARD,
-    L_PARAMETERS,
-    L_CLAMP,
-    L_MASK,
-    L_A,
-    L_Z,
-    L_D,
-    L_X,
-    L_KEEP,
-    L_DROPOUT,
-    L_DROPOUT_PARAMETERS,
-) = range(23)
-RECORD = 24
+# A layer, behind the header. `weights`, `transposed` and `biases` are places among the parameters;
+# `outputs`, `sums`, `deltas`, `passed_on` and `kept` are in the workspace. The sums are kept apart
+# where a derivative needs them, else they are the outputs' place; what the layer above reads,
+# `passed_on`, is the outputs or, after a dropout, outputs times `kept`.
+LAYER = Record(
+    "layer",
+    "n_in n_out ld_in ld_out narrow rows columns weights transposed biases bias",
+    "call_forward call_backward parameters clamped masked outputs sums deltas passed_on kept",
+    "call_dropout dropout_parameters",
+    size=24,
+)
+layer_of = LAYER.numbered(behind=HEADER.size)
 
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 
@@ -143,9 +138,10 @@ NARROW_OUTPUTS = 4
 NARROW_VECTORS = 8
 #: a batch that is not kept whole is cut into at most so many slabs, whatever the threads
 TRAINING_SLABS, EVALUATION_SLABS = 8, 64
-# SETTINGS: float64 figures for refine.py, some for all and some a layer; infinite is no bound.
-S_CLIP_VALUE, S_CLIP_NORM, S_LAYERS, S_LAYER = 0, 1, 8, 4
-S_L1, S_L2, S_MAX_NORM = range(3)
+# Float64 figures for refine.py: some for all, then, from REFINE_LAYERS on, REFINE_LAYER for each
+# layer. An infinite one is no bound.
+REFINE_CLIP_VALUE, REFINE_CLIP_NORM, REFINE_LAYERS, REFINE_LAYER = 0, 1, 8, 4
+REFINE_L1, REFINE_L2, REFINE_MAX_NORM = range(3)
 #: cache line, and the alignment of every buffer
 ALIGNMENT = 64
 _PAGE = 4096

@@ -10,7 +10,7 @@ from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.roles import call_loss
 from fastbp.kernels.compiling.simd import at, cast, pointer
 from fastbp.kernels.forward import forward
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 
 _DOUBLE = np.float64(0.0)
 
@@ -18,28 +18,28 @@ _DOUBLE = np.float64(0.0)
 @jit.kernel
 def losses(t, row, rows, scale):
     """Each row's error, and the output layer's delta, for workspace rows `row` ..."""
-    base = pointer(scale, t[lay.BASE])
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
-    sample = row + t[lay.SHIFT]
+    base = pointer(scale, t.workspace)
+    last = layer_of(t, t.n_layers - 1)
+    n, ld = last.n_out, last.ld_out
+    sample = row + t.shift
     call_loss(
-        t[lay.LOSS],
+        t.call_loss,
         (
-            at(base, last[lay.L_Z] + row * ld),
-            at(base, last[lay.L_A] + row * ld),
-            at(base, t[lay.TARGETS] + sample * ld),
-            at(base, t[lay.WEIGHTS] + sample),
-            at(base, last[lay.L_D] + row * ld),
-            at(pointer(_DOUBLE, t[lay.ROW_LOSS]), row),
-            rows, n, ld, scale, pointer(scale, t[lay.LOSS_PARAMETERS]),
+            at(base, last.sums + row * ld),
+            at(base, last.outputs + row * ld),
+            at(base, t.targets + sample * ld),
+            at(base, t.sample_weights + sample),
+            at(base, last.deltas + row * ld),
+            at(pointer(_DOUBLE, t.row_errors), row),
+            rows, n, ld, scale, pointer(scale, t.loss_parameters),
         ),
     )  # fmt: skip
-    if t[lay.W_GATHER]:
-        w, errors = at(base, t[lay.WEIGHTS] + sample), pointer(_DOUBLE, t[lay.ROW_LOSS])
+    if t.w.call_gather:
+        w, errors = at(base, t.sample_weights + sample), pointer(_DOUBLE, t.row_errors)
         for r in range(rows):
             if w[r] == 0:  # 0 times a loss or a slope that is infinite would be NaN
                 errors[row + r] = 0.0
-                clear(at(base, last[lay.L_D] + (row + r) * ld), ld)
+                clear(at(base, last.deltas + (row + r) * ld), ld)
 
 
 @jit.kernel
@@ -54,21 +54,21 @@ def silence(like, t, row, rows):
 
     That is their inputs and outputs, but for the last layer's, and the deltas of all layers.
     """
-    base = pointer(like, t[lay.BASE])
-    w = at(base, t[lay.WEIGHTS] + row + t[lay.SHIFT])
+    base = pointer(like, t.workspace)
+    w = at(base, t.sample_weights + row + t.shift)
     for r in range(rows):
         if w[r] == 0:
-            clear(at(base, t[lay.A0] + (row + r + t[lay.SHIFT]) * t[lay.LD0]), t[lay.LD0])
-            for layer in range(t[lay.N_LAYERS]):
-                record = at(t, HEADER + layer * RECORD)
-                ld = record[lay.L_LD_OUT]
-                clear(at(base, record[lay.L_D] + (row + r) * ld), ld)
-                if layer < t[lay.N_LAYERS] - 1:
-                    clear(at(base, record[lay.L_X] + (row + r) * ld), ld)
+            clear(at(base, t.samples + (row + r + t.shift) * t.ld_inputs), t.ld_inputs)
+            for number in range(t.n_layers):
+                layer = layer_of(t, number)
+                ld = layer.ld_out
+                clear(at(base, layer.deltas + (row + r) * ld), ld)
+                if number < t.n_layers - 1:
+                    clear(at(base, layer.passed_on + (row + r) * ld), ld)
 
 
 @jit.cfunc(roles.block)
-def passes(scale, t, row, rows, which, place, made):
+def passes(scale, table, row, rows, which, place, made):
     """Workspace rows `row` ...: forward; then errors and output deltas; then all deltas.
 
     They are rows `place` ... of a batch before which this call of `epoch.run` has made so many
@@ -76,10 +76,11 @@ def passes(scale, t, row, rows, which, place, made):
 
     A loss that is fused with the last activation takes the logits.
     """
-    forward(scale, t, row, rows, which != lay.FORWARD and t[lay.FUSED_LOSS] != 0, place, made)
+    t = lay.header(table)
+    forward(scale, t, row, rows, which != lay.FORWARD and t.fused_loss != 0, place, made)
     if which != lay.FORWARD:
         losses(t, row, rows, scale)
     if which == lay.ALL_PASSES:
         backward(scale, t, row, rows)
-        if t[lay.W_GATHER]:
+        if t.w.call_gather:
             silence(scale, t, row, rows)

@@ -8,7 +8,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.roles import call_outer, call_refine, call_transpose, call_update
 from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.maths.matmul import gradient_piece
 from fastbp.kernels.maths.tiles import column_sums
 
@@ -17,11 +17,11 @@ _INT = np.int64(0)
 
 
 @jit.kernel
-def layer_input(t, layer, row, ld):
+def layer_input(t, number, row, ld):
     """The offset of what a layer reads: row `row` of the samples, or of the activations below."""
-    if layer == 0:
-        return t[lay.A0] + (row + t[lay.SHIFT]) * ld
-    return t[HEADER + (layer - 1) * RECORD + lay.L_X] + row * ld
+    if number == 0:
+        return t.samples + (row + t.shift) * ld
+    return layer_of(t, number - 1).passed_on + row * ld
 
 
 @jit.reduction
@@ -42,27 +42,26 @@ def shared_bias(d, ld, rows, n, g, accumulate):
 @jit.kernel
 def gradient(like, t, piece, row, rows, g, accumulate):
     """One piece's gradient, summed over workspace rows `row` ..., into `g`."""
-    params, base = pointer(like, t[lay.PARAMS]), pointer(like, t[lay.BASE])
-    zeros = at(params, t[lay.ZEROS])
-    layer = piece.layer
-    record = at(t, HEADER + layer * RECORD)
-    ld_in, ld_out = record[lay.L_LD_IN], record[lay.L_LD_OUT]
-    a = at(base, layer_input(t, layer, row, ld_in))
-    d = at(base, record[lay.L_D] + row * ld_out)
+    params, base = pointer(like, t.parameters), pointer(like, t.workspace)
+    zeros = at(params, t.zeros)
+    layer = layer_of(t, piece.layer)
+    ld_in, ld_out = layer.ld_in, layer.ld_out
+    a = at(base, layer_input(t, piece.layer, row, ld_in))
+    d = at(base, layer.deltas + row * ld_out)
     column, width = piece.column, piece.width
-    first, last, by = piece.first, piece.last, t[lay.TILES]
+    first, last, by = piece.first, piece.last, t.call_tiles
     if piece.kind == lay.PIECE_BIAS:
         for j in range(0, width, lanes_of(g)):
             to = at(g, j)
             column_sums(at(d, column + j), ld_out, rows, to if accumulate else zeros, to)
     elif piece.kind == lay.PIECE_SHARED_BIAS:
-        shared_bias(d, ld_out, rows, record[lay.L_OUT], g, accumulate)
-    elif record[lay.L_NARROW]:
+        shared_bias(d, ld_out, rows, layer.n_out, g, accumulate)
+    elif layer.narrow:
         gradient_piece(
             by, d, ld_out, at(a, column), ld_in, zeros, accumulate, g, first, last, width, rows
         )
         for i in range(last - first):  # here the lanes are activations, whose padding is not zero
-            for j in range(record[lay.L_IN] - column, width):
+            for j in range(layer.n_in - column, width):
                 g[i * width + j] = cast(g, 0)
     else:
         gradient_piece(
@@ -73,12 +72,12 @@ def gradient(like, t, piece, row, rows, g, accumulate):
 @jit.kernel
 def transpose(like, t, piece):
     """Write the derived transpose of the rows of weights that a piece has just updated."""
-    record = at(t, HEADER + piece.layer * RECORD)
-    if piece.kind != lay.PIECE_WEIGHTS or record[lay.L_WT] < 0 or record[lay.L_NARROW]:
+    layer = layer_of(t, piece.layer)
+    if piece.kind != lay.PIECE_WEIGHTS or layer.transposed < 0 or layer.narrow:
         return
-    params = pointer(like, t[lay.PARAMS])
+    params = pointer(like, t.parameters)
     vector = lanes_of(params)
-    n_in, n_out = record[lay.L_IN], record[lay.L_OUT]
+    n_in, n_out = layer.n_in, layer.n_out
     width = piece.width
     columns = min(width, n_out - piece.column)
     source = at(params, piece.offset)
@@ -89,11 +88,11 @@ def transpose(like, t, piece):
         panel_width = 2 * vector if n_in - panel > vector else vector
         target = at(
             params,
-            record[lay.L_WT] + panel * n_out + piece.column * panel_width + i - panel,
+            layer.transposed + panel * n_out + piece.column * panel_width + i - panel,
         )
         from_row = at(source, (i - piece.first) * width)
         height = min(vector, piece.last - i)
-        call_transpose(t[lay.TRANSPOSE], (from_row, width, target, panel_width, height, columns))
+        call_transpose(t.call_transpose, (from_row, width, target, panel_width, height, columns))
         i += vector
 
 
@@ -101,15 +100,15 @@ def transpose(like, t, piece):
 def update(like, t, offset, n, g):
     """Update n parameters from `offset` on with their gradient."""
     call_update(
-        t[lay.UPDATE],
+        t.call_update,
         (
-            at(pointer(like, t[lay.PARAMS]), offset),
+            at(pointer(like, t.parameters), offset),
             g,
-            at(pointer(like, t[lay.SLOT0]), offset),
-            at(pointer(like, t[lay.SLOT1]), offset),
-            at(pointer(like, t[lay.SLOT2]), offset),
+            at(pointer(like, t.slot0), offset),
+            at(pointer(like, t.slot1), offset),
+            at(pointer(like, t.slot2), offset),
             n,
-            pointer(_DOUBLE, t[lay.HYPER]),
+            pointer(_DOUBLE, t.hyper),
         ),
     )
 
@@ -117,40 +116,41 @@ def update(like, t, offset, n, g):
 @jit.kernel
 def update_by_one(like, t, piece):
     """Update a piece of a wide layer's weights by the one row of the batch; whether it is one."""
-    record = at(t, HEADER + piece.layer * RECORD)
-    if piece.kind != lay.PIECE_WEIGHTS or record[lay.L_NARROW]:
+    layer = layer_of(t, piece.layer)
+    if piece.kind != lay.PIECE_WEIGHTS or layer.narrow:
         return False
-    base, first = pointer(like, t[lay.BASE]), piece.first
-    a = at(base, layer_input(t, piece.layer, 0, record[lay.L_LD_IN]) + first)
-    d = at(base, record[lay.L_D] + piece.column)
-    p = at(pointer(like, t[lay.PARAMS]), piece.offset)
-    rows, hyper = piece.last - first, pointer(_DOUBLE, t[lay.HYPER])
-    call_outer(t[lay.OUTER], (p, a, d, rows, piece.width, hyper))
+    base, first = pointer(like, t.workspace), piece.first
+    a = at(base, layer_input(t, piece.layer, 0, layer.ld_in) + first)
+    d = at(base, layer.deltas + piece.column)
+    p = at(pointer(like, t.parameters), piece.offset)
+    rows, hyper = piece.last - first, pointer(_DOUBLE, t.hyper)
+    call_outer(t.call_outer, (p, a, d, rows, piece.width, hyper))
     return True
 
 
 @jit.cfunc(roles.pieces)
-def train_pieces(like, t, first, last, rows, scratch):
+def train_pieces(like, table, first, last, rows, scratch):
     """Gradient over workspace rows 0 ... rows - 1, update and transpose, for a range of pieces.
 
     Piece by piece, while a piece's gradient is in L1; or, where all parameters are few enough for
-    that (MERGED), all gradients, then one update.
+    that (`merged`), all gradients, then one update.
     """
-    pieces = t[lay.PIECES]
-    merged = t[lay.MERGED]
+    t = lay.header(table)
+    pieces = t.pieces
+    merged = t.merged
     for number in range(first, last):
         piece = lay.piece_of(pieces, number)
         if merged:
             g = at(scratch, piece.offset)
             gradient(like, t, piece, 0, rows, g, 0)
-            if t[lay.REFINE]:
-                call_refine(t[lay.REFINE], (like, t, number, g))
-        elif t[lay.OUTER] and update_by_one(like, t, piece):
+            if t.call_refine:
+                call_refine(t.call_refine, (like, t, number, g))
+        elif t.call_outer and update_by_one(like, t, piece):
             transpose(like, t, piece)
         else:
             gradient(like, t, piece, 0, rows, scratch, 0)
-            if t[lay.REFINE]:
-                call_refine(t[lay.REFINE], (like, t, number, scratch))
+            if t.call_refine:
+                call_refine(t.call_refine, (like, t, number, scratch))
             update(like, t, piece.offset, piece.length, scratch)
             transpose(like, t, piece)
     if merged and first < last:
@@ -163,17 +163,19 @@ def train_pieces(like, t, first, last, rows, scratch):
 
 
 @jit.cfunc(roles.gradients)
-def gradients(like, t, row, rows, g, accumulate):
+def gradients(like, table, row, rows, g, accumulate):
     """All pieces' gradients over workspace rows `row` ..., to or added to `g`."""
-    pieces = t[lay.PIECES]
-    for number in range(t[lay.N_PIECES]):
+    t = lay.header(table)
+    pieces = t.pieces
+    for number in range(t.n_pieces):
         piece = lay.piece_of(pieces, number)
         gradient(like, t, piece, row, rows, at(g, piece.offset), accumulate)
 
 
 @jit.cfunc(roles.update_piece)
-def update_piece(like, t, place, g):
+def update_piece(like, table, place, g):
     """Update the piece that stands at `place` with a gradient that is there already."""
+    t = lay.header(table)
     piece = lay.piece_at(place)
     update(like, t, piece.offset, piece.length, g)
     transpose(like, t, piece)

@@ -8,7 +8,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_block, call_read_rows
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.team import barrier, share
 
 _INT = np.int64(0)
@@ -16,22 +16,22 @@ _INT = np.int64(0)
 
 @jit.entry
 def predict(like, table, out, thread):
-    """The outputs of samples 0 ... N - 1 into `out`, (N, N_OUTPUTS) without padding."""
-    t = pointer(_INT, table)
-    n, threads = t[lay.N], t[lay.THREADS]
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    n_out, ld = t[lay.N_OUTPUTS], last[lay.L_LD_OUT]
-    row = thread * t[lay.BLOCK]
+    """The outputs of all n samples into `out`, (n, outputs) without padding."""
+    t = lay.header(table)
+    n, threads = t.n_samples, t.threads
+    last = layer_of(t, t.n_layers - 1)
+    n_out, ld = t.n_outputs, last.ld_out
+    row = thread * t.rows_per_block
     target = pointer(like, out)
-    a = at(pointer(like, t[lay.BASE]), last[lay.L_A] + row * ld)
+    a = at(pointer(like, t.workspace), last.outputs + row * ld)
     done, end = share(n, threads, thread), share(n, threads, thread + 1)
     status = lay.OK
     while done < end:
-        count = min(t[lay.BLOCK], end - done)
-        status = call_read_rows(t[lay.READ_ROWS], (like, t, done, row, count, thread))
+        count = min(t.rows_per_block, end - done)
+        status = call_read_rows(t.call_read_rows, (like, t, done, row, count, thread))
         if status != lay.OK:
             break
-        call_block(t[lay.PASSES], (cast(a, 1), t, row, count, lay.FORWARD, 0, 0))
+        call_block(t.call_passes, (cast(a, 1), t, row, count, lay.FORWARD, 0, 0))
         for r in range(count):
             for j in range(n_out):
                 target[(done + r) * n_out + j] = a[r * ld + j]
@@ -43,8 +43,8 @@ def predict(like, table, out, thread):
 @jit.entry
 def forward_rows(like, table, first, rows):
     """Samples `first` ... forward through all layers, left in the workspace's first rows."""
-    t = pointer(_INT, table)
-    status = call_read_rows(t[lay.READ_ROWS], (like, t, first, 0, rows, 0))
+    t = lay.header(table)
+    status = call_read_rows(t.call_read_rows, (like, t, first, 0, rows, 0))
     if status == lay.OK:
-        call_block(t[lay.PASSES], (like, t, 0, rows, lay.FORWARD, 0, 0))
+        call_block(t.call_passes, (like, t, 0, rows, lay.FORWARD, 0, 0))
     return status

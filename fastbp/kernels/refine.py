@@ -2,8 +2,8 @@
 
 Gradients are refined piece by piece while they are in L1. A bound on the norm of all gradients
 takes all of them before the first is used: they are then formed into a buffer of their own
-(SLAB_G), each piece's squares are summed, and after a barrier every thread adds those up in the
-same order.
+(`slab_gradients`), each piece's squares are summed, and after a barrier every thread adds those up
+in the same order.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.roles import call_refine
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.pieces import gradient, transpose, update
 
 _DOUBLE = np.float64(0.0)
@@ -52,43 +52,47 @@ def clip(g, n, most):
 
 
 @jit.cfunc(roles.refine)
-def refine(like, t, number, g):
+def refine(like, table, number, g):
     """Penalties and clipping by value for a piece; its share of the norm, if that is asked for."""
-    piece = lay.piece_of(t[lay.PIECES], number)
-    settings = pointer(_DOUBLE, t[lay.SETTINGS])
+    t = lay.header(table)
+    piece = lay.piece_of(t.pieces, number)
+    settings = pointer(_DOUBLE, t.refine_settings)
     n = piece.length
     if piece.kind == lay.PIECE_WEIGHTS:
-        layer = at(settings, lay.S_LAYERS + piece.layer * lay.S_LAYER)
-        if layer[lay.S_L1] != 0.0 or layer[lay.S_L2] != 0.0:
-            p = at(pointer(like, t[lay.PARAMS]), piece.offset)
-            add_penalties(p, g, n, cast(p, layer[lay.S_L1]), cast(p, layer[lay.S_L2]))
-    if settings[lay.S_CLIP_VALUE] < math.inf:
-        clip(g, n, cast(g, settings[lay.S_CLIP_VALUE]))
-    if t[lay.NORMS]:
+        layer = at(settings, lay.REFINE_LAYERS + piece.layer * lay.REFINE_LAYER)
+        if layer[lay.REFINE_L1] != 0.0 or layer[lay.REFINE_L2] != 0.0:
+            p = at(pointer(like, t.parameters), piece.offset)
+            add_penalties(p, g, n, cast(p, layer[lay.REFINE_L1]), cast(p, layer[lay.REFINE_L2]))
+    if settings[lay.REFINE_CLIP_VALUE] < math.inf:
+        clip(g, n, cast(g, settings[lay.REFINE_CLIP_VALUE]))
+    if t.norms:
         # A shared bias has its gradient at every unit's place, and counts once.
         counted = 1 if piece.kind == lay.PIECE_SHARED_BIAS else n
-        pointer(_DOUBLE, t[lay.NORMS])[number] = squares(g, counted)
+        pointer(_DOUBLE, t.norms)[number] = squares(g, counted)
 
 
 @jit.cfunc(roles.pieces)
-def form_pieces(like, t, first, last, rows, scratch):
-    """Gradients over workspace rows 0 ... rows - 1 for a range of pieces, into SLAB_G."""
-    pieces, g = t[lay.PIECES], pointer(like, t[lay.SLAB_G])
+def form_pieces(like, table, first, last, rows, scratch):
+    """Gradients over workspace rows 0 ... rows - 1 for a range of pieces, into
+    `slab_gradients`."""
+    t = lay.header(table)
+    pieces, g = t.pieces, pointer(like, t.slab_gradients)
     for number in range(first, last):
         piece = lay.piece_of(pieces, number)
         to = at(g, piece.offset)
         gradient(like, t, piece, 0, rows, to, 0)
-        call_refine(t[lay.REFINE], (like, t, number, to))
+        call_refine(t.call_refine, (like, t, number, to))
 
 
 @jit.cfunc(roles.pieces)
-def clip_pieces(like, t, first, last, rows, g):
+def clip_pieces(like, table, first, last, rows, g):
     """Scale the gradients by min(1, c / (norm + 1e-6)) (PyTorch's clip_grad_norm_); use them."""
-    pieces, norms = t[lay.PIECES], pointer(_DOUBLE, t[lay.NORMS])
+    t = lay.header(table)
+    pieces, norms = t.pieces, pointer(_DOUBLE, t.norms)
     total = 0.0
-    for number in range(t[lay.N_PIECES]):
+    for number in range(t.n_pieces):
         total += norms[number]
-    most = pointer(_DOUBLE, t[lay.SETTINGS])[lay.S_CLIP_NORM]
+    most = pointer(_DOUBLE, t.refine_settings)[lay.REFINE_CLIP_NORM]
     factor = min(1.0, most / (math.sqrt(total) + 1e-6))
     for number in range(first, last):
         piece = lay.piece_of(pieces, number)
@@ -126,10 +130,10 @@ def constrain_columns(w, rows, width, most, total):
 @jit.kernel
 def constrain_rows(like, t, number, layer, rows, most):
     """A narrow layer: each row is a unit's weights, in the panels' pieces from `number` on."""
-    params, pieces = pointer(like, t[lay.PARAMS]), t[lay.PIECES]
+    params, pieces = pointer(like, t.parameters), t.pieces
     for r in range(rows):
         norm, after = 0.0, number
-        while after < t[lay.N_PIECES]:
+        while after < t.n_pieces:
             piece = lay.piece_of(pieces, after)
             if piece.layer != layer or piece.kind != lay.PIECE_WEIGHTS:
                 break
@@ -146,28 +150,28 @@ def constrain_rows(like, t, number, layer, rows, most):
 
 
 @jit.cfunc(roles.pieces)
-def constrain(like, t, thread, threads, rows, scratch):
+def constrain(like, table, thread, threads, rows, scratch):
     """Scale each unit's incoming weights to a norm of at most its layer's `max_norm`."""
-    params, pieces = pointer(like, t[lay.PARAMS]), t[lay.PIECES]
-    settings = pointer(_DOUBLE, t[lay.SETTINGS])
-    for number in range(t[lay.N_PIECES]):
+    t = lay.header(table)
+    params, pieces = pointer(like, t.parameters), t.pieces
+    settings = pointer(_DOUBLE, t.refine_settings)
+    for number in range(t.n_pieces):
         piece = lay.piece_of(pieces, number)
-        layer = piece.layer
-        most = settings[lay.S_LAYERS + layer * lay.S_LAYER + lay.S_MAX_NORM]
-        record = at(t, HEADER + layer * RECORD)
+        most = settings[lay.REFINE_LAYERS + piece.layer * lay.REFINE_LAYER + lay.REFINE_MAX_NORM]
+        layer = layer_of(t, piece.layer)
         if piece.kind != lay.PIECE_WEIGHTS or piece.first != 0 or most == math.inf:
             continue
         if number % threads != thread:  # each panel, or narrow layer, is one thread's
             continue
-        if record[lay.L_NARROW]:
+        if layer.narrow:
             if piece.column == 0:
-                constrain_rows(like, t, number, layer, record[lay.L_OUT], most)
+                constrain_rows(like, t, number, piece.layer, layer.n_out, most)
             continue
         w = at(params, piece.offset)
-        constrain_columns(w, record[lay.L_ROWS], piece.width, most, scratch)
-        for v in range(number, t[lay.N_PIECES]):
+        constrain_columns(w, layer.rows, piece.width, most, scratch)
+        for v in range(number, t.n_pieces):
             other = lay.piece_of(pieces, v)
-            if other.layer != layer or other.kind != lay.PIECE_WEIGHTS:
+            if other.layer != piece.layer or other.kind != lay.PIECE_WEIGHTS:
                 break
             if other.column == piece.column:
                 transpose(like, t, other)

@@ -18,13 +18,14 @@ _DOUBLE = np.float64(0.0)
 
 
 @jit.kernel
-def read(t, which, out, index, rows, n, ld):
-    """Gather from the source whose fields begin at `which`; how many values were bad."""
-    offsets = pointer(_INT, t[which + 3])
+def read(t, source, out, index, rows, n, ld):
+    """Gather rows from a record SOURCE; how many values were bad."""
+    by_row, by_feature, offsets = source.row_stride, source.feature_stride, source.offsets
     bad = call_gather(
-        t[which + 4], (out, t[which], t[which + 1], t[which + 2], offsets, index, rows, n, ld)
+        source.call_gather,
+        (out, source.address, by_row, by_feature, pointer(_INT, offsets), index, rows, n, ld),
     )
-    if t[lay.LAZY]:
+    if t.lazy:
         bad += nonfinite(out, rows * ld)
     return bad
 
@@ -33,30 +34,30 @@ def read(t, which, out, index, rows, n, ld):
 def window(t, position, rows, thread):
     """The samples at positions `position` ... of the epoch: `rows` of them, or more.
 
-    Each thread keeps those of its last POSITIONS, since a few at a time cost several times
-    as much each as many do; or of the whole epoch, where its order is drawn as a whole.
+    Each thread keeps those of its last positions, since a few at a time cost several times as much
+    each as many do; or of the whole epoch, where its order is drawn as a whole.
     """
-    size = t[lay.POSITIONS]
-    here = at(pointer(_INT, t[lay.INDEX]), thread * (size + _HEAD))
+    size = t.positions_kept
+    here = at(pointer(_INT, t.index), thread * (size + _HEAD))
     kept, index = lay.window_at(here), at(here, _HEAD)
     first = kept.first
-    if position < first or position + rows > kept.last or kept.epoch != t[lay.EPOCH]:
-        n, shuffle, seed, epoch = t[lay.N], t[lay.SHUFFLE], t[lay.SEED], t[lay.EPOCH]
+    if position < first or position + rows > kept.last or kept.epoch != t.epoch:
+        n, shuffle, seed, epoch = t.n_samples, t.shuffle, t.seed, t.epoch
         if shuffle and n <= MOST_DRAWN:
             first, count = 0, n
             drawn(index, n, seed, epoch)
         else:
             first, count = position, min(size, n - position)
-            indices(index, first, count, n, shuffle, seed, epoch, t[lay.SPLIT_BITS])
+            indices(index, first, count, n, shuffle, seed, epoch, t.split_bits)
         kept.first, kept.last, kept.epoch = first, first + count, epoch
     return at(index, position - first)
 
 
 @jit.kernel
-def weigh(t, which, scale, out, index, rows):
-    """Read weights, times the power of two `scale` of SCALING; how many were bad."""
-    bad = read(t, which, out, index, rows, 1, 1)
-    scaling = pointer(_DOUBLE, t[lay.SCALING])
+def weigh(t, source, scale, out, index, rows):
+    """Read weights, times the power of two at `scale` in `scaling`; how many were bad."""
+    bad = read(t, source, out, index, rows, 1, 1)
+    scaling = pointer(_DOUBLE, t.scaling)
     by, least = scaling[scale], cast(out, scaling[lay.LEAST])
     if by != 1.0:
         for r in range(rows):
@@ -66,26 +67,27 @@ def weigh(t, which, scale, out, index, rows):
 
 
 @jit.cfunc(roles.read_rows)
-def read_rows(like, t, position, row, rows, thread):
+def read_rows(like, table, position, row, rows, thread):
     """Samples at `position` ... of the epoch into workspace rows `row` ...; a status."""
-    base = pointer(like, t[lay.BASE])
+    t = lay.header(table)
+    base = pointer(like, t.workspace)
     index = window(t, position, rows, thread)
-    if t[lay.W_GATHER]:
-        if weigh(t, lay.W, lay.W_BY, at(base, t[lay.WEIGHTS] + row), index, rows):
+    if t.w.call_gather:
+        if weigh(t, t.w, lay.W_BY, at(base, t.sample_weights + row), index, rows):
             return lay.BAD_WEIGHT
-        if t[lay.M_GATHER]:
-            counts = at(pointer(like, t[lay.COUNTS]), row)
-            if weigh(t, lay.M, lay.M_BY, counts, index, rows):
+        if t.m.call_gather:
+            counts = at(pointer(like, t.metric_weights), row)
+            if weigh(t, t.m, lay.M_BY, counts, index, rows):
                 return lay.BAD_WEIGHT
-    x = at(base, t[lay.A0] + row * t[lay.LD0])
-    if read(t, lay.X, x, index, rows, t[lay.N_INPUTS], t[lay.LD0]):
+    x = at(base, t.samples + row * t.ld_inputs)
+    if read(t, t.x, x, index, rows, t.n_inputs, t.ld_inputs):
         return lay.BAD_X
-    if t[lay.Y_GATHER]:
-        y, ld = at(base, t[lay.TARGETS] + row * t[lay.LD_TARGETS]), t[lay.LD_TARGETS]
-        if t[lay.CLASS_IDS]:
-            bad = read(t, lay.Y, y, index, rows, 1, 1) + one_hot(y, rows, t[lay.N_OUTPUTS], ld)
+    if t.y.call_gather:
+        y, ld = at(base, t.targets + row * t.ld_targets), t.ld_targets
+        if t.class_ids:
+            bad = read(t, t.y, y, index, rows, 1, 1) + one_hot(y, rows, t.n_outputs, ld)
         else:
-            bad = read(t, lay.Y, y, index, rows, t[lay.N_OUTPUTS], ld)
+            bad = read(t, t.y, y, index, rows, t.n_outputs, ld)
         if bad:
             return lay.BAD_Y
     return lay.OK

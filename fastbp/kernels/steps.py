@@ -22,19 +22,19 @@ def begin_step(t, made):
 
     The rate before is returned, for a batch that turns out to be no step.
     """
-    hyper = pointer(_DOUBLE, t[lay.HYPER])
+    hyper = pointer(_DOUBLE, t.hyper)
     before = hyper[LEARNING_RATE]
-    hyper[LEARNING_RATE] = pointer(_DOUBLE, t[lay.RATES])[made * t[lay.RATE_STRIDE]]
-    if t[lay.PREPARE]:
-        call_prepare(t[lay.PREPARE], (hyper,))
+    hyper[LEARNING_RATE] = pointer(_DOUBLE, t.rates)[made * t.rate_stride]
+    if t.call_prepare:
+        call_prepare(t.call_prepare, (hyper,))
     return before
 
 
 @jit.kernel
 def end_step(t):
-    pointer(_DOUBLE, t[lay.RESULTS])[lay.R_UPDATES] += 1.0
-    hyper = pointer(_DOUBLE, t[lay.HYPER])
-    if t[lay.PREPARE]:
+    pointer(_DOUBLE, t.results)[lay.R_UPDATES] += 1.0
+    hyper = pointer(_DOUBLE, t.hyper)
+    if t.call_prepare:
         for i in range(HYPER_SIZE - PENDING):
             hyper[STATE + i] = hyper[PENDING + i]
 
@@ -50,9 +50,9 @@ def ordered_sum(p, n):
 @jit.kernel
 def weights_of(like, t, row, rows):
     """The sum of the weights of workspace rows `row` ..."""
-    if not t[lay.W_GATHER]:
+    if not t.w.call_gather:
         return float(rows)
-    return ordered_sum(at(pointer(like, t[lay.BASE]), t[lay.WEIGHTS] + t[lay.SHIFT] + row), rows)
+    return ordered_sum(at(pointer(like, t.workspace), t.sample_weights + t.shift + row), rows)
 
 
 @jit.kernel
@@ -61,9 +61,9 @@ def divisor(t, rows, weight):
 
     B times the mean weight of the set; or the batch's own weight, where that is asked for.
     """
-    if not t[lay.W_GATHER]:
+    if not t.w.call_gather:
         return float(rows)
-    mean = pointer(_DOUBLE, t[lay.SCALING])[lay.MEAN]
+    mean = pointer(_DOUBLE, t.scaling)[lay.MEAN]
     return rows * mean if mean > 0.0 else weight
 
 
@@ -71,10 +71,10 @@ def divisor(t, rows, weight):
 def record_error(t, thread, error, rows, weight):
     """Note a batch's error; whether it is finite, or may be anything."""
     if thread == 0 and weight > 0.0:
-        results, by = pointer(_DOUBLE, t[lay.RESULTS]), divisor(t, rows, weight)
+        results, by = pointer(_DOUBLE, t.results), divisor(t, rows, weight)
         results[lay.R_LAST_ERROR] = error / by
         results[lay.R_LAST_DIVISOR] = by
-        if error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]:
+        if error - error == 0.0 or not t.stop_on_nonfinite:
             results[lay.R_ERROR] += error
             results[lay.R_WEIGHT] += weight
-    return error - error == 0.0 or not t[lay.STOP_ON_NONFINITE]
+    return error - error == 0.0 or not t.stop_on_nonfinite

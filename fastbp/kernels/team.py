@@ -23,14 +23,14 @@ def share(n, parts, part):
 
 @jit.kernel
 def barrier(t):
-    wait(pointer(_INT, t[lay.BARRIER]), t[lay.THREADS], t[lay.YIELD])
+    wait(pointer(_INT, t.barrier), t.threads, t.call_yield)
 
 
 @jit.kernel
 def first_bad_status(t):
     """The first bad status of any thread, the same for all."""
-    results = pointer(_DOUBLE, t[lay.RESULTS])
-    for thread in range(t[lay.THREADS]):
+    results = pointer(_DOUBLE, t.results)
+    for thread in range(t.threads):
         if results[lay.R_STATUS + thread] != 0.0:
             return np.int64(results[lay.R_STATUS + thread])
     return lay.OK

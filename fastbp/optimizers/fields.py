@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import field, fields
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeVar
 
 from fastbp.checks import integer, real
@@ -20,9 +20,15 @@ def checked(default: T, check: Check) -> T:
 
 def check_fields(instance: Any) -> None:
     """Have every field's check look at its value."""
-    for each in fields(instance):
-        if "check" in each.metadata:
-            each.metadata["check"](each.name, getattr(instance, each.name))
+    for name, check in _checks(type(instance)):  # type: ignore[arg-type]  # it is hashable
+        check(name, getattr(instance, name))
+
+
+@cache
+def _checks(kind: Any) -> list[tuple[str, Check]]:
+    return [
+        (each.name, each.metadata["check"]) for each in fields(kind) if "check" in each.metadata
+    ]
 
 
 def number(default: float, **limits: Any) -> float:

@@ -51,7 +51,7 @@ class Refinement(NamedTuple):
     pieces : structured array
         The pieces of the parameters that are trained (runtime/pieces.py).
     settings : ndarray of float64
-        As the kernels read them (S_CLIP_VALUE ... in kernels/layout.py).
+        As the kernels read them (REFINE_CLIP_VALUE ... in kernels/layout.py).
     refined : bool
         Whether gradients are changed: by a penalty, or by clipping of any kind.
     clipped : bool

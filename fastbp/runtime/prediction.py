@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -95,9 +94,12 @@ class Predictor:
                 f"out shares memory with X: a copy of {source.n} samples' outputs takes", out.nbytes
             )
             result = np.empty(shape, self._dtype)
-        with self._program(source.n, n_threads) as program:
+        program = self._taken(source.n, n_threads)
+        try:
             program.set_samples(source)
             status = self._parameters.read(_predict, program, self._dtype, result.ctypes.data)
+        finally:
+            self._programs[program.threads].append(program)
         self._check_read(status)
         if result is not out:
             out[:] = result
@@ -108,9 +110,12 @@ class Predictor:
         source = inputs.features(X, self._n_inputs, self._dtype)
         widths = [layer.units for layer in self._parameters.layers]
         results = [np.empty((source.n, units), self._dtype) for units in [*widths, widths[-1]]]
-        with self._program(source.n, 1) as program:
+        program = self._taken(source.n, 1)
+        try:
             program.set_samples(source)
             self._parameters.read(self._forward, program, source.n, results)
+        finally:
+            self._programs[program.threads].append(program)
         return results
 
     def _forward(self, buffer: Array, program: Program, n: int, results: Sequence[Array]) -> None:
@@ -130,9 +135,8 @@ class Predictor:
         if status != lay.OK:
             raise ValueError(f"X (a memory map) holds a value that is not finite in {self._dtype}")
 
-    @contextmanager
-    def _program(self, n: int, n_threads: Threads) -> Iterator[Program]:
-        """A program for n samples that no other thread uses, kept for the next time."""
+    def _taken(self, n: int, n_threads: Threads) -> Program:
+        """A program for n samples, which no other thread uses until it is among the idle again."""
         layout = self._parameters.layout
         flops = 2.0 * sum(layer.n_in * layer.n_out for layer in layout.layers) * n
         threads = resolve_threads(n_threads, flops)
@@ -145,10 +149,7 @@ class Predictor:
         if program is None or program.plan.block < block:
             plan = Plan(0, block, block * threads)
             program = Program(self._parameters, plan, threads)
-        try:
-            yield program
-        finally:
-            idle.append(program)
+        return program
 
 
 class _Few:

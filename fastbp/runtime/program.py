@@ -19,6 +19,7 @@ from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online, passes, refine, samples
 from fastbp.kernels import pieces as updating
+from fastbp.kernels.compiling.records import Fields
 from fastbp.kernels.compiling.target import lanes
 from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
@@ -36,7 +37,10 @@ Array = NDArray[Any]
 
 #: places in `Program.cells`, for who can't wait for a method: how many samples there are, and the
 #: address of the parameters
-SAMPLES, PARAMETERS = lay.N, lay.PARAMS
+SAMPLES, PARAMETERS = lay.HEADER.fields["n_samples"], lay.HEADER.fields["parameters"]
+# Those that are written for every epoch.
+_EPOCH, _UPDATES_BEFORE = lay.HEADER.fields["epoch"], lay.HEADER.fields["updates_before"]
+_RATES, _RATE_STRIDE = lay.HEADER.fields["rates"], lay.HEADER.fields["rate_stride"]
 
 
 class Program:
@@ -68,6 +72,12 @@ class Program:
     ----------
     address : int
         Of the table: what a kernel is handed.
+    header : Fields
+        The table's HEADER (kernels/layout.py).
+    layers : list of Fields
+        Its LAYER for each layer.
+    cells : memoryview
+        The whole table, quicker for single values.
     workspace : Workspace
         Where the values of samples stand, and what kernels have left there.
     results : ndarray of float64
@@ -101,16 +111,23 @@ class Program:
         self._targeted = mode is not None
         self._learns = mode in (lay.MODE_TRAIN, lay.MODE_GRADIENTS)
         self._kept: list[Any] = []
-        self.table: Int64s = aligned_zeros(lay.HEADER + len(layout.layers) * lay.RECORD, np.int64)
+        head, layer_size = lay.HEADER.size, lay.LAYER.size
+        self.table: Int64s = aligned_zeros(head + len(layout.layers) * layer_size, np.int64)
         self.address = int(self.table.ctypes.data)
-        self.cells = memoryview(self.table.data)  # the table, quicker for single values
+        self.cells: memoryview[int] = memoryview(self.table.data)
+        self.header = Fields(lay.HEADER, self.cells)
+        self.layers = [
+            Fields(lay.LAYER, self.cells[head + index * layer_size :])
+            for index in range(len(layout.layers))
+        ]
+        self._sources: dict[str, Fields] = {}  # of the header, by name
         self.gradients: Array = np.empty((0, layout.n_updated), dtype)
         if mode is not None:
-            self.table[lay.MODE] = mode
+            self.header["mode"] = mode
         self._describe()
         self.set_parameters(parameters.buffer)
         self.workspace = Workspace(
-            self.table, parameters, plan, threads,
+            self.header, self.layers, parameters, plan, threads,
             targeted=self._targeted, drops=mode == lay.MODE_TRAIN, sums=sums,
         )  # fmt: skip
         self._choose_kernels(refinement)
@@ -149,7 +166,7 @@ class Program:
 
     def set_parameters(self, buffer: Array) -> None:
         """Work on that parameter buffer."""
-        self.table[lay.PARAMS] = buffer.ctypes.data
+        self.header["parameters"] = buffer.ctypes.data
 
     def set_samples(
         self,
@@ -168,23 +185,25 @@ class Program:
         `weighing` is that of a step where it is None. Samples that aren't `checked` yet are looked
         at as they are read.
         """
-        t = self.table
-        for which, source in ((lay.X, X), (lay.Y, y), (lay.W, weights)):
-            t[which : which + 5] = 0
-            if source is not None:
-                self._read(which, source)
-        t[lay.CLASS_IDS] = y is not None and y.class_ids
-        t[lay.LAZY] = lazy = not checked or any(s is not None and s.lazy for s in (X, y, weights))
-        # A bad value in a memory map ends training at the batch that holds it, and no sooner.
-        t[lay.AHEAD] = 1 if lazy else self.plan.ahead
-        t[lay.N], t[lay.BATCH] = X.n, X.n if batch is None else min(batch, X.n)
-        t[lay.SHUFFLE] = shuffle_seed is not None
-        t[lay.SEED] = np.uint64(shuffle_seed or 0).astype(np.int64)
-        self.set_dropout_seed(dropout_seed)
-        t[lay.SPLIT_BITS] = split_bits(X.n)
+        for name, source in (("x", X), ("y", y), ("w", weights)):
+            self._read(name, source)
+        lazy = not checked or any(s is not None and s.lazy for s in (X, y, weights))
+        self.header.write(
+            class_ids=y is not None and y.class_ids,
+            lazy=lazy,
+            # A bad value in a memory map ends training at the batch that holds it, and no sooner.
+            batches_ahead=1 if lazy else self.plan.ahead,
+            n_samples=X.n,
+            batch_size=X.n if batch is None else min(batch, X.n),
+            shuffle=shuffle_seed is not None,
+            seed=_signed(shuffle_seed or 0),
+            dropout_seed=_signed(dropout_seed),
+            split_bits=split_bits(X.n),
+        )
         self._hold_positions(X.n if shuffle_seed is not None and X.n <= MOST_DRAWN else 0)
         if self._targeted:
-            t[lay.COUNTS], t[lay.M_GATHER] = self._own_weights, 0
+            self.header["metric_weights"] = self._own_weights
+            self._read("m", None)
             if weights is None:
                 self._weights[:] = 1.0
             else:
@@ -192,138 +211,149 @@ class Program:
 
     def set_dropout_seed(self, seed: int) -> None:
         """Draw masks by that seed."""
-        self.table[lay.DROPOUT_SEED] = np.uint64(seed).astype(np.int64)
+        self.header["dropout_seed"] = _signed(seed)
 
     def set_rates(self, rates: NDArray[np.float64], by_step: bool) -> None:
         """Read the learning rate there at each update: one value for all, or one for each.
 
         The caller keeps the array alive.
         """
-        self.table[lay.RATES], self.table[lay.RATE_STRIDE] = rates.ctypes.data, by_step
+        self.cells[_RATES], self.cells[_RATE_STRIDE] = rates.ctypes.data, by_step
 
     def begin(self, epoch: int, updates: int) -> None:
         """Go on in that epoch, after so many updates; orders and dropout's masks go by these."""
-        cells = self.cells
-        cells[lay.EPOCH], cells[lay.UPDATES] = epoch, updates
+        self.cells[_EPOCH], self.cells[_UPDATES_BEFORE] = epoch, updates
 
-    def _read(self, which: int, source: Source) -> None:
-        """Point the fields that begin at `which` at a source."""
-        self.table[which : which + 5] = (
-            source.address,
-            source.row_stride,
-            source.feature_stride,
-            0 if source.offsets is None else source.offsets.ctypes.data,
-            READERS[source.kind].address(self._dtype),
+    def _read(self, name: str, source: Source | None) -> None:
+        """Point the record SOURCE of that name at a source, or have nothing read."""
+        if name not in self._sources:
+            self._sources[name] = self.header.nested(name)
+        if source is None:
+            self._sources[name]["call_gather"] = 0
+            return
+        self._sources[name].write(
+            address=source.address,
+            row_stride=source.row_stride,
+            feature_stride=source.feature_stride,
+            offsets=0 if source.offsets is None else source.offsets.ctypes.data,
+            call_gather=READERS[source.kind].address(self._dtype),
         )
 
     def _weigh(self, weights: Source, weighing: Weighing) -> None:
         """How the loss and, where they go by other weights, the metrics weigh the samples."""
         self._scaling[lay.W_BY], self._scaling[lay.MEAN] = weighing
-        if weights.alone is not None and self.table[lay.MEASURE]:
+        if weights.alone is not None and self.header["measures"]:
             if self._counts is None:
                 self._counts = aligned_zeros(len(self._weights), self._dtype)
                 self._kept.append(self._counts)
-            self._read(lay.M, weights.alone)
+            self._read("m", weights.alone)
             self._scaling[lay.M_BY] = of_rows(weights.alone).by
-            self.table[lay.COUNTS] = self._counts.ctypes.data
+            self.header["metric_weights"] = self._counts.ctypes.data
 
     def _hold_positions(self, least: int) -> None:
         """Let every thread keep at least so many positions of an epoch, and none as yet."""
         size = max(self.plan.rows * self.plan.ahead, lay.LEAST_POSITIONS, least)
-        if size != self.cells[lay.POSITIONS]:
+        if size != self.header["positions_kept"]:
             shape = self.threads, lay.WINDOW.size + size
             if len(self._index) < math.prod(shape):
                 self._kept = [kept for kept in self._kept if kept is not self._index]
-                self._index = self._buffer(lay.INDEX, math.prod(shape), np.int64)
+                self._index = self._buffer("index", math.prod(shape), np.int64)
             held = self._index[: math.prod(shape)].reshape(shape)
             self._position_heads = held[:, : lay.WINDOW.size]
-            self.cells[lay.POSITIONS] = size
+            self.header["positions_kept"] = size
         self._position_heads[:] = 0
 
     # -- how the table is made ---------------------------------------------------------------------
 
     def _describe(self) -> None:
         """The network's sizes, and those of the plan."""
-        t, layout = self.table, self._layout
+        layout, plan = self._layout, self.plan
         first, last = layout.layers[0], layout.layers[-1]
-        t[lay.N_LAYERS] = len(layout.layers)
-        t[lay.N_INPUTS], t[lay.N_OUTPUTS] = first.n_in, last.n_out
-        t[lay.LD0], t[lay.LD_TARGETS] = first.ld_in, last.ld_out
-        t[lay.ZEROS], t[lay.N_UPDATED] = layout.zeros, layout.n_updated
-        t[lay.THREADS], t[lay.YIELD] = self.threads, yield_address()
-        t[lay.BLOCK], t[lay.SLABS] = self.plan.block, self.plan.slabs
-        t[lay.AHEAD] = self.plan.ahead
+        self.header.write(
+            n_layers=len(layout.layers),
+            n_inputs=first.n_in,
+            n_outputs=last.n_out,
+            ld_inputs=first.ld_in,
+            ld_targets=last.ld_out,
+            zeros=layout.zeros,
+            n_updated=layout.n_updated,
+            threads=self.threads,
+            call_yield=yield_address(),
+            rows_per_block=plan.block,
+            slabs=plan.slabs,
+            batches_ahead=plan.ahead,
+        )
 
     def _allocate(self) -> None:
         """What every use needs beside the workspace."""
         self._index = np.empty(0, np.int64)
         self._hold_positions(0)
-        self._buffer(lay.BARRIER, BARRIER_SIZE, np.int64)
-        self.results = self._buffer(lay.RESULTS, lay.R_STATUS + self.threads, np.float64)
+        self._buffer("barrier", BARRIER_SIZE, np.int64)
+        self.results = self._buffer("results", lay.R_STATUS + self.threads, np.float64)
         self.result_cells: Any = memoryview(self.results.data)
         if self.plan.slabs:
-            self._buffer(lay.SLAB_LOSS, 2 * self.plan.slabs, np.float64)
+            self._buffer("slab_errors", 2 * self.plan.slabs, np.float64)
 
     def _allocate_targeted(self) -> None:
         """What samples with targets need: their weights, and the errors of rows."""
-        t = self.table
+        t = self.header
         self._weights = self.workspace.weights
-        t[lay.COUNTS] = self._own_weights = int(self._weights.ctypes.data)
+        t["metric_weights"] = self._own_weights = int(self._weights.ctypes.data)
         self._counts = None
-        self._scaling = self._buffer(lay.SCALING, 4, np.float64)
+        self._scaling = self._buffer("scaling", 4, np.float64)
         self._scaling[:] = 1.0
         self._scaling[lay.LEAST] = np.finfo(self._dtype).smallest_subnormal
-        self._buffer(lay.ROW_LOSS, self.plan.rows, np.float64)
+        self._buffer("row_errors", self.plan.rows, np.float64)
         if self._learns and self.plan.slabs:
             self._keep_gradients()
 
     def _keep_gradients(self) -> None:
         if not len(self.gradients):
             n = self._layout.n_updated
-            flat = self._buffer(lay.SLAB_G, max(1, self.plan.slabs) * n, self._dtype)
+            flat = self._buffer("slab_gradients", max(1, self.plan.slabs) * n, self._dtype)
             self.gradients = flat.reshape(-1, n)
 
     def _share_out(self, pieces: Records) -> None:
         """Let these pieces of the parameters be updated, shared out among threads by size."""
-        t = self.table
-        t[lay.LOWEST] = pieces[0]["layer"]
+        t = self.header
+        t["lowest_layer"] = pieces[0]["layer"]
         if not self.plan.slabs:
             pieces = in_cache_order(pieces, self._layout, self.plan.rows)
         sizes = np.cumsum(pieces["length"])
-        shares = self._buffer(lay.SHARES, self.threads + 1, np.int64)
+        shares = self._buffer("shares", self.threads + 1, np.int64)
         wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
         shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
         shares[-1] = len(pieces)
-        t[lay.PIECES], t[lay.N_PIECES] = self._hold(pieces), len(pieces)
+        t["pieces"], t["n_pieces"] = self._hold(pieces), len(pieces)
 
     def _choose_kernels(self, refinement: Refinement | None) -> None:
         """The parts that networks share; each takes its time to compile, so none without need."""
         whole, slabs = self._learns and not self.plan.slabs, self._learns and self.plan.slabs > 0
         clipped = refinement is not None and refinement.clipped
         for field, function, wanted in (
-            (lay.TILES, matmul.tiles, True),
-            (lay.DOTS, matmul.dots, any(layer.narrow for layer in self._layout.layers)),
-            (lay.TRANSPOSE, matmul.transpose, self._learns),
-            (lay.READ_ROWS, samples.read_rows, True),
-            (lay.PASSES, passes.passes, True),
-            (lay.GRADIENTS, updating.gradients, slabs),
-            (lay.TRAIN_PIECES, updating.train_pieces, whole and not clipped),
-            (lay.TRAIN_PIECES, refine.form_pieces, clipped),
-            (lay.UPDATE_PIECE, updating.update_piece, slabs),
+            ("call_tiles", matmul.tiles, True),
+            ("call_dots", matmul.dots, any(layer.narrow for layer in self._layout.layers)),
+            ("call_transpose", matmul.transpose, self._learns),
+            ("call_read_rows", samples.read_rows, True),
+            ("call_passes", passes.passes, True),
+            ("call_gradients", updating.gradients, slabs),
+            ("call_train_pieces", updating.train_pieces, whole and not clipped),
+            ("call_train_pieces", refine.form_pieces, clipped),
+            ("call_update_piece", updating.update_piece, slabs),
         ):
             if wanted:
-                self.table[field] = function.address(self._dtype)
+                self.header[field] = function.address(self._dtype)
 
     def _open_short_ways(
         self, update: Update | None, refinement: Refinement | None, all_trained: bool
     ) -> None:
         """Which of the ways for small networks and single samples may be taken.
 
-        All parameters may be updated as one run (MERGED), small batches of a tiny network without
-        the general passes (ONLINE), and weights by one sample's gradient as it is formed (OUTER).
+        All parameters may be updated as one run; small batches of a tiny network done without the
+        general passes; weights updated by one sample's gradient as it is formed.
         """
-        t, plan, vector = self.table, self.plan, lanes(self._layout.itemsize)
-        t[lay.MERGED] = merged = all_trained and self._layout.n_updated <= tile_of(self._layout)
+        t, plan, vector = self.header, self.plan, lanes(self._layout.itemsize)
+        t["merged"] = merged = all_trained and self._layout.n_updated <= tile_of(self._layout)
         if update is None:
             return
         refined = refinement is not None and refinement.refined
@@ -332,45 +362,45 @@ class Program:
         tiny = all(max(layer.n_in, layer.n_out) <= vector for layer in self._layout.layers)
         drops = any(dense.dropout for dense in self._parameters.layers)
         if merged and few and tiny and not (drops or refined or bounded):
-            t[lay.ONLINE] = online.online.address(self._dtype)
+            t["call_online"] = online.online.address(self._dtype)
         if update.kernels.outer is not None and plan.rows == 1 and not refined:
-            t[lay.OUTER] = update.kernels.outer.address(self._dtype)
+            t["call_outer"] = update.kernels.outer.address(self._dtype)
 
     # -- what it is made for -----------------------------------------------------------------------
 
     def _minimise(self, objective: Objective) -> None:
-        t, self._objective = self.table, objective
-        t[lay.LOSS] = objective.loss.kernel.address(self._dtype)
-        t[lay.LOSS_PARAMETERS] = objective.settings.ctypes.data
-        t[lay.FUSED_LOSS] = objective.loss.requires is not None
+        t, self._objective = self.header, objective
+        t["call_loss"] = objective.loss.kernel.address(self._dtype)
+        t["loss_parameters"] = objective.settings.ctypes.data
+        t["fused_loss"] = objective.loss.requires is not None
 
     def _update_by(self, update: Update) -> None:
-        t, self._update = self.table, update
+        t, self._update = self.header, update
         assert update.kernels.kernel is not None
-        t[lay.UPDATE] = update.kernels.kernel.address(self._dtype)
+        t["call_update"] = update.kernels.kernel.address(self._dtype)
         if update.kernels.prepare is not None:
-            t[lay.PREPARE] = update.kernels.prepare.address(self._dtype)
+            t["call_prepare"] = update.kernels.prepare.address(self._dtype)
         for which, slot in enumerate(update.slots):
-            t[lay.SLOT0 + which] = slot.ctypes.data
-        t[lay.HYPER], t[lay.STOP_ON_NONFINITE] = update.hyper.ctypes.data, update.stops
+            t[f"slot{which}"] = slot.ctypes.data
+        t["hyper"], t["stop_on_nonfinite"] = update.hyper.ctypes.data, update.stops
 
     def _refine(self, refinement: Refinement) -> None:
-        t = self.table
+        t = self.header
         if refinement.refined or refinement.bounded:
-            t[lay.SETTINGS] = self._hold(refinement.settings)
+            t["refine_settings"] = self._hold(refinement.settings)
         if refinement.refined:
-            t[lay.REFINE] = refine.refine.address(self._dtype)
+            t["call_refine"] = refine.refine.address(self._dtype)
         if refinement.clipped:
-            self._buffer(lay.NORMS, len(refinement.pieces), np.float64)
+            self._buffer("norms", len(refinement.pieces), np.float64)
             self._keep_gradients()
-            t[lay.CLIP] = refine.clip_pieces.address(self._dtype)
+            t["call_clip"] = refine.clip_pieces.address(self._dtype)
         if refinement.bounded:
-            t[lay.CONSTRAIN] = refine.constrain.address(self._dtype)
+            t["call_constrain"] = refine.constrain.address(self._dtype)
 
     def _measure(self, measurement: Measurement) -> None:
-        t, slabs = self.table, max(1, self.plan.slabs)
-        t[lay.MEASURE], t[lay.MEASURED] = map(self._hold, measurement)
-        self._buffer(lay.SLAB_MEASURED, slabs * len(measurement.sums), np.float64)
+        t, slabs = self.header, max(1, self.plan.slabs)
+        t["measures"], t["measured"] = map(self._hold, measurement)
+        self._buffer("slab_measured", slabs * len(measurement.sums), np.float64)
 
     # -- buffers -----------------------------------------------------------------------------------
 
@@ -379,8 +409,13 @@ class Program:
         self._kept.append(buffer)
         return int(buffer.ctypes.data)
 
-    def _buffer(self, field: int, n: int, dtype: Any) -> Array:
+    def _buffer(self, field: str, n: int, dtype: Any) -> Array:
         """n zeros that a field of the table points at."""
         buffer = aligned_zeros(n, dtype)
-        self.table[field] = self._hold(buffer)
+        self.header[field] = self._hold(buffer)
         return buffer
+
+
+def _signed(seed: int) -> int:
+    """An unsigned number of 64 bits as the signed one of the same bits."""
+    return seed - (1 << 64) if seed >> 63 else seed

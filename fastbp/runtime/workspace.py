@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
+from fastbp.kernels.compiling.records import Fields
 from fastbp.kernels.compiling.target import lanes
 from fastbp.layers.activations import kernel_of, parameters_of
-from fastbp.runtime.memory import Int64s, aligned_zeros, require_memory
+from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
 
@@ -27,8 +28,8 @@ class Workspace:
 
     Parameters
     ----------
-    table : ndarray of int64
-        The program's layout table.
+    header, records : Fields
+        The program's layout table: its HEADER, and a LAYER for each layer.
     parameters : Parameters
         A network's.
     plan : Plan
@@ -52,7 +53,8 @@ class Workspace:
 
     def __init__(
         self,
-        table: Int64s,
+        header: Fields,
+        records: Sequence[Fields],
         parameters: Parameters,
         plan: Plan,
         threads: int,
@@ -61,29 +63,30 @@ class Workspace:
         drops: bool,
         sums: bool,
     ) -> None:
-        self._table, self._parameters, self._layout = table, parameters, parameters.layout
+        self._parameters, self._layout = parameters, parameters.layout
         self._dtype = parameters.dtype
+        self._header, self._records = header, records
         self._targeted, self._drops, self._sums = targeted, drops, sums
         self._kept: list[Array] = []  # what records point at
         self._offset = 0
         layers, held = self._layout.layers, plan.rows * plan.ahead
-        table[lay.A0] = self._take(held * layers[0].ld_in)
+        header["samples"] = self._take(held * layers[0].ld_in)
         for index in range(len(layers)):
             self._describe(index)
             self._place(index, plan.rows)
         samples_weights = 0
         if targeted:
-            table[lay.TARGETS] = self._take(held * layers[-1].ld_out)
-            table[lay.WEIGHTS] = samples_weights = self._take(held)
+            header["targets"] = self._take(held * layers[-1].ld_out)
+            header["sample_weights"] = samples_weights = self._take(held)
             size = max(tile_of(self._layout), *(layer.ld_out for layer in layers))
-            table[lay.SCRATCH_SIZE], table[lay.SCRATCH] = size, self._take(threads * size)
+            header["scratch_size"], header["scratch"] = size, self._take(threads * size)
         slabs = plan.slabs * self._layout.n_updated if targeted else 0
         require_memory(
             f"a workspace for {plan.rows} rows of these layers takes",
             (self._offset + slabs) * self._layout.itemsize,
         )
         self.values = aligned_zeros(self._offset, self._dtype)
-        table[lay.BASE] = self.values.ctypes.data
+        header["workspace"] = self.values.ctypes.data
         self.weights = self.values[samples_weights:][: held if targeted else 0]
         self.weights[:] = 1.0
 
@@ -97,42 +100,42 @@ class Workspace:
     def inputs(self, rows: int) -> Array:
         """The inputs of so many rows, without padding, as are all that follow."""
         first = self._layout.layers[0]
-        return self._rows(self._table[lay.A0], rows, first.ld_in, first.n_in)
+        return self._rows(self._header["samples"], rows, first.ld_in, first.n_in)
 
     def targets(self, rows: int) -> Array:
         """The rows' targets."""
         last = self._layout.layers[-1]
-        return self._rows(self._table[lay.TARGETS], rows, last.ld_out, last.n_out)
+        return self._rows(self._header["targets"], rows, last.ld_out, last.n_out)
 
     def outputs(self, layer: int, rows: int) -> Array:
         """A layer's outputs."""
-        return self._rows_of(layer, lay.L_A, rows)
+        return self._rows_of(layer, "outputs", rows)
 
     def sums(self, layer: int, rows: int) -> Array:
         """A layer's weighted sums, where they are kept: of the last layer, or of all."""
-        return self._rows_of(layer, lay.L_Z, rows)
+        return self._rows_of(layer, "sums", rows)
 
     def deltas(self, layer: int, rows: int) -> Array:
         """The error's derivatives by a layer's weighted sums."""
-        return self._rows_of(layer, lay.L_D, rows)
+        return self._rows_of(layer, "deltas", rows)
 
     @contextmanager
     def without_slope(self, layer: int) -> Iterator[None]:
         """Leave the error's derivatives by a layer's outputs where those by its sums would be."""
-        record = self._record(layer)
-        kept, record[lay.L_BACKWARD] = record[lay.L_BACKWARD].copy(), 0
+        record = self._records[layer]
+        kept, record["call_backward"] = record["call_backward"], 0
         try:
             yield
         finally:
-            record[lay.L_BACKWARD] = kept
+            record["call_backward"] = kept
 
     def activation_settings(self, layer: int) -> int:
         """The address of the settings of a layer's activation, or 0 where it has none."""
-        return int(self._record(layer)[lay.L_PARAMETERS])
+        return self._records[layer]["parameters"]
 
-    def _rows_of(self, layer: int, field: int, rows: int) -> Array:
+    def _rows_of(self, layer: int, field: str, rows: int) -> Array:
         at = self._layout.layers[layer]
-        return self._rows(self._record(layer)[field], rows, at.ld_out, at.n_out)
+        return self._rows(self._records[layer][field], rows, at.ld_out, at.n_out)
 
     def _rows(self, offset: int, rows: int, ld: int, n: int) -> Array:
         return self.values[offset:][: rows * ld].reshape(rows, ld)[:, :n]
@@ -142,45 +145,48 @@ class Workspace:
     def _describe(self, index: int) -> None:
         """A layer's sizes, where its parameters stand, and the kernels that are its activation."""
         layer, dense = self._layout.layers[index], self._parameters.layers[index]
-        record, kind = self._record(index), kernel_of(dense.activation)
-        record[lay.L_IN], record[lay.L_OUT] = layer.n_in, layer.n_out
-        record[lay.L_LD_IN], record[lay.L_LD_OUT] = layer.ld_in, layer.ld_out
-        record[lay.L_NARROW], record[lay.L_BIAS] = layer.narrow, layer.bias
-        record[lay.L_ROWS], record[lay.L_COLUMNS] = layer.rows, layer.columns
-        record[lay.L_W], record[lay.L_WT] = layer.weights, layer.transposed
-        record[lay.L_B] = layer.biases
+        record, kind = self._records[index], kernel_of(dense.activation)
+        record.write(
+            n_in=layer.n_in,
+            n_out=layer.n_out,
+            ld_in=layer.ld_in,
+            ld_out=layer.ld_out,
+            narrow=layer.narrow,
+            bias=layer.bias,
+            rows=layer.rows,
+            columns=layer.columns,
+            weights=layer.weights,
+            transposed=layer.transposed,
+            biases=layer.biases,
+        )
         # The last layer's sums are kept: fused losses and `Network.activations` read them.
         clamped = kind.clamped and not self._is_last(index) and not self._sums
-        record[lay.L_CLAMP] = record[lay.L_MASK] = clamped
+        record["clamped"] = record["masked"] = clamped
         if kind.forward is not None and not clamped:
-            record[lay.L_FORWARD] = kind.forward.address(self._dtype)
+            record["call_forward"] = kind.forward.address(self._dtype)
         if self._targeted and kind.backward is not None and not clamped:
-            record[lay.L_BACKWARD] = kind.backward.address(self._dtype)
+            record["call_backward"] = kind.backward.address(self._dtype)
         if settings := parameters_of(dense.activation):
-            record[lay.L_PARAMETERS] = self._hold(settings)
+            record["parameters"] = self._hold(settings)
 
     def _place(self, index: int, rows: int) -> None:
         """Where a layer's values stand, and what its dropout needs."""
         layer, dense = self._layout.layers[index], self._parameters.layers[index]
-        record, kind, size = self._record(index), kernel_of(dense.activation), rows * layer.ld_out
-        record[lay.L_A] = record[lay.L_Z] = record[lay.L_X] = self._take(size)
+        record, kind, size = self._records[index], kernel_of(dense.activation), rows * layer.ld_out
+        record["outputs"] = record["sums"] = record["passed_on"] = self._take(size)
         if kind.needs_z or ((self._sums or self._is_last(index)) and kind.forward is not None):
-            record[lay.L_Z] = self._take(size)
+            record["sums"] = self._take(size)
         if self._drops and dense.dropout:
-            record[lay.L_X], record[lay.L_KEEP] = self._take(size), self._take(size)
-            record[lay.L_DROPOUT] = dropping.dropout.address(self._dtype)
+            record["passed_on"], record["kept"] = self._take(size), self._take(size)
+            record["call_dropout"] = dropping.dropout.address(self._dtype)
             threshold = round(dense.dropout * 2**32)
             factors = 1.0 / (1.0 - dense.dropout), threshold >> 16, threshold & 0xFFFF
-            record[lay.L_DROPOUT_PARAMETERS] = self._hold(factors)
+            record["dropout_parameters"] = self._hold(factors)
         if self._targeted:
-            record[lay.L_D] = self._take(size)
+            record["deltas"] = self._take(size)
 
     def _is_last(self, index: int) -> bool:
         return index == len(self._layout.layers) - 1
-
-    def _record(self, index: int) -> Int64s:
-        index %= len(self._layout.layers)
-        return self._table[lay.HEADER + index * lay.RECORD :][: lay.RECORD]
 
     def _take(self, n: int) -> int:
         """A place for n values, at a cache line's boundary."""

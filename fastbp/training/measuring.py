@@ -39,21 +39,25 @@ class Measuring:
         self._settings = [
             np.array(metric._settings(name, self._k), np.float64) for metric in metrics
         ]
-        size = lay.MEASURES.size + lay.METRIC.size * len(metrics)
-        self._plan: Int64s = aligned_zeros(size, np.int64)
-        whole = self._plan[: lay.MEASURES.size].view(lay.MEASURES.dtype)
-        whole[0] = self._offsets[-1], len(metrics)
-        self._taken: Records = self._plan[lay.MEASURES.size :].view(lay.METRIC.dtype)
-        for taken, metric, place, settings in zip(
-            self._taken, metrics, self._offsets, self._settings, strict=False
-        ):
+        if metrics:
+            self._describe()
+
+    def _describe(self) -> None:
+        """Make the records that kernels read."""
+        size = lay.MEASURES.size + lay.METRIC.size * len(self._metrics)
+        self._table: Int64s = aligned_zeros(size, np.int64)
+        head, rest = self._table[: lay.MEASURES.size], self._table[lay.MEASURES.size :]
+        head.view(lay.MEASURES.dtype)[0] = self._offsets[-1], len(self._metrics)
+        self._taken: Records = rest.view(lay.METRIC.dtype)
+        for i, metric in enumerate(self._metrics):
+            taken, settings = self._taken[i], self._settings[i]
             taken["function"] = metric._kernel.address(self._dtype)
-            taken["sums"], taken["settings"] = place, settings.ctypes.data
+            taken["sums"], taken["settings"] = self._offsets[i], settings.ctypes.data
 
     @property
     def measurement(self) -> Measurement | None:
         """What a program is given of it; None where there are no metrics."""
-        return Measurement(self._plan, self.sums) if self._metrics else None
+        return Measurement(self._table, self.sums) if self._metrics else None
 
     def begin(self, samples: Samples) -> None:
         """Clear all sums; what follows are these samples."""

@@ -39,10 +39,10 @@ class Refining:
     @property
     def pieces(self) -> Records:
         pieces, layers = self.parameters.pieces, self.parameters.layers
+        kinds = zip(pieces["layer"].tolist(), pieces["kind"].tolist(), strict=True)
         trained = [
-            layers[piece["layer"]].trainable
-            in (True, "weights" if piece["kind"] == lay.PIECE_WEIGHTS else "biases")
-            for piece in pieces
+            layers[index].trainable in (True, "weights" if kind == lay.PIECE_WEIGHTS else "biases")
+            for index, kind in kinds
         ]
         if all(trained):
             return pieces
@@ -67,12 +67,13 @@ class Refining:
         )
 
     def _settings(self, training: bool) -> NDArray[np.float64]:
-        """As the kernels read them (S_CLIP_VALUE ... in kernels/layout.py)."""
+        """As the kernels read them (REFINE_CLIP_VALUE ... in kernels/layout.py)."""
         layers = self.parameters.layers
-        held = aligned_zeros(lay.S_LAYERS + len(layers) * lay.S_LAYER, np.float64)
-        held[lay.S_CLIP_VALUE] = self.clip_value if training else math.inf
-        held[lay.S_CLIP_NORM] = self.clip_norm
-        for layer, row in zip(layers, held[lay.S_LAYERS :].reshape(-1, lay.S_LAYER), strict=True):
-            row[lay.S_L1], row[lay.S_L2] = layer.l1, layer.l2
-            row[lay.S_MAX_NORM] = math.inf if layer.max_norm is None else layer.max_norm
+        held = aligned_zeros(lay.REFINE_LAYERS + len(layers) * lay.REFINE_LAYER, np.float64)
+        held[lay.REFINE_CLIP_VALUE] = self.clip_value if training else math.inf
+        held[lay.REFINE_CLIP_NORM] = self.clip_norm
+        rows = held[lay.REFINE_LAYERS :].reshape(-1, lay.REFINE_LAYER)
+        for layer, row in zip(layers, rows, strict=True):
+            row[lay.REFINE_L1], row[lay.REFINE_L2] = layer.l1, layer.l2
+            row[lay.REFINE_MAX_NORM] = math.inf if layer.max_norm is None else layer.max_norm
         return held

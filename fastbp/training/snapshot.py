@@ -83,7 +83,9 @@ class Snapshot:
         pairs = zip(self._live, self._kept, strict=True)
         buffers = [(a.ctypes.data, b.ctypes.data, a.nbytes // 8) for a, b in pairs]
         self._checked = parameters.buffer.ctypes.data, layout.n_updated
-        self._table = np.array([*self._checked, len(buffers), *np.ravel(buffers)], np.int64)
+        # A record COPIES, then the records COPY.
+        table = [*self._checked, len(buffers), *(cell for buffer in buffers for cell in buffer)]
+        self._table = np.array(table, np.int64)
         self._address = int(self._table.ctypes.data)
         self._keep = kernels.keep.compiled(parameters.dtype)
         self._count = count_nonfinite.compiled(parameters.dtype)

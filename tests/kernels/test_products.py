@@ -15,7 +15,6 @@ from thread_cases import CASES, bits
 
 import fastbp
 from fastbp.data.weighing import Weighing
-from fastbp.kernels import layout as lay
 from fastbp.runtime import program, workspace
 from fastbp.runtime.memory import aligned_zeros
 
@@ -142,15 +141,15 @@ def test_nothing_is_read_before_it_is_written(name: str, monkeypatch: pytest.Mon
     expected, poisoned = bits(CASES[name], 1), []
     make = program.Program._buffer
 
-    def poison(self: program.Program, field: int, n: int, dtype: Any) -> Any:
+    def poison(self: program.Program, field: str, n: int, dtype: Any) -> Any:
         buffer = make(self, field, n, dtype)
-        if field in (lay.ROW_LOSS, lay.SLAB_G, lay.SLAB_LOSS):
+        if field in ("row_errors", "slab_gradients", "slab_errors"):
             buffer[:] = np.nan
             poisoned.append(field)
         return buffer
 
     def poisonous(n: int, dtype: Any) -> Any:
-        poisoned.append(lay.BASE)
+        poisoned.append("workspace")
         buffer = aligned_zeros(n, dtype)
         buffer[:] = np.nan
         return buffer
@@ -158,7 +157,7 @@ def test_nothing_is_read_before_it_is_written(name: str, monkeypatch: pytest.Mon
     monkeypatch.setattr(program.Program, "_buffer", poison)
     monkeypatch.setattr(workspace, "aligned_zeros", poisonous)
     assert bits(CASES[name], 1) == expected
-    assert {lay.BASE, lay.ROW_LOSS} <= set(poisoned)
+    assert {"workspace", "row_errors"} <= set(poisoned)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -179,8 +178,8 @@ def test_padding_stays_harmless(activation: str, dtype: str) -> None:
     trainer.fit(X, y, epochs=30)
     done = trainer._session.engine.training(30)
     for index, layer in enumerate(net._parameters.layout.layers):
-        record = done.table[lay.HEADER + index * lay.RECORD :]
-        for field in (lay.L_A, lay.L_Z, lay.L_D):
+        record = done.layers[index]
+        for field in ("outputs", "sums", "deltas"):
             block = done.workspace.values[record[field] :][: 30 * layer.ld_out].reshape(
                 30, layer.ld_out
             )

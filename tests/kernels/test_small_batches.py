@@ -13,7 +13,6 @@ import pytest
 from cases import OPTIMIZERS, TOLERANCE, compare_training, draw_targets, draw_weights
 
 import fastbp
-from fastbp.kernels import layout as lay
 from fastbp.kernels import online
 from fastbp.kernels.compiling.target import lanes
 
@@ -60,8 +59,8 @@ def test_as_the_oracle(seed: int, dtype: str) -> None:
     n_inputs, layers, weights, loss, X, y, w, optimizer, batch_size = draw(seed, dtype)
     net = network(n_inputs, layers, dtype, weights)
     trainer = compare_training(net, loss, optimizer, X, y, w, batch_size=batch_size, epochs=2)
-    table = trainer._session.engine.training(min(batch_size, len(X))).table
-    assert bool(table[lay.ONLINE]) == (min(batch_size, len(X)) <= online.MOST_ROWS)
+    header = trainer._session.engine.training(min(batch_size, len(X))).header
+    assert bool(header["call_online"]) == (min(batch_size, len(X)) <= online.MOST_ROWS)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -254,7 +254,7 @@ def test_rows_without_weight_add_nothing(
         )  # fmt: skip
         rows = features, targets, w
         history = trainer.fit(features, targets, 2, sample_weight=w, validation_data=rows)
-        in_place = trainer._session.engine._programs["training"][1].table[lay.ONLINE] != 0
+        in_place = trainer._session.engine._programs["training"][1].header["call_online"] != 0
         assert in_place == (shape.startswith("tiny") and threads == 1)
         figures = {k: v for k, v in vars(history).items() if k != "samples_per_second"}
         evaluated = trainer.evaluate(*rows)

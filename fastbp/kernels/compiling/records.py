@@ -39,7 +39,7 @@ class Record:
     ----------
     name : str
         Its own name; no two records share one.
-    fields : str
+    *fields : str
         Names of ``int64`` fields, in order.
     size : int or None
         Values that it takes, if that is more than it has fields.
@@ -59,8 +59,8 @@ class Record:
     size: int
     dtype: np.dtype[Any]
 
-    def __init__(self, name: str, fields: str, size: int | None = None, **nested: Record) -> None:
-        kinds: dict[str, Record | None] = {**dict.fromkeys(fields.split()), **nested}
+    def __init__(self, name: str, *fields: str, size: int | None = None, **nested: Record) -> None:
+        kinds: dict[str, Record | None] = {**dict.fromkeys(" ".join(fields).split()), **nested}
         self.name, self.nested = name, nested
         self.fields = {}
         end = 0
@@ -82,16 +82,53 @@ class Record:
         """An intrinsic: the record at an ``int64`` address, or where a pointer or view points."""
         return _casting(self.view)
 
-    def numbered(self) -> Any:
-        """An intrinsic: the same of records that stand one behind the other, by its number."""
-        return _casting(self.view, self.size)
+    def numbered(self, behind: int = 0) -> Any:
+        """An intrinsic: the same of records that stand one behind the other, by its number.
+
+        The first of them is `behind` values behind the address.
+        """
+        return _casting(self.view, self.size, behind)
 
 
-def _casting(view: View, size: int = 0) -> Any:
+class Fields:
+    """A record in memory, for Python: fields are read and written by name.
+
+    Quicker than numpy's fields by an order of magnitude. Where even this takes too long, a cell of
+    the buffer can be taken by the place that `Record.fields` says.
+
+    Parameters
+    ----------
+    record : Record
+    cells : memoryview
+        ``int64``, from the record's first on.
+    """
+
+    __slots__ = ("_cells", "_places", "_record")
+
+    def __init__(self, record: Record, cells: memoryview[int]) -> None:
+        self._record, self._cells, self._places = record, cells, record.fields
+
+    def __getitem__(self, name: str) -> int:
+        return self._cells[self._places[name]]
+
+    def __setitem__(self, name: str, value: int) -> None:
+        self._cells[self._places[name]] = value
+
+    def write(self, **values: int) -> None:
+        """Write several fields, which takes less time than one by one."""
+        cells, places = self._cells, self._places
+        for name, value in values.items():
+            cells[places[name]] = value
+
+    def nested(self, name: str) -> Fields:
+        """The record that stands in this one as a field."""
+        return Fields(self._record.nested[name], self._cells[self._places[name] :])
+
+
+def _casting(view: View, size: int = 0, behind: int = 0) -> Any:
     def place(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        first = sig.args[0]
         target = context.get_value_type(view)
-        if first == types.int64:
+        if sig.args[0] == types.int64:
             return builder.inttoptr(args[0], target)
         return builder.bitcast(args[0], target)
 
@@ -106,8 +143,10 @@ def _casting(view: View, size: int = 0) -> Any:
     @intrinsic
     def of_number(typingctx, where, number):
         def codegen(context, builder, sig, args):
-            first = place(context, builder, sig, args)
-            return builder.gep(first, [builder.mul(args[1], _I64(size))])
+            offset = builder.mul(args[1], _I64(size))
+            if behind:
+                offset = builder.add(offset, _I64(behind))
+            return builder.gep(place(context, builder, sig, args), [offset])
 
         return view(where, types.int64), codegen
 

@@ -41,9 +41,9 @@ def train(state, x, out, n):
 @jit.kernel
 def _output(like, state, x, out):
     """The only output for one row of doubles; a status. The row is converted where it is read."""
-    t = pointer(_INT, state[e.ROWS_TABLE])
-    base = pointer(like, t[lay.BASE])
-    a, p = at(base, t[lay.A0]), at(base, e.output_record(t)[lay.L_A])
+    t = lay.header(state[e.ROWS_TABLE])
+    base = pointer(like, t.workspace)
+    a, p = at(base, t.samples), at(base, e.output_layer(t).outputs)
     for i in range(state[e.N_INPUTS]):
         a[i] = cast(a, x[i])
     status = call_embedded(state[e.PREDICT], (state, a, p, a, a, 1))

@@ -15,7 +15,7 @@ from fastbp.kernels.compiling.roles import call_batches, call_block, call_gradie
 from fastbp.kernels.compiling.simd import at, cast, lanes_of, pointer
 from fastbp.kernels.compiling.threads import add
 from fastbp.kernels.epoch import whole_batch
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.steps import ordered_sum
 from fastbp.kernels.updates.hyper import STEPS
 
@@ -62,13 +62,13 @@ def entered(state):
 def read(state, t, x, first, rows):
     """Rows `first` ... of x into the workspace's first; how many values are not finite."""
     n_in = state[N_INPUTS]
-    to = at(pointer(cast(x, 0), t[lay.BASE]), t[lay.A0])
-    return copied(to, t[lay.LD0], at(x, first * n_in), rows, n_in)
+    to = at(pointer(cast(x, 0), t.workspace), t.samples)
+    return copied(to, t.ld_inputs, at(x, first * n_in), rows, n_in)
 
 
 @jit.kernel
-def output_record(t):
-    return at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
+def output_layer(t):
+    return layer_of(t, t.n_layers - 1)
 
 
 @jit.cfunc(roles.embedded)
@@ -76,16 +76,16 @@ def predict(state, x, y, g, dx, n):
     """The outputs of n rows, into y."""
     if not entered(state):
         return BUSY
-    t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
-    last = output_record(t)
-    a, ld = at(pointer(like, t[lay.BASE]), last[lay.L_A]), last[lay.L_LD_OUT]
+    t, like, n_out = lay.header(state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
+    last = output_layer(t)
+    a, ld = at(pointer(like, t.workspace), last.outputs), last.ld_out
     status, done = lay.OK, 0
     while done < n:
-        rows = min(t[lay.BLOCK], n - done)
+        rows = min(t.rows_per_block, n - done)
         if read(state, t, x, done, rows):
             status = lay.BAD_X
             break
-        call_block(t[lay.PASSES], (like, t, 0, rows, lay.FORWARD, 0, 0))
+        call_block(t.call_passes, (like, t, 0, rows, lay.FORWARD, 0, 0))
         for r in range(rows):
             for j in range(n_out):
                 y[(done + r) * n_out + j] = a[r * ld + j]
@@ -99,22 +99,22 @@ def train(state, x, y, g, dx, n):
     """One update by n rows; the loss before it goes to LOSS."""
     if not entered(state):
         return BUSY
-    t = pointer(_INT, state[STEP_TABLE] if n == 1 else state[BATCH_TABLE])
+    t = lay.header(state[STEP_TABLE] if n == 1 else state[BATCH_TABLE])
     like, live = cast(x, 0), pointer(_DOUBLE, state[LIVE])
-    targets = at(pointer(like, t[lay.BASE]), t[lay.TARGETS])
+    targets = at(pointer(like, t.workspace), t.targets)
     status = lay.OK
     if read(state, t, x, 0, n):
         status = lay.BAD_X
-    elif copied(targets, t[lay.LD_TARGETS], y, n, state[N_OUTPUTS]):
+    elif copied(targets, t.ld_targets, y, n, state[N_OUTPUTS]):
         status = lay.BAD_Y
     else:
-        t[lay.N] = t[lay.BATCH] = n
-        t[lay.UPDATES] = np.int64(live[STEPS])
-        if t[lay.ONLINE]:
-            status = call_batches(t[lay.ONLINE], (like, t, 0, n))
+        t.n_samples = t.batch_size = n
+        t.updates_before = np.int64(live[STEPS])
+        if t.call_online:
+            status = call_batches(t.call_online, (like, t, 0, n))
         else:
             status = whole_batch(like, t, _ZERO, _ZERO, n, _ZERO)
-        results = pointer(_DOUBLE, t[lay.RESULTS])
+        results = pointer(_DOUBLE, t.results)
         pointer(_DOUBLE, state[LOSS])[0] = results[lay.R_LAST_ERROR]
         if status == lay.OK:
             live[STEPS] += 1.0
@@ -135,28 +135,28 @@ def gradients(state, x, y, g, dx, n):
     """The gradients of the mean loss of n rows, penalties included, into g."""
     if not entered(state):
         return BUSY
-    t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
-    targets = at(pointer(like, t[lay.BASE]), t[lay.TARGETS])
-    panels, row_loss = pointer(like, t[lay.SLAB_G]), pointer(_DOUBLE, t[lay.ROW_LOSS])
+    t, like, n_out = lay.header(state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
+    targets = at(pointer(like, t.workspace), t.targets)
+    panels, row_loss = pointer(like, t.slab_gradients), pointer(_DOUBLE, t.row_errors)
     status, done, error = lay.OK, 0, 0.0
     while done < n:
-        rows = min(t[lay.BLOCK], n - done)
+        rows = min(t.rows_per_block, n - done)
         if read(state, t, x, done, rows):
             status = lay.BAD_X
             break
-        if copied(targets, t[lay.LD_TARGETS], at(y, done * n_out), rows, n_out):
+        if copied(targets, t.ld_targets, at(y, done * n_out), rows, n_out):
             status = lay.BAD_Y
             break
-        call_block(t[lay.PASSES], (cast(x, 1.0 / n), t, 0, rows, lay.ALL_PASSES, done, 0))
+        call_block(t.call_passes, (cast(x, 1.0 / n), t, 0, rows, lay.ALL_PASSES, done, 0))
         error += ordered_sum(row_loss, rows)
-        call_gradients(t[lay.GRADIENTS], (like, t, 0, rows, panels, int(done > 0)))
+        call_gradients(t.call_gradients, (like, t, 0, rows, panels, int(done > 0)))
         done += rows
     if status == lay.OK:
-        if t[lay.REFINE]:
-            pieces = t[lay.PIECES]
-            for number in range(t[lay.N_PIECES]):
+        if t.call_refine:
+            pieces = t.pieces
+            for number in range(t.n_pieces):
                 piece = lay.piece_of(pieces, number)
-                call_refine(t[lay.REFINE], (like, t, number, at(panels, piece.offset)))
+                call_refine(t.call_refine, (like, t, number, at(panels, piece.offset)))
         unpacked(state, t, panels, g)
         pointer(_DOUBLE, state[LOSS])[0] = error / n
     add(at(state, FLAG), -1)
@@ -164,18 +164,18 @@ def gradients(state, x, y, g, dx, n):
 
 
 @jit.reduction
-def input_gradients(params, record, d, dx, rows):
+def input_gradients(params, layer, d, dx, rows):
     """dx = d Wᵀ for the first layer, which keeps no transpose: W's panels as they stand."""
     vector = lanes_of(params)
-    n_in, n_out, ld = record[lay.L_IN], record[lay.L_OUT], record[lay.L_LD_OUT]
+    n_in, n_out, ld = layer.n_in, layer.n_out, layer.ld_out
     for r in range(rows):
         row, out = at(d, r * ld), at(dx, r * n_in)
         for i in range(n_in):
             out[i] = cast(d, 0)
-        w, column = at(params, record[lay.L_W]), 0
-        while column < record[lay.L_COLUMNS]:
-            width = 2 * vector if record[lay.L_COLUMNS] - column > vector else vector
-            if record[lay.L_NARROW]:
+        w, column = at(params, layer.weights), 0
+        while column < layer.columns:
+            width = 2 * vector if layer.columns - column > vector else vector
+            if layer.narrow:
                 for j in range(n_out):
                     for i in range(min(width, n_in - column)):
                         out[column + i] += w[j * width + i] * row[j]
@@ -185,7 +185,7 @@ def input_gradients(params, record, d, dx, rows):
                     for j in range(min(width, n_out - column)):
                         total += w[i * width + j] * row[column + j]
                     out[i] += total
-            w = at(w, record[lay.L_ROWS] * width)
+            w = at(w, layer.rows * width)
             column += width
 
 
@@ -194,15 +194,15 @@ def vjp(state, x, y, g, dx, n):
     """Of the sum of y times the outputs: the gradients by the parameters and by x."""
     if not entered(state):
         return BUSY
-    t, like, n_out = pointer(_INT, state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
-    base, params = pointer(like, t[lay.BASE]), pointer(like, t[lay.PARAMS])
-    first, last = at(t, HEADER), output_record(t)
-    panels, fused = pointer(like, t[lay.SLAB_G]), t[lay.FUSED_LOSS]
-    d, ld = at(base, last[lay.L_D]), last[lay.L_LD_OUT]
-    t[lay.FUSED_LOSS] = 0  # y is by the outputs, so the last activation has to be gone through
+    t, like, n_out = lay.header(state[ROWS_TABLE]), cast(x, 0), state[N_OUTPUTS]
+    base, params = pointer(like, t.workspace), pointer(like, t.parameters)
+    first, last = layer_of(t, 0), output_layer(t)
+    panels, fused = pointer(like, t.slab_gradients), t.fused_loss
+    d, ld = at(base, last.deltas), last.ld_out
+    t.fused_loss = 0  # y is by the outputs, so the last activation has to be gone through
     status, done = lay.OK, 0
     while done < n:
-        rows = min(t[lay.BLOCK], n - done)
+        rows = min(t.rows_per_block, n - done)
         if read(state, t, x, done, rows):
             status = lay.BAD_X
             break
@@ -211,14 +211,12 @@ def vjp(state, x, y, g, dx, n):
         if copied(d, ld, at(y, done * n_out), rows, n_out):
             status = lay.BAD_Y
             break
-        call_block(t[lay.PASSES], (like, t, 0, rows, lay.FORWARD, 0, 0))
+        call_block(t.call_passes, (like, t, 0, rows, lay.FORWARD, 0, 0))
         backward(like, t, 0, rows)
-        call_gradients(t[lay.GRADIENTS], (like, t, 0, rows, panels, int(done > 0)))
-        input_gradients(
-            params, first, at(base, first[lay.L_D]), at(dx, done * state[N_INPUTS]), rows
-        )
+        call_gradients(t.call_gradients, (like, t, 0, rows, panels, int(done > 0)))
+        input_gradients(params, first, at(base, first.deltas), at(dx, done * state[N_INPUTS]), rows)
         done += rows
-    t[lay.FUSED_LOSS] = fused
+    t.fused_loss = fused
     if status == lay.OK:
         unpacked(state, t, panels, g)
     add(at(state, FLAG), -1)

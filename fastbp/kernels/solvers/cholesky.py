@@ -16,7 +16,7 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.simd import at, pointer
-from fastbp.kernels.layout import OK, THREADS
+from fastbp.kernels.layout import OK, header
 from fastbp.kernels.solvers import jacobian as jac
 from fastbp.kernels.solvers.jacobian import multiply_add, tile_at
 from fastbp.kernels.team import barrier, share
@@ -77,8 +77,8 @@ def solve_tile(u, c, w):
 @jit.entry
 def factor(like, table, own_table, first, last, thread):
     """Rows `first` ... `last` - 1 of tiles; FAILED if the matrix is not positive definite."""
-    t, own = pointer(_INT, table), pointer(_INT, own_table)
-    threads, strips, w = t[THREADS], own[jac.STRIPS], own[jac.WIDTH]
+    t, own = header(table), pointer(_INT, own_table)
+    threads, strips, w = t.threads, own[jac.STRIPS], own[jac.WIDTH]
     for i in range(first, last):
         above, diagonal = tile_at(own, jac.FACTOR, 0, i), tile_at(own, jac.FACTOR, i, i)
         if thread == 0:

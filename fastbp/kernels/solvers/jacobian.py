@@ -21,7 +21,7 @@ from fastbp.kernels.backward import backward
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_block, call_read_rows, call_tiles
 from fastbp.kernels.compiling.simd import at, cast, pointer
-from fastbp.kernels.layout import HEADER, RECORD
+from fastbp.kernels.layout import layer_of
 from fastbp.kernels.maths.rows import widened
 from fastbp.kernels.passes import clear
 from fastbp.kernels.pieces import layer_input
@@ -56,26 +56,26 @@ def derivatives(like, t, row, out):
 
     By whole vectors: what is written too far is written over by what comes next.
     """
-    base, one = pointer(like, t[lay.BASE]), np.float64(1.0)
+    base, one = pointer(like, t.workspace), np.float64(1.0)
     done = 0
-    for layer in range(t[lay.N_LAYERS]):
-        record = at(t, HEADER + layer * RECORD)
-        n_in, n_out, ld_in = record[lay.L_IN], record[lay.L_OUT], record[lay.L_LD_IN]
-        a = at(base, layer_input(t, layer, row, ld_in))
-        d = at(base, record[lay.L_D] + row * record[lay.L_LD_OUT])
+    for number in range(t.n_layers):
+        layer = layer_of(t, number)
+        n_in, n_out, ld_in = layer.n_in, layer.n_out, layer.ld_in
+        a = at(base, layer_input(t, number, row, ld_in))
+        d = at(base, layer.deltas + row * layer.ld_out)
         if n_out == 1:
             widened(at(out, done), a, np.float64(d[0]), n_in)
         else:
             for i in range(n_in):
                 widened(at(out, done + i * n_out), d, np.float64(a[i]), n_out)
         done += n_in * n_out
-        if record[lay.L_BIAS] == lay.BIAS_SHARED:
+        if layer.bias == lay.BIAS_SHARED:
             total = 0.0
             for j in range(n_out):
                 total += np.float64(d[j])
             out[done] = total
             done += 1
-        elif record[lay.L_BIAS] == lay.BIAS_PER_UNIT:
+        elif layer.bias == lay.BIAS_PER_UNIT:
             widened(at(out, done), d, one, n_out)
             done += n_out
 
@@ -83,11 +83,11 @@ def derivatives(like, t, row, out):
 @jit.kernel
 def jacobian_rows(like, t, own, first, rows):
     """J's rows of samples in workspace rows `first` ..., which have been through the network."""
-    base, jacobian = pointer(like, t[lay.BASE]), pointer(_DOUBLE, own[J])
-    last = at(t, HEADER + (t[lay.N_LAYERS] - 1) * RECORD)
-    k, ld = last[lay.L_OUT], last[lay.L_LD_OUT]
-    a, d = at(base, last[lay.L_A]), at(base, last[lay.L_D])
-    targets, weights = at(base, t[lay.TARGETS]), at(base, t[lay.WEIGHTS])
+    base, jacobian = pointer(like, t.workspace), pointer(_DOUBLE, own[J])
+    last = layer_of(t, t.n_layers - 1)
+    k, ld = last.n_out, last.ld_out
+    a, d = at(base, last.outputs), at(base, last.deltas)
+    targets, weights = at(base, t.targets), at(base, t.sample_weights)
     for output in range(k):
         for r in range(first, first + rows):
             for j in range(ld):
@@ -125,24 +125,24 @@ def products(own, rows, accumulate, thread, threads):
 @jit.entry
 def normal_equations(like, table, own_table, first, last, thread):
     """J'J over blocks `first` ... `last` - 1 of the samples, added to that of those before."""
-    t, own = pointer(_INT, table), pointer(_INT, own_table)
-    results, threads = pointer(_DOUBLE, t[lay.RESULTS]), t[lay.THREADS]
+    t, own = lay.header(table), pointer(_INT, own_table)
+    results, threads = pointer(_DOUBLE, t.results), t.threads
     status = lay.OK
     for block in range(first, last):
         start = block * own[SAMPLES]
-        rows = min(own[SAMPLES], t[lay.N] - start)
+        rows = min(own[SAMPLES], t.n_samples - start)
         row, end = share(rows, threads, thread), share(rows, threads, thread + 1)
         count = end - row
         if count > 0:
-            status = call_read_rows(t[lay.READ_ROWS], (like, t, start + row, row, count, thread))
+            status = call_read_rows(t.call_read_rows, (like, t, start + row, row, count, thread))
             if status == lay.OK:
-                call_block(t[lay.PASSES], (like, t, row, count, lay.FORWARD, 0, 0))
+                call_block(t.call_passes, (like, t, row, count, lay.FORWARD, 0, 0))
                 jacobian_rows(like, t, own, row, count)
         results[lay.R_STATUS + thread] = float(status)
         barrier(t)
         status = first_bad_status(t)
         if status != lay.OK:
             return status
-        products(own, rows * t[lay.N_OUTPUTS], block > 0, thread, threads)
+        products(own, rows * t.n_outputs, block > 0, thread, threads)
         barrier(t)
     return status
