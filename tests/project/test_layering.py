@@ -5,12 +5,26 @@ from __future__ import annotations
 import ast
 
 import pytest
-from layering import MODULES, PACKAGE, circles, code_lines, imports, package, touched, upwards
+from layering import (
+    LINES,
+    MODULES,
+    PACKAGE,
+    circles,
+    code_lines,
+    imports,
+    package,
+    touched,
+    upwards,
+)
 from paths import TESTS
 
 
 def test_imports_run_one_way() -> None:
     assert upwards() == []
+
+
+def test_the_order_names_what_there_is() -> None:
+    assert set(LINES) <= set(MODULES)
 
 
 def test_kernels_import_nothing_of_the_rest() -> None:
