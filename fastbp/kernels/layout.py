@@ -30,11 +30,10 @@ from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
 # Samples, targets or weights as they lie in somebody's arrays, and what reads them from there: an
 # address or 0, and strides in bytes. Where there is no feature stride, `offsets` is the address of
 # each feature's place in a row.
-SOURCE = Record("source", "address row_stride feature_stride offsets call_gather")
+SOURCE = Record("address row_stride feature_stride offsets call_gather")
 
 # What is called by its address is 0 where it isn't wanted, and has a name in call_...
 HEADER = Record(
-    "header",
     # The network. `parameters` is an address, `zeros` a place among the parameters.
     "n_layers n_inputs n_outputs ld_inputs parameters zeros n_updated",
     # The workspace: its address, places in it, and sizes in values.
@@ -74,14 +73,14 @@ HEADER = Record(
     y=SOURCE,
     w=SOURCE,
     m=SOURCE,
-    size=112,
+    whole_lines=True,
 )
 header = HEADER.at_address()
 LEAST_POSITIONS = 256
 
-# Weights are read times a power of two, W_BY or M_BY, and what was above 0 is at least LEAST: so
-# weights of any size neither overflow nor vanish. MEAN is the mean that divides the error (see
-# `steps.divisor`), times W_BY, or 0 where the sum of the weights does.
+# At `scaling`. Weights are read times a power of two, W_BY or M_BY; what was above 0 is at least
+# LEAST: so weights of any size neither overflow nor vanish. MEAN is the mean that divides the error
+# (see `steps.divisor`), times W_BY, or 0 where the sum of the weights does.
 W_BY, M_BY, LEAST, MEAN = range(4)
 
 # A layer, behind the header. `weights`, `transposed` and `biases` are places among the parameters;
@@ -89,41 +88,40 @@ W_BY, M_BY, LEAST, MEAN = range(4)
 # where a derivative needs them, else they are the outputs' place; what the layer above reads,
 # `passed_on`, is the outputs or, after a dropout, outputs times `kept`.
 LAYER = Record(
-    "layer",
     "n_in n_out ld_in ld_out narrow rows columns weights transposed biases bias",
     "call_forward call_backward parameters clamped masked outputs sums deltas passed_on kept",
     "call_dropout dropout_parameters",
-    size=24,
+    whole_lines=True,
 )
 layer_of = LAYER.numbered(behind=HEADER.size)
 
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 
 # A piece of the parameters, which is one run of values and is updated at once.
-PIECE = Record("piece", "kind layer offset length column width first last")
+PIECE = Record("kind layer offset length column width first last")
 piece_of, piece_at = PIECE.numbered(), PIECE.at_address()
 PIECE_WEIGHTS, PIECE_BIAS, PIECE_SHARED_BIAS = range(3)
 
 # The positions `first` ... `last` - 1 of an epoch whose samples a thread keeps.
-WINDOW = Record("window", "first last epoch", size=8)
+WINDOW = Record("first last epoch", whole_lines=True)
 window_at = WINDOW.at_address()
 
 # What is measured: so many sums in all, and so many metrics; a record METRIC for each follows.
-MEASURES = Record("measures", "sums metrics")
+MEASURES = Record("sums metrics")
 measures_at = MEASURES.at_address()
-# One metric: its function's address, the place of its sums among all, its settings' address.
-METRIC = Record("metric", "function sums settings")
+# One metric: what takes it, the place of its sums among all, its settings' address.
+METRIC = Record("call_metric sums settings")
 metric_of = METRIC.numbered()
 
-# MODE: what a pass over rows does.
+# `mode`: what a pass over rows does.
 MODE_TRAIN, MODE_GRADIENTS, MODE_EVALUATE = range(3)
 
 # What `passes` does to a block of rows.
 FORWARD, FORWARD_AND_LOSS, ALL_PASSES = range(3)
 
-# RESULTS: float64 figures that kernels leave behind. A batch's error is E before its update, and
-# R_LAST_DIVISOR what its sum was divided by; the sums run on until Python sets them back. R_BATCHES
-# counts batches, R_UPDATES those that had a weight. From R_STATUS on, one value a thread.
+# At `results`: float64 figures that kernels leave behind. A batch's error is E before its update,
+# and R_LAST_DIVISOR what its sum was divided by; the sums run on until Python sets them back.
+# R_BATCHES counts batches, R_UPDATES those that had a weight. From R_STATUS on, one value a thread.
 R_ERROR, R_WEIGHT, R_LAST_ERROR, R_LAST_DIVISOR, R_BATCHES, R_UPDATES, R_STATUS = *range(6), 8
 
 # What a kernel returns. NO_WEIGHT stays inside: a batch whose weights are all 0 makes no update.
@@ -138,8 +136,8 @@ NARROW_OUTPUTS = 4
 NARROW_VECTORS = 8
 #: a batch that is not kept whole is cut into at most so many slabs, whatever the threads
 TRAINING_SLABS, EVALUATION_SLABS = 8, 64
-# Float64 figures for refine.py: some for all, then, from REFINE_LAYERS on, REFINE_LAYER for each
-# layer. An infinite one is no bound.
+# At `refine_settings`: float64 figures for refine.py, some for all, then, from REFINE_LAYERS on,
+# REFINE_LAYER for each layer. An infinite one is no bound.
 REFINE_CLIP_VALUE, REFINE_CLIP_NORM, REFINE_LAYERS, REFINE_LAYER = 0, 1, 8, 4
 REFINE_L1, REFINE_L2, REFINE_MAX_NORM = range(3)
 #: cache line, and the alignment of every buffer

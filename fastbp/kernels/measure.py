@@ -42,7 +42,7 @@ def measure(like, t, row, rows, place, acc):
     for number in range(measures.metrics):
         metric = lay.metric_of(t.measures + _HEAD, number)
         sums, own = at(acc, metric.sums), pointer(_DOUBLE, metric.settings)
-        call_metric(metric.function, (p, targets, weights, sums, rows, n, ld, own, place))
+        call_metric(metric.call_metric, (p, targets, weights, sums, rows, n, ld, own, place))
 
 
 @jit.kernel

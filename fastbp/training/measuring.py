@@ -51,7 +51,7 @@ class Measuring:
         self._taken: Records = rest.view(lay.METRIC.dtype)
         for i, metric in enumerate(self._metrics):
             taken, settings = self._taken[i], self._settings[i]
-            taken["function"] = metric._kernel.address(self._dtype)
+            taken["call_metric"] = metric._kernel.address(self._dtype)
             taken["sums"], taken["settings"] = self._offsets[i], settings.ctypes.data
 
     @property

@@ -16,9 +16,9 @@ from fastbp.kernels.maths.finite import nonfinite
 _INT = np.int64(0)
 
 #: the address and number of the values that have to be finite, and the number of buffers
-COPIES = Record("copies", "checked n_checked buffers")
+COPIES = Record("checked n_checked buffers")
 #: addresses of a buffer and of its copy, and words of 8 bytes
-COPY = Record("copy", "source target words")
+COPY = Record("source target words")
 copies, copy_of = COPIES.at_address(), COPY.numbered(behind=COPIES.size)
 
 
