@@ -11,8 +11,8 @@ import child
 import naive
 import numpy as np
 import pytest
+from cases import SOLVERS, bits, grid, trainer_of
 from interrupting import interrupt_at
-from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.training import solvers

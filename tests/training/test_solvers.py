@@ -17,8 +17,8 @@ import naive
 import numpy as np
 import paths
 import pytest
+from cases import SOLVERS, bits, grid, trainer_of
 from problems import draw
-from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.runtime import team
