@@ -7,11 +7,12 @@
 
 import logging
 
-from fastbp.callbacks.base import Callback, CSVLogger, LearningRateLogger
+from fastbp.callbacks.base import Callback
+from fastbp.callbacks.checkpoint import Checkpoint
+from fastbp.callbacks.logging import CSVLogger, LearningRateLogger
 from fastbp.callbacks.stopping import EarlyStopping, TimeBudget
 from fastbp.callbacks.tensorboard import TensorBoard
 from fastbp.ffi.c_function import CFunction
-from fastbp.files.checkpoints import Checkpoint
 from fastbp.files.model_file import ModelFileError
 from fastbp.gradient_check import GradientCheck, check_gradients
 from fastbp.history import History, Progress
@@ -75,7 +76,7 @@ from fastbp.optimizers.schedules import (
 from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
 from fastbp.training.background import BackgroundFit
-from fastbp.training.divergence import DivergenceError
+from fastbp.training.status import DivergenceError
 from fastbp.version import __version__
 from fastbp.warm import warmup
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.checks import integer
 from fastbp.layers.dense import shapes
 from fastbp.layers.differences import EPSILON, slopes
-from fastbp.network import Network
-from fastbp.trainer import Trainer
-
-if TYPE_CHECKING:
-    from fastbp.objectives.losses import Loss
+from fastbp.network import Network, parameters_of
+from fastbp.objectives.losses import Loss
+from fastbp.training import arguments
+from fastbp.training.engine import Engine
+from fastbp.training.settings import Settings
 
 # The first step: so much a change of a unit's weighted sum, of which the largest is 1 or less.
 _STEP = 1e-3
@@ -116,18 +116,20 @@ def check_gradients(
     layers = [replace(layer, **plain) for layer in network.layers]  # type: ignore[arg-type]
     copy = Network(network.n_inputs, layers, dtype="float64", seed=network.seed)
     copy.set_weights(network.get_weights())
-    trainer = Trainer(copy, loss, batch_size=None, seed=0)
-    trainer._compared = True  # what is wrong is for the table
-    samples = trainer._sources(X, y, sample_weight)
-    if sample_weight is not None:  # of mean 1: then a sum over samples and a mean are the same
-        given = np.asarray(samples[2].array, np.float64)  # type: ignore[union-attr]
-        sample_weight = given / given.mean()
-    loss_here, gradients = trainer.gradients(X, y, sample_weight)
+    # No trainer, which would refuse a custom derivative that is wrong: that is for the table.
+    parameters = parameters_of(copy)
+    settings = Settings.of(copy.layers[-1], loss, "sgd", (), batch_size=None, seed=0)
+    engine = Engine(parameters, settings)
+    samples = arguments.samples(parameters, settings, X, y, sample_weight)
+    if samples[2] is not None:  # of mean 1: then a sum over samples and a mean are the same
+        given = np.asarray(samples[2].array, np.float64)
+        samples = arguments.samples(parameters, settings, X, y, given / given.mean())
+    loss_here, gradients = engine.gradients(samples)
     weights = copy.get_weights()
 
     def evaluated() -> float:
         copy.set_weights(weights)
-        return trainer.evaluate(X, y, sample_weight)["loss"]
+        return engine.evaluate(samples)["loss"]
 
     noise = _noise(evaluated, weights)
     rng = np.random.default_rng(0)

@@ -17,6 +17,7 @@ from fastbp.ffi.states import State
 from fastbp.files import model_file
 from fastbp.kernels.compiling.jit import DTYPES
 from fastbp.layers.activations import name_of
+from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.initializers import draw
 from fastbp.runtime.parameters import Parameters
@@ -151,11 +152,7 @@ class Network:
         TypeError, ValueError
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
         """
-        parameters = self._parameters
-        checked = parameters.checked(weights)
-        whole = parameters.buffer.copy()  # an interrupt must not leave half of them
-        parameters.pack(whole, checked)
-        parameters.replace(whole)
+        self._parameters.set_weights(weights)
 
     def compiled(self) -> State:
         """A state for the functions of `fastbp.jit`, which compiled code calls.
@@ -372,6 +369,32 @@ class Network:
         self._build(state["n_inputs"], state["layers"], state["dtype"], state["seed"])
         self.set_weights(state["weights"])
         self.metadata = state["metadata"]
+
+
+def description(network: Network) -> dict[str, Any]:
+    """Return architecture, dtype, seed and metadata as plain data, as a checkpoint holds them."""
+    return {
+        "n_inputs": network.n_inputs,
+        "dtype": network.dtype,
+        "seed": network.seed,
+        "layers": [_stored(layer) for layer in network.layers],
+        "metadata": network.metadata,
+    }
+
+
+def from_description(about: dict[str, Any]) -> Network:
+    """Return a new network like the one that `description` is of, but for its weights."""
+    layers = [Dense._from_stored(layer) for layer in about["layers"]]
+    network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
+    network.metadata = about["metadata"]
+    return network
+
+
+def _stored(layer: Dense) -> dict[str, Any]:
+    stored = layer._stored()
+    if isinstance(layer.activation, CustomActivation):
+        stored["activation_settings"] = {"own": layer.activation.label}
+    return stored
 
 
 def parameters_of(network: Network) -> Parameters:

@@ -2,40 +2,70 @@
 
 from __future__ import annotations
 
-import math
+import functools
 import os
-import secrets
-import threading
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeVar, overload
 
-import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
-from fastbp.callbacks.base import Callback
-from fastbp.checks import choice, integer
-from fastbp.files import checkpoints as checkpoint
-from fastbp.files import container
+from fastbp.callbacks.base import Callback, Position
+from fastbp.callbacks.hooks import Hooks
+from fastbp.checks import integer
+from fastbp.data import inputs
+from fastbp.ffi.c_function import CFunction
+from fastbp.ffi.states import State
+from fastbp.files import checkpoints, container
 from fastbp.history import History
-from fastbp.layers.activations import name_of
-from fastbp.network import Network, parameters_of
-from fastbp.objectives import losses
+from fastbp.network import Network, description, from_description, parameters_of
+from fastbp.objectives import custom, losses
 from fastbp.objectives.metrics import Metric
-from fastbp.objectives.metrics import resolve as resolve_metrics
-from fastbp.runtime.forking import watch
-from fastbp.runtime.team import Threads, check_threads
-from fastbp.training import arguments, settings, solvers, state_checks
-from fastbp.training import state as states
+from fastbp.runtime.team import Threads
+from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
-from fastbp.training.engine import Engine
-from fastbp.training.fit import Fit
+from fastbp.training.fit import Fit, check_state
 from fastbp.training.progress import Choice, Watcher, watcher
-from fastbp.training.refining import Refining
-from fastbp.training.stepping import Stepping
+from fastbp.training.resuming import saved_state
+from fastbp.training.session import Saved, Session, check_architecture
+from fastbp.training.settings import Settings
+
+T = TypeVar("T")
 
 
-class Trainer(Stepping):
+class _Setting(Generic[T]):
+    """One of a trainer's settings, as an attribute of it.
+
+    Parameters
+    ----------
+    may_be_set : bool
+        Whether another value may be set, which is checked: what each call looks at. Buffers and
+        compiled code stand for the others.
+    """
+
+    def __init__(self, *, may_be_set: bool = False) -> None:
+        self.may_be_set = may_be_set
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, trainer: None, owner: type) -> _Setting[T]: ...
+    @overload
+    def __get__(self, trainer: Trainer, owner: type) -> T: ...
+    def __get__(self, trainer: Trainer | None, owner: type) -> _Setting[T] | T:
+        if trainer is None:
+            return self
+        return getattr(trainer._session.engine.settings, self.name)  # type: ignore[no-any-return]
+
+    def __set__(self, trainer: Trainer, value: T) -> None:
+        if not self.may_be_set:
+            raise AttributeError(f"{self.name} can't be set: build another Trainer")
+        engine = trainer._session.engine
+        engine.settings = engine.settings.changed(self.name, value)
+
+
+class Trainer:
     """Trains a network by backpropagation.
 
     Parameters
@@ -95,6 +125,18 @@ class Trainer(Stepping):
     [0, 1, 1, 0]
     """
 
+    loss = _Setting[losses.Loss]()
+    optimizer = _Setting[optimizers.Optimizer]()
+    metrics = _Setting[tuple[Metric, ...]]()
+    n_threads = _Setting[Threads]()
+    clip_norm = _Setting["float | None"]()
+    clip_value = _Setting["float | None"]()
+    batch_size = _Setting["int | None"](may_be_set=True)
+    shuffle = _Setting[bool](may_be_set=True)
+    seed = _Setting[int](may_be_set=True)
+    accumulate = _Setting[int](may_be_set=True)
+    on_divergence = _Setting[str](may_be_set=True)
+
     def __init__(
         self,
         network: Network,
@@ -114,49 +156,14 @@ class Trainer(Stepping):
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
         self.network = network
-        self.loss = losses.resolve(loss, name_of(network.layers[-1].activation))
-        self.optimizer = optimizers.resolve(optimizer)
-        self.batch_size = integer("batch_size", batch_size, minimum=1, none=True)
-        if not isinstance(shuffle, (bool, np.bool_)):
-            raise TypeError(f"shuffle must be True or False, got {shuffle!r}")
-        self.shuffle = bool(shuffle)
-        self._seed_drawn = seed is None
-        seed = secrets.randbits(63) if seed is None else seed
-        self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
-        check_threads(n_threads)
-        self.n_threads = n_threads
-        self.on_divergence = choice(
-            "on_divergence", on_divergence, ["raise", "stop", "reduce", "ignore"]
-        )
-        self.accumulate = integer("accumulate", accumulate, minimum=1)
-        self.clip_norm = arguments.bound("clip_norm", clip_norm)
-        self.clip_value = arguments.bound("clip_value", clip_value)
-        self._epochs_done = 0
-        self._stopping: str | None = None
-        self._resuming: int | None = None  # finished epochs of the run that is resumed
+        settings = Settings.of(
+            network.layers[-1], loss, optimizer, metrics, batch_size=batch_size, shuffle=shuffle,
+            seed=seed, n_threads=n_threads, on_divergence=on_divergence, accumulate=accumulate,
+            clip_norm=clip_norm, clip_value=clip_value,
+        )  # fmt: skip
+        describe = functools.partial(description, network)
+        self._session = Session(parameters_of(network), settings, describe)
         self._fit: Fit | None = None  # the last one
-        # Weights of a fit that was broken off, where the network has its best ones since: these of
-        # that version of its parameters.
-        self._left: tuple[int, list[NDArray[Any]]] | None = None
-        self._busy = threading.Lock()
-        self.metrics = resolve_metrics(metrics, network.n_outputs)
-        self._engine = Engine(
-            parameters_of(network),
-            self.loss,
-            self.optimizer,
-            n_threads,
-            self.on_divergence != "ignore",
-            Refining(
-                parameters_of(network),
-                math.inf if self.clip_value is None else self.clip_value,
-                math.inf if self.clip_norm is None else self.clip_norm,
-            ),
-            self.metrics,
-        )
-        self._solver = solvers.driver(self.optimizer, self._engine, self.loss)
-        if self._solver is not None:
-            arguments.check_solver(self)
-        watch(self)
 
     @property
     def learning_rate(self) -> float:
@@ -164,18 +171,18 @@ class Trainer(Stepping):
 
         Setting it scales a schedule from there on.
         """
-        return self._engine.rates.value
+        return self._session.engine.rates.value
 
     @learning_rate.setter
     def learning_rate(self, value: float) -> None:
         if isinstance(self.optimizer, optimizers.LevenbergMarquardt):
             raise ValueError("learning_rate can't be set: LevenbergMarquardt has a damping instead")
-        self._engine.rates.value = value
+        self._session.engine.rates.value = value
 
     @property
     def nbytes(self) -> int:
         """Bytes that the trainer holds: optimizer slots, workspace, the snapshot of a `fit`."""
-        return self._engine.nbytes + (0 if self._solver is None else self._solver.nbytes)
+        return self._session.nbytes
 
     # -- training ----------------------------------------------------------------------------------
 
@@ -257,14 +264,13 @@ class Trainer(Stepping):
         RuntimeWarning
             Data, callbacks, seed, versions or CPU are others than those of the run that is resumed.
         """
-        epochs = integer("epochs", epochs, minimum=0)
-        checked = arguments.of_fit(
-            self, X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
-            watcher(progress), resume,
-        )  # fmt: skip
-        self._refuse_others()
-        with self._busy:
-            self._fit = Fit(self, *checked)
+        epochs, report = integer("epochs", epochs, minimum=0), watcher(progress)
+        made = self._prepared(
+            callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
+        )
+        self._session.refuse_others()
+        with self._session.lock:
+            self._fit = made(report)
             return self._fit.run(epochs)
 
     def fit_async(
@@ -315,25 +321,146 @@ class Trainer(Stepping):
         """
         epochs = integer("epochs", epochs, minimum=0)
         handle = BackgroundFit(watcher(progress, background=True))
-        samples, validation, given, _, kept = arguments.of_fit(
-            self, X, y, validation_data, validation_split, sample_weight, class_weight, callbacks,
-            None, resume,
-        )  # fmt: skip
-        self._refuse_others()
+        made = self._prepared(
+            callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
+        )
+        self._session.refuse_others()
 
-        def begin(cancel: Callback, report: Watcher) -> Fit:
-            return Fit(self, samples, validation, [*given, cancel], report, kept)
+        def work(report: Watcher, cancelled: Callable[[], bool]) -> History:
+            self._fit = made(report, cancelled)
+            return self._fit.run(epochs)
 
-        handle._start(self, begin, epochs)
+        handle._start(self._session.lock, work)
         return handle
+
+    def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """One update; the whole of X is the batch.
+
+        Parameters
+        ----------
+        X, y
+            As for `fit`.
+        sample_weight : array_like or None
+            (n,), at least 0, not all 0. It scales the step: the error is sum w e / n, there being
+            no set whose mean weight it could be measured by.
+
+        Returns
+        -------
+        float
+            That error before the update.
+
+        Raises
+        ------
+        TypeError, ValueError, DivergenceError, RuntimeError
+            As `fit`.
+        """
+        samples = self._samples(X, y, sample_weight)
+        self._session.refuse_others()
+        self._compare_custom(samples)
+        with self._session.lock:
+            return self._session.update(samples)
+
+    def gradients(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> tuple[float, list[NDArray[Any]]]:
+        """The loss and its gradients; nothing is updated.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `step`; the whole of X is the batch.
+
+        Returns
+        -------
+        loss : float
+            The error sum w e / n that is differentiated, without penalties.
+        gradients : list of ndarray
+            ``[dW0, db0, dW1, db1, ...]``, shaped as `Network.get_weights`.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `fit`.
+        """
+        samples = self._samples(X, y, sample_weight)
+        self._session.refuse_others()
+        self._compare_custom(samples)
+        with self._session.lock:
+            return self._session.engine.gradients(samples)
+
+    def evaluate(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> dict[str, float]:
+        """The loss of the network as it is.
+
+        Parameters
+        ----------
+        X, y, sample_weight
+            As for `fit`.
+
+        Returns
+        -------
+        dict
+            ``{"loss": ..., metric: ...}``; the loss is sum w e / sum w.
+
+        Raises
+        ------
+        TypeError, ValueError, RuntimeError
+            As `fit`.
+        """
+        samples = self._samples(X, y, sample_weight)
+        self._session.refuse_others()
+        with self._session.lock:
+            return self._session.engine.evaluate(samples)
+
+    def compiled(self, *, rows: int | None = None) -> State:
+        """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
+
+        It shares the parameters, the optimizer's state, the learning rate and the number of updates
+        with this trainer, which it keeps alive: changes are seen both ways. Epochs, metrics,
+        snapshots and `History` are not for it, and nobody is locked out meanwhile: don't use it
+        while another thread uses the trainer or the network.
+
+        Parameters
+        ----------
+        rows : int or None
+            The most samples of an update; None is `batch_size`, or 1 where that is None.
+
+        Returns
+        -------
+        tuple of ndarray
+            For one thread at a time; a copy of it is refused.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
+            whole sets, which can't be carried there.
+        """
+        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        self._session.refuse_torn()
+        self._session.engine.settings.check_compiled()
+        return self._session.engine.compiled(most)
+
+    def c_function(self, *, rows: int | None = None) -> CFunction:
+        """Training as a C function: one update by n rows, whose loss before it goes to ``out[0]``.
+
+        `in` holds n rows of inputs and, behind them all, n rows of targets (`fastbp.jit`).
+
+        Parameters
+        ----------
+        rows : int or None
+            As for `compiled`; what that refuses, this does.
+        """
+        return CFunction(self.compiled(rows=rows), training=True)
 
     @property
     def history(self) -> History | None:
         """Of the last `fit`, up to where it ended or was interrupted."""
         if self._fit is None:
             return None
-        if not self._fit.running:  # an interrupt may have come before
-            self._refuse_torn()
+        if not self._session.training.running:  # an interrupt may have come before
+            self._session.refuse_torn()
             self._fit.record()
         return self._fit.history
 
@@ -361,14 +488,11 @@ class Trainer(Stepping):
         RuntimeError
             This trainer is at work in another thread.
         """
-        if self._inside:
-            self._snap()
-        else:
-            self._refuse_others()
-        kept = states.taken(self)
-        if what := state_checks.not_finite(kept):
-            raise container.ModelFileError(f"{os.fspath(path)}: {what} is not finite")
-        checkpoint.write(path, kept)
+        if not self._session.inside:
+            self._session.refuse_others()
+        elif self._fit is not None:
+            self._fit.work.snapshot()  # with which a resumed run will begin
+        checkpoints.save(path, self._state())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trainer:
@@ -387,14 +511,29 @@ class Trainer(Stepping):
         OSError
             The file can't be read.
         """
-        found = checkpoint.newest(path)
+        found = checkpoints.newest(path)
         if found is None:
             raise FileNotFoundError(f"{os.fspath(path)} holds no checkpoint")
         file, kept = found
         with container.naming(file):
-            return states.trainer_of(kept)
+            return cls._of(kept)
 
-    # -- inside ------------------------------------------------------------------------------------
+    # -- for callbacks -----------------------------------------------------------------------------
+
+    @property
+    def position(self) -> Position:
+        """Where this trainer stands; for callbacks."""
+        session, fit = self._session, self._fit
+        ended = None if fit is None else fit.unrecorded
+        return Position(
+            session.engine.rates.epochs,
+            0 if fit is None else fit.work.batches,
+            session.resuming,
+            session.engine.last_rate,
+            None if ended is None else ended[1],
+            session.parameters.version,
+            not session.parameters.untold,
+        )
 
     def stop(self, reason: str) -> None:
         """End the `fit` under way after the chunk of work that it is in; for callbacks.
@@ -404,48 +543,80 @@ class Trainer(Stepping):
         reason : str
             Kept in ``History.stopped``.
         """
-        self._stopping = str(reason)
+        self._session.stopping = str(reason)
 
-    @property
-    def _inside(self) -> bool:
-        """Whether this is asked from within the trainer's own fit, by a callback."""
-        fit = self._fit
-        return fit is not None and fit.running and fit.thread == threading.get_ident()
-
-    def _snap(self) -> bool:
-        """Whether all weights are finite; a resumed run will begin with a snapshot here."""
-        return self._fit is None or self._fit.snap()
+    # -- copies ------------------------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what makes the trainer, and its state, without locks and scratch.
 
         Refused while the trainer is at work in another thread, as `save` is.
         """
-        self._refuse_torn()
-        if not self._inside:
-            self._refuse_others()
+        self._session.refuse_torn()
+        if not self._session.inside:
+            self._session.refuse_others()
         parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
-        kept = {
-            name: value
-            for name, value in states.taken(self, with_fit=False).items()
-            if name != "weights"
-        }
+        kept = {name: value for name, value in self._session.state().items() if name != "weights"}
         return {**{name: getattr(self, name) for name in parts}, "state": kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         built = {name: value for name, value in state.items() if name != "state"}
         self.__init__(**built)  # type: ignore[misc]
-        states.given_beside_weights(self, state["state"])  # these are the network's own business
+        self._session.set_state(state["state"])  # weights are the network's own business
 
-    def _after_fork(self) -> None:
-        """In a child, what another thread of the parent was doing with this trainer is lost."""
-        fit = self._fit
-        if not self._busy.locked() or (fit and fit.thread == threading.get_ident()):
-            return
-        self._busy, self._torn = threading.Lock(), True
-        if fit is not None:
-            fit.thread = None
+    # -- inside ------------------------------------------------------------------------------------
 
-    def _rows_of(self, n: int) -> int:
-        """Samples of an update, of n."""
-        return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
+    def _samples(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None
+    ) -> inputs.Samples:
+        session = self._session
+        return arguments.samples(session.parameters, session.engine.settings, X, y, sample_weight)
+
+    def _compare_custom(self, samples: inputs.Samples) -> None:
+        """Compare the derivatives of custom functions, the first time that this trainer trains."""
+        if not self._session.compared:
+            net = self.network
+            custom.compare_at(
+                net.layers, net.dtype, self.loss, samples, net.activations, net.get_weights
+            )
+            self._session.compared = True
+
+    def _prepared(
+        self,
+        callbacks: Sequence[Callback],
+        resume: str | os.PathLike[str] | None,
+        *data: Any,
+    ) -> Callable[..., Fit]:
+        """Make every check of `fit`'s arguments; return what makes the `Fit`."""
+        session, folder = self._session, None if resume is None else os.fspath(resume)
+        samples, validation = arguments.of_fit(
+            session.parameters, session.engine.settings, callbacks, folder, *data
+        )
+        hooks = Hooks(self, callbacks)
+        kept = None if folder is None else saved_state(session, folder, samples, validation, hooks)
+        self._compare_custom(samples)
+
+        def made(report: Watcher | None, cancelled: Callable[[], bool] | None = None) -> Fit:
+            return Fit(session, samples, validation, hooks, report, kept, cancelled)
+
+        return made
+
+    @classmethod
+    def _of(cls, kept: Saved) -> Trainer:
+        """Make a trainer in that state; raise TypeError or ValueError for what is none."""
+        check_architecture(kept)
+        stored = kept["settings"]
+        try:
+            given = settings.arguments(stored)
+            trainer = cls(from_description(stored["network"]), **given)
+        except MemoryError as error:
+            raise ValueError(f"it needs more memory than there is: {error}") from None
+        trainer._session.check_state(kept)
+        check_state(kept["fit"], trainer._session)
+        trainer._session.set_state(kept)
+        return trainer
+
+    def _state(self) -> Saved:
+        """Return all that a checkpoint holds."""
+        fit = None if self._fit is None else self._fit.state()
+        return {**self._session.state(), "fit": fit}

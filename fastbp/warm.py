@@ -119,7 +119,7 @@ def _python() -> bool:
 
 
 def help() -> None:
-    """What a helper does: its share of the parts, then what is missing of the others'."""
+    """Compile, as a helper: its share of the parts, then what is missing of the others'."""
     dtypes, which, of = json.loads(sys.argv[2])
     parts = _parts(dtypes)
     begin = len(parts) * which // of

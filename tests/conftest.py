@@ -4,10 +4,10 @@ import pytest
 
 pytest.register_assert_rewrite(
     "browser",
-    "c_programs",
     "cases",
     "child",
     "command_line",
+    "exports",
     "layering",
     "model_files",
     "naive",

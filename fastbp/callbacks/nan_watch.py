@@ -28,7 +28,7 @@ class NaNWatch:
         self.seen = False  # a figure that is a number
 
     def see(self, figure: float) -> None:
-        """After an epoch with that figure."""
+        """Count the NaNs in a row, after an epoch with this figure."""
         if figure == figure:
             self.nan, self.seen = 0, True
             return

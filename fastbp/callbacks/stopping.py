@@ -5,21 +5,18 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.callbacks.base import Callback, Logs, check_monitor
+from fastbp.callbacks.base import Callback, Logs, Trainer, check_monitor
 from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
-from fastbp.layers.dense import check_weights
+from fastbp.history import History
 from fastbp.objectives.metrics import rises
-
-if TYPE_CHECKING:
-    from fastbp.history import History
-    from fastbp.trainer import Trainer
+from fastbp.runtime.parameters import Parameters
 
 
 class _Best:
@@ -31,27 +28,28 @@ class _Best:
         self.epoch: int | None = None
         self.weights: list[NDArray[Any]] | None = None
         self._version: int | None = None  # of the network's parameters, when they were these
-        # The parameters' version when an epoch's figures were taken, and the parameters, if another
+        # The parameters' version when an epoch's figures were taken, and the weights, if another
         # callback may change them before this one sees the figures.
-        self._measured: tuple[float, int, NDArray[Any] | None] = math.nan, -1, None
+        self._measured: tuple[float, int, list[NDArray[Any]] | None] = math.nan, -1, None
 
-    def measured(self, trainer: Trainer, figure: float, keep: bool) -> None:
+    def measured(self, parameters: Parameters, figure: float, keep: bool) -> None:
         """An epoch's figures have been taken, and no callback has been told yet."""
-        parameters = trainer.network._parameters
-        self._measured = figure, parameters.version, parameters.buffer.copy() if keep else None
+        weights = parameters.unpack(parameters.buffer) if keep else None
+        self._measured = figure, parameters.version, weights
 
     def see(self, trainer: Trainer, epoch: int, figure: float, keep: bool) -> bool:
         """Whether the figure is better by more than min_delta."""
-        figure, network = float(figure), trainer.network
+        figure = float(figure)
         gain = figure - self.figure if self.rises else self.figure - figure
         if not gain > self.min_delta:
             return False
-        measured, version, parameters = self._measured
-        weights = None
-        if keep and parameters is not None and figure == measured:
-            weights = network._parameters.unpack(parameters)
-        elif keep:  # nobody was told before, or has put a figure of its own there
-            version, weights = network._parameters.version, network.get_weights()
+        measured, version, weights = self._measured
+        if not keep:
+            weights = None
+        elif (
+            weights is None or figure != measured
+        ):  # nobody was told before, or has put a figure of its own there
+            version, weights = trainer.position.changes, trainer.network.get_weights()
         if weights is not None and not all(np.isfinite(w).all() for w in weights):
             return False  # the epoch's last update has made them so: its figure is of those before
         # An interrupt finds all of these changed or none: there is no call in between.
@@ -66,7 +64,7 @@ class _Best:
         self.weights, self._version = state["weights"], None
 
     @staticmethod
-    def check_state(trainer: Trainer, state: Any) -> None:
+    def check_state(parameters: Parameters, state: Any) -> None:
         """Raise for what `set_state` can't take."""
         last = "latest" if isinstance(state, dict) and "latest" in state else "epoch"
         check_keys("a callback's best", state, {"figure", "weights", last})  # latest: in old files
@@ -75,16 +73,17 @@ class _Best:
         if last == "epoch" and state["epoch"] is not None:
             integer("a callback's best epoch", state["epoch"], minimum=0, maximum=2**53)
         if state["weights"] is not None:
-            network = trainer.network
-            check_weights(state["weights"], network.n_inputs, network.layers, network.dtype)
+            parameters.checked(state["weights"])
 
     def give_back(self, trainer: Trainer) -> int | None:
         """Have the network's weights be the best ones; their epoch, if they were others."""
-        network = trainer.network
-        if self.weights is None or network._parameters.unchanged_since(self._version):
+        if self.weights is None:
             return None
-        network.set_weights(self.weights)
-        self._version = network._parameters.version
+        position = trainer.position
+        if position.all_counted and position.changes == self._version:
+            return None
+        trainer.network.set_weights(self.weights)
+        self._version = trainer.position.changes
         return self.epoch
 
 
@@ -112,8 +111,8 @@ class _KeepsBest(Callback):
     def _begin(self, monitor: str, min_delta: float) -> None:
         self._best, self._given_back = _Best(monitor, min_delta), None
 
-    def _measured(self, trainer: Trainer, logs: Logs, others: bool) -> None:
-        self._best.measured(trainer, logs.get(self._best.monitor, math.nan), others)
+    def _measured(self, parameters: Parameters, logs: Logs, others: bool) -> None:
+        self._best.measured(parameters, logs.get(self._best.monitor, math.nan), others)
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:
         self._give_back(trainer)
@@ -123,7 +122,7 @@ class _KeepsBest(Callback):
     def _give_back(self, trainer: Trainer) -> None:
         epoch = self._best.give_back(trainer)
         if epoch is not None:
-            self._given_back, self._given_version = epoch, trainer.network._parameters.version
+            self._given_back, self._given_version = epoch, trainer.position.changes
 
 
 class EarlyStopping(_KeepsBest):
@@ -204,10 +203,10 @@ class EarlyStopping(_KeepsBest):
     def state(self) -> dict[str, Any]:
         return {"waited": self._waited, "best": self._best.state()}
 
-    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
+    def _check_state(self, parameters: Parameters, state: dict[str, Any]) -> None:
         check_keys("EarlyStopping", state, {"waited", "best"})
         integer("EarlyStopping's waited", state["waited"], minimum=0, maximum=2**53)
-        _Best.check_state(trainer, state["best"])
+        _Best.check_state(parameters, state["best"])
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._waited = int(state["waited"])
@@ -270,8 +269,8 @@ class TimeBudget(_KeepsBest):
     def state(self) -> dict[str, Any]:
         return self._best.state()
 
-    def _check_state(self, trainer: Trainer, state: dict[str, Any]) -> None:
-        _Best.check_state(trainer, state)
+    def _check_state(self, parameters: Parameters, state: dict[str, Any]) -> None:
+        _Best.check_state(parameters, state)
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._best.set_state(state)  # the budget is this call's own

@@ -6,17 +6,14 @@ import os
 import socket
 import time
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.callbacks.base import Callback, Logs
+from fastbp.callbacks.base import Callback, Logs, Trainer
 from fastbp.checks import integer
 from fastbp.layers.dense import shapes
-
-if TYPE_CHECKING:
-    from fastbp.trainer import Trainer
 
 _BINS = 30  # as many as TensorBoard's own have
 _FILES = count()  # of this process: their names differ
@@ -72,13 +69,14 @@ class TensorBoard(Callback):
         events, _ = _protocol()
         start = events.SessionLog(status=events.SessionLog.START)
         self._write({"file_version": "brain.Event:2"})
-        self._write({"step": trainer._epochs_done, "session_log": start})
+        self._write({"step": trainer.position.epochs, "session_log": start})
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         _, summaries = _protocol()
-        figures = {**logs, "learning_rate": trainer._engine.last_rate}
-        if trainer._fit is not None and trainer._fit.unrecorded is not None:
-            figures["samples_per_second"] = trainer._fit.unrecorded[1]
+        position = trainer.position
+        figures = {**logs, "learning_rate": position.learning_rate}
+        if position.samples_per_second is not None:
+            figures["samples_per_second"] = position.samples_per_second
         summary = summaries.Summary()
         # Two groups: as many as the page opens by itself.
         for name, value in figures.items():

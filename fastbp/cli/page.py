@@ -11,7 +11,7 @@ import numpy as np
 
 from fastbp.tracing import Trace, Tracer, formulas
 from fastbp.tracing.names import ends
-from fastbp.training.divergence import DivergenceError
+from fastbp.training.status import DivergenceError
 
 #: units of a layer, and layers, that are drawn; of more, the first and the last
 MOST_UNITS, MOST_LEVELS = 6, 6

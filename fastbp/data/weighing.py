@@ -7,13 +7,12 @@ a step by itself knows no set, and w̄ is 1. Reported figures are divided by the
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from fastbp.data.inputs import Source
+from fastbp.data.inputs import Source
 
 _CHUNK = 1 << 16  # weights looked at in one go: they stay in cache
 # Sums of so many values of one exponent are exact: 2^26 of them times 26 or 27 bits.

@@ -55,7 +55,7 @@ def of_training(
     live: NDArray[np.float64],
     *keeps: Any,
 ) -> State:
-    """A state for updates as well.
+    """A state for predictions, derivatives and updates, for `Trainer.compiled`.
 
     Parameters
     ----------
@@ -80,7 +80,7 @@ def of_training(
 
 
 def vjp(parameters: Parameters, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Array], Array]:
-    """`Network.vjp`."""
+    """What `Network.vjp` does: gradients of Σ cotangent · predict(X)."""
     dtype = parameters.dtype
     source = inputs.features(X, parameters.n_inputs, dtype)
     given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent")
@@ -111,7 +111,7 @@ def vjp(parameters: Parameters, X: ArrayLike, cotangent: ArrayLike) -> tuple[lis
 
 
 def _derivatives(parameters: Parameters) -> Program:
-    """A program that predicts, and forms derivatives of any objective."""
+    """Make a program that predicts, and forms derivatives of any objective."""
     return Program(parameters, greatest_block(parameters), 1, mode=lay.MODE_GRADIENTS)
 
 

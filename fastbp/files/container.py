@@ -40,6 +40,8 @@ Tensors: TypeAlias = dict[str, tuple[str, tuple[int, ...]]]  # name: safetensors
 
 DTYPES = {"float32": "F32", "float64": "F64"}  # numpy's name: safetensors' name
 _NUMPY = {stored: name for name, stored in DTYPES.items()}
+#: the greatest count: float64 holds all whole numbers up to it
+MOST_COUNTED = 2**53
 _MAX_HEADER = 1 << 24  # bytes; the library's own bound is 100 MB, of which JSON makes gigabytes
 
 
@@ -237,6 +239,34 @@ def check_keys(where: str, value: Any, required: set[str], optional: Iterable[st
         raise ValueError(f"{where} lacks {key!r}")
     for key in value.keys() - required - {*optional}:
         raise ValueError(f"{where} has {key!r}, which fastbp {__version__} doesn't know")
+
+
+def check_array(
+    what: str, array: Any, shape: tuple[int, ...], dtype: str, *,
+    low: float = -math.inf, high: float | None = None, nan: bool = False,
+) -> None:  # fmt: skip
+    """Raise unless it is an array of that shape and kind, finite, and at least `low`.
+
+    With `high`, infinities are right up to it, and with `nan` anything is.
+    """
+    if not isinstance(array, np.ndarray) or array.dtype != dtype:
+        raise TypeError(f"{what} must be an array of {dtype}")
+    if array.shape != shape:
+        raise ValueError(f"{what} must be of shape {shape}, got {array.shape}")
+    right = ~np.isnan(array) if high is not None else np.isfinite(array)
+    if not nan and not (right & (array >= low)).all():
+        raise ValueError(
+            f"{what} must hold {'numbers' if high is not None else 'finite numbers'}"
+            f"{' of at least 0' if low == 0.0 else ''}"
+        )
+
+
+def whole_number(what: str, value: Any) -> int:
+    """Return a float that is a count, as an int."""
+    number = float(value)
+    if not (0.0 <= number <= MOST_COUNTED and number == math.floor(number)):
+        raise ValueError(f"{what} must be a whole number in [0, {MOST_COUNTED}], got {number}")
+    return int(number)
 
 
 def _digest(fields: Mapping[str, Any], tensors: Tensors, raw: Mapping[str, Any]) -> str:

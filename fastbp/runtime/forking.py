@@ -46,7 +46,7 @@ _forking = threading.Lock()  # held during a fork
 
 
 def watch(watched: Watched) -> None:
-    """Tell an object of forks, as long as it lives."""
+    """Have an object told of forks, as long as it lives."""
     key = id(watched)
     _live[key] = ref(watched, partial(_live.pop, key))
 
@@ -66,7 +66,7 @@ def _hold() -> None:
 
 
 def _renew() -> None:
-    """Set a child up."""
+    """Renew all watched objects in a child that `os.fork` has made."""
     _held.clear()
     _forking._at_fork_reinit()  # type: ignore[attr-defined]
     for it in _alive():

@@ -22,7 +22,7 @@ Records: TypeAlias = NDArray[np.void]
 
 
 def aligned_zeros(n: int, dtype: Any) -> NDArray[Any]:
-    """n zeros whose first value stands on a cache line's boundary."""
+    """Allocate n zeros whose first value stands on a cache line's boundary."""
     itemsize = np.dtype(dtype).itemsize
     raw = np.zeros(n * itemsize + ALIGNMENT, dtype=np.uint8)
     start = -raw.ctypes.data % ALIGNMENT
@@ -43,7 +43,7 @@ def memory_size() -> float:
 
 
 def require_memory(what: str, nbytes: int) -> None:
-    """Refuse what can't be held.
+    """Raise MemoryError for an allocation that the machine can't hold.
 
     Raises
     ------

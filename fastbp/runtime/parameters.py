@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,14 +35,28 @@ _BIAS: dict[bool | str, int] = {
 }
 
 
-class Training(Protocol):
-    """Whoever changes the parameters for as long as a fit lasts."""
+class Training:
+    """A trainer's hold on its network's parameters, for as long as a fit lasts.
 
-    thread: int | None
+    Attributes
+    ----------
+    lock : Lock
+        Held by the one who uses the trainer.
+    thread : int or None
+        The one in which a fit goes on.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.thread: int | None = None
 
     @property
     def running(self) -> bool:
-        """Whether the fit is still under way."""
+        """Whether a fit is under way: an interrupt may have left one before it could say its end.
+
+        Then nobody holds the lock.
+        """
+        return self.thread is not None and self.lock.locked()
 
 
 class Parameters(Watched):
@@ -214,7 +228,14 @@ class Parameters(Watched):
 
     def change(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work`, which changes the live buffer, while nobody reads it; show the result."""
-        result: T = self._alone(self._changed, work, *arguments)
+        with self._gate:  # as `_alone`, whose call would show in small epochs
+            if self.readers:
+                self._wait_for_readers()
+            # Counted before: an interrupt in between makes a change of nothing, which costs
+            # somebody a look, where the other way round a change would pass unseen.
+            self.version += 1
+            result = work(*arguments)
+            self._publish()
         return result
 
     def replace(self, buffer: Array, expected: int | None = None) -> bool:
@@ -240,6 +261,12 @@ class Parameters(Watched):
         """
         self._alone(self._begun, fit)
 
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Set all arrays, checked, at once: an interrupt leaves those that there were."""
+        checked, whole = self.checked(weights), self.buffer.copy()
+        self.pack(whole, checked)
+        self.replace(whole)
+
     def _alone(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` while nobody else changes the live buffer, and nobody reads it."""
         with self._gate:
@@ -253,18 +280,12 @@ class Parameters(Watched):
             time.sleep(pause)
             pause = min(1e-3, pause + 2e-5)
 
-    def _changed(self, work: Callable[..., T], *arguments: Any) -> T:
-        # Counted before: an interrupt in between makes a change of nothing, which costs somebody a
-        # look, where the other way round a change would pass unseen.
-        self.version += 1
-        result = work(*arguments)
-        self._publish()
-        return result
-
     def _replaced(self, buffer: Array, expected: int | None) -> bool:
         if expected is not None and expected != self.version:
             return False
-        self._changed(np.copyto, self.buffer, buffer)
+        self.version += 1
+        np.copyto(self.buffer, buffer)
+        self._publish()
         return True
 
     def _begun(self, fit: Training) -> None:
@@ -311,12 +332,14 @@ class Parameters(Watched):
 
 def _matrix_panels(
     buffer: Array, offset: int, rows: int, columns: int
-) -> Iterator[tuple[Array, int, int]]:
+) -> list[tuple[Array, int, int]]:
     """Views ``(rows, width)`` of a matrix's panels, each with the columns that it holds."""
+    views = []
     for first, width in lay.panels(columns, buffer.itemsize):
         view = buffer[offset : offset + rows * width].reshape(rows, width)
-        yield view, first, min(width, columns - first)
+        views.append((view, first, min(width, columns - first)))
         offset += rows * width
+    return views
 
 
 def _write_matrix(buffer: Array, offset: int, matrix: Array) -> None:

@@ -10,7 +10,7 @@ from fastbp.runtime.plan import BLOCK_BYTES
 
 
 def cut_into_pieces(layout: lay.NetworkLayout) -> Records:
-    """All pieces, in the order of the parameters."""
+    """The pieces of all parameters that are trained, in the order of the parameters."""
     pieces: list[tuple[int, ...]] = []
     for index, layer in enumerate(layout.layers):
         offset = layer.weights
@@ -37,7 +37,7 @@ def cut_into_pieces(layout: lay.NetworkLayout) -> Records:
 
 
 def in_cache_order(pieces: Records, layout: lay.NetworkLayout, rows: int) -> Records:
-    """The pieces, so that what they read of a batch that is kept whole stays in cache.
+    """Order the pieces so that what they read of a batch that is kept whole stays in cache.
 
     In float32 a piece of weights reads 448 bytes of each row of the layer's inputs and 128 of its
     deltas. So as many rows of weights as have their inputs in L2 are taken together, and of these

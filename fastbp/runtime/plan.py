@@ -38,13 +38,13 @@ class Plan:
 
     @classmethod
     def block_of(cls, layout: lay.NetworkLayout, rows: int) -> int:
-        """Rows of a block."""
+        """How many rows a block has: as many as fit the cache, and no more than the batch."""
         fitting = BLOCK_BYTES // cls.bytes_per_row(layout) // TILE_ROWS * TILE_ROWS
         return min(rows, max(_LEAST_BLOCK, min(_GREATEST_BLOCK, fitting)))
 
     @classmethod
     def for_training(cls, layout: lay.NetworkLayout, rows: int, threads: int) -> Plan:
-        """By sizes alone, never by the number of threads: the same bits at any number."""
+        """The plan of an update, by sizes alone: the same bits at any number of threads."""
         block, size = cls.block_of(layout, rows), rows * cls.bytes_per_row(layout)
         small = layout.n_updated * layout.itemsize <= _SLAB_PARAMETER_BYTES
         if size <= (_WHOLE_BYTES if small else _GREATEST_WHOLE_BYTES):
@@ -55,6 +55,6 @@ class Plan:
 
     @classmethod
     def in_slabs(cls, layout: lay.NetworkLayout, rows: int, threads: int, most: int) -> Plan:
-        """At most `most` slabs, none of less than a block."""
+        """The plan of so many rows in at most `most` slabs, none of less than a block."""
         block = cls.block_of(layout, rows)
         return cls(max(1, min(most, rows // block)), block, block * threads)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +39,7 @@ class Predictor:
         self._few: list[_Few] = []
 
     def outputs(self, X: ArrayLike, out: Array | None, n_threads: Threads) -> Array:
-        """`Network.predict`: here a few rows, without what takes longer than a small network."""
+        """What `Network.predict` gives: a few rows without what takes longer than a small net."""
         if not (
             type(X) is np.ndarray
             and X.dtype == self._native
@@ -78,7 +77,7 @@ class Predictor:
         return out
 
     def _outputs(self, X: ArrayLike, out: Array | None, n_threads: Threads) -> Array:
-        """The same for any samples."""
+        """What `Network.predict` gives for any samples."""
         source = inputs.features(X, self._n_inputs, self._dtype)
         shape = (source.n, self._n_outputs)
         if out is None:
@@ -95,22 +94,28 @@ class Predictor:
                 f"out shares memory with X: a copy of {source.n} samples' outputs takes", out.nbytes
             )
             result = np.empty(shape, self._dtype)
-        with self._program(source.n, n_threads) as program:
+        program = self._taken(source.n, n_threads)
+        try:
             program.set_samples(source)
             status = self._parameters.read(_predict, program, self._dtype, result.ctypes.data)
+        finally:
+            self._programs[program.threads].append(program)
         self._check_read(status)
         if result is not out:
             out[:] = result
         return out
 
     def activations(self, X: ArrayLike) -> list[Array]:
-        """`Network.activations`: each layer's outputs, then the last one's weighted sums."""
+        """What `Network.activations` gives: every layer's outputs, then the last weighted sums."""
         source = inputs.features(X, self._n_inputs, self._dtype)
         widths = [layer.units for layer in self._parameters.layers]
         results = [np.empty((source.n, units), self._dtype) for units in [*widths, widths[-1]]]
-        with self._program(source.n, 1) as program:
+        program = self._taken(source.n, 1)
+        try:
             program.set_samples(source)
             self._parameters.read(self._forward, program, source.n, results)
+        finally:
+            self._programs[program.threads].append(program)
         return results
 
     def _forward(self, buffer: Array, program: Program, n: int, results: Sequence[Array]) -> None:
@@ -126,13 +131,12 @@ class Predictor:
             sums[first : first + rows] = workspace.sums(-1, rows)
 
     def _check_read(self, status: int) -> None:
-        """Memory maps are checked as they are read."""
+        """Raise for a status of a memory map, which is checked as it is read."""
         if status != lay.OK:
             raise ValueError(f"X (a memory map) holds a value that is not finite in {self._dtype}")
 
-    @contextmanager
-    def _program(self, n: int, n_threads: Threads) -> Iterator[Program]:
-        """A program for n samples that no other thread uses, kept for the next time."""
+    def _taken(self, n: int, n_threads: Threads) -> Program:
+        """A program for n samples, which no other thread uses until it is among the idle again."""
         layout = self._parameters.layout
         flops = 2.0 * sum(layer.n_in * layer.n_out for layer in layout.layers) * n
         threads = resolve_threads(n_threads, flops)
@@ -145,10 +149,7 @@ class Predictor:
         if program is None or program.plan.block < block:
             plan = Plan(0, block, block * threads)
             program = Program(self._parameters, plan, threads)
-        try:
-            yield program
-        finally:
-            idle.append(program)
+        return program
 
 
 class _Few:
@@ -171,7 +172,7 @@ class _Few:
 
 
 def classes_of(outputs: Array, activation: str | Activation) -> NDArray[np.int64]:
-    """`Network.predict_classes`, of the outputs of a last layer with that activation."""
+    """The classes that outputs tell, of a last layer with that activation."""
     if outputs.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1), dtype=np.int64)
     middle = 0.0 if activation in ("linear", "tanh") else 0.5

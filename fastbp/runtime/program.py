@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fastbp.data.inputs import Source
 from fastbp.data.weighing import Weighing, of_rows, of_step
+from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online, passes, refine, samples
 from fastbp.kernels import pieces as updating
@@ -29,6 +30,7 @@ from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement, Objective, Refinement, Update
 from fastbp.runtime.pieces import in_cache_order
 from fastbp.runtime.plan import Plan
+from fastbp.runtime.team import Team
 from fastbp.runtime.workspace import Workspace, tile_of
 
 Array = NDArray[Any]
@@ -152,8 +154,18 @@ class Program:
 
     # -- what a call works on ----------------------------------------------------------------------
 
+    def run(self, first: int, last: int) -> int:
+        """Work on batches `first` ... `last` - 1 by a team of threads; return a status."""
+        entry = kernels.run.compiled(self._dtype)
+        return Team.run(self.threads, entry, 0.0, self.address, first, last)
+
+    def run_at(self, buffer: Array) -> int:
+        """Work on the first batch, with the parameters in that buffer."""
+        self.set_parameters(buffer)
+        return self.run(0, 1)
+
     def set_parameters(self, buffer: Array) -> None:
-        """Work on that parameter buffer."""
+        """Have kernels work on this buffer of parameters."""
         self.header["parameters"] = buffer.ctypes.data
 
     def set_samples(
@@ -168,7 +180,7 @@ class Program:
         dropout_seed: int = 0,
         checked: bool = True,
     ) -> None:
-        """Point at samples; the caller keeps their arrays alive during kernel calls.
+        """Have kernels read these samples; the caller keeps their arrays alive during kernel calls.
 
         `weighing` is that of a step where it is None. Samples that aren't `checked` yet are looked
         at as they are read.
@@ -198,7 +210,7 @@ class Program:
                 self._weigh(weights, weighing or of_step(weights))
 
     def set_dropout_seed(self, seed: int) -> None:
-        """Draw masks by that seed."""
+        """Have dropout's masks drawn by this seed."""
         self.header["dropout_seed"] = _signed(seed)
 
     def set_rates(self, rates: NDArray[np.float64], by_step: bool) -> None:
@@ -209,7 +221,7 @@ class Program:
         self.cells[_RATES], self.cells[_RATE_STRIDE] = rates.ctypes.data, by_step
 
     def begin(self, epoch: int, updates: int) -> None:
-        """Go on in that epoch, after so many updates; orders and dropout's masks go by these."""
+        """Begin in this epoch, after so many updates: orders and dropout's masks go by these."""
         self.cells[_EPOCH], self.cells[_UPDATES_BEFORE] = epoch, updates
 
     def _read(self, name: str, source: Source | None) -> None:
@@ -254,7 +266,7 @@ class Program:
     # -- how the table is made ---------------------------------------------------------------------
 
     def _describe(self) -> None:
-        """The network's sizes, and those of the plan."""
+        """Write the network's sizes, and those of the plan, into the table."""
         layout, plan = self._layout, self.plan
         first, last = layout.layers[0], layout.layers[-1]
         self.header.write(
@@ -273,7 +285,7 @@ class Program:
         )
 
     def _allocate(self) -> None:
-        """What every use needs beside the workspace."""
+        """Allocate what every use needs beside the workspace."""
         self._index = np.empty(0, np.int64)
         self._hold_positions(0)
         self._buffer("barrier", BARRIER_SIZE, np.int64)
@@ -283,7 +295,7 @@ class Program:
             self._buffer("slab_errors", 2 * self.plan.slabs, np.float64)
 
     def _allocate_targeted(self) -> None:
-        """What samples with targets need: their weights, and the errors of rows."""
+        """Allocate what samples with targets need: their weights, and the errors of rows."""
         t = self.header
         self._weights = self.workspace.weights
         t["metric_weights"] = self._own_weights = int(self._weights.ctypes.data)
@@ -302,7 +314,7 @@ class Program:
             self.gradients = flat.reshape(-1, n)
 
     def _share_out(self, pieces: Records) -> None:
-        """Let these pieces of the parameters be updated, shared out among threads by size."""
+        """Have these pieces of the parameters updated, shared out among threads by size."""
         t = self.header
         t["lowest_layer"] = pieces[0]["layer"]
         if not self.plan.slabs:
@@ -315,7 +327,7 @@ class Program:
         t["pieces"], t["n_pieces"] = self._hold(pieces), len(pieces)
 
     def _choose_kernels(self, refinement: Refinement | None) -> None:
-        """The parts that networks share; each takes its time to compile, so none without need."""
+        """Write the addresses of kernels that are needed; each takes its time to compile."""
         whole, slabs = self._learns and not self.plan.slabs, self._learns and self.plan.slabs > 0
         clipped = refinement is not None and refinement.clipped
         for field, function, wanted in (
@@ -335,7 +347,7 @@ class Program:
     def _open_short_ways(
         self, update: Update | None, refinement: Refinement | None, all_trained: bool
     ) -> None:
-        """Which of the ways for small networks and single samples may be taken.
+        """Write which of the ways for small networks and single samples may be taken.
 
         All parameters may be updated as one run; small batches of a tiny network done without the
         general passes; weights updated by one sample's gradient as it is formed.
@@ -393,12 +405,12 @@ class Program:
     # -- buffers -----------------------------------------------------------------------------------
 
     def _hold(self, buffer: Array) -> int:
-        """The address of a buffer that lives as long as the program."""
+        """Keep a buffer as long as the program lives; return its address."""
         self._kept.append(buffer)
         return int(buffer.ctypes.data)
 
     def _buffer(self, field: str, n: int, dtype: Any) -> Array:
-        """n zeros that a field of the table points at."""
+        """Allocate n zeros that a field of the table points at."""
         buffer = aligned_zeros(n, dtype)
         self.header[field] = self._hold(buffer)
         return buffer

@@ -143,7 +143,7 @@ class Workspace:
     # -- how records are made ----------------------------------------------------------------------
 
     def _describe(self, index: int) -> None:
-        """A layer's sizes, where its parameters stand, and the kernels that are its activation."""
+        """Write a layer's sizes, parameters' places and activation's kernels into its record."""
         layer, dense = self._layout.layers[index], self._parameters.layers[index]
         record, kind = self._records[index], kernel_of(dense.activation)
         record.write(
@@ -170,7 +170,7 @@ class Workspace:
             record["parameters"] = self._hold(settings)
 
     def _place(self, index: int, rows: int) -> None:
-        """Where a layer's values stand, and what its dropout needs."""
+        """Write where a layer's values stand, and what its dropout needs, into its record."""
         layer, dense = self._layout.layers[index], self._parameters.layers[index]
         record, kind, size = self._records[index], kernel_of(dense.activation), rows * layer.ld_out
         record["outputs"] = record["sums"] = record["passed_on"] = self._take(size)
@@ -189,13 +189,13 @@ class Workspace:
         return index == len(self._layout.layers) - 1
 
     def _take(self, n: int) -> int:
-        """A place for n values, at a cache line's boundary."""
+        """Take a place for n values, at a cache line's boundary; return its offset."""
         offset = self._offset
         self._offset += lay.round_up(n, lay.ALIGNMENT // self._layout.itemsize)
         return offset
 
     def _hold(self, values: tuple[float, ...]) -> int:
-        """The address of an array of these values, which lives as long as the workspace."""
+        """Keep an array of these values as long as the workspace lives; return its address."""
         held = np.array(values, self._dtype)
         self._kept.append(held)
         return int(held.ctypes.data)

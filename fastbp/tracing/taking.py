@@ -16,7 +16,7 @@ from fastbp.kernels import predict as kernels
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.layers.activations import kernel_of, name_of
 from fastbp.layers.custom import call_kernel
-from fastbp.network import Network
+from fastbp.network import Network, parameters_of
 from fastbp.objectives import losses
 from fastbp.objectives.losses import HalfSquaredError, Loss
 from fastbp.optimizers import SGD, Optimizer
@@ -25,6 +25,9 @@ from fastbp.runtime.plan import Plan
 from fastbp.tracing.display import Trace
 from fastbp.tracing.record import LayerTrace
 from fastbp.trainer import Trainer
+from fastbp.training import arguments, status
+from fastbp.training.engine import Engine
+from fastbp.training.settings import Settings
 
 Array = NDArray[Any]
 
@@ -140,10 +143,13 @@ class Tracer:
         self.trainer = Trainer(
             self.network, loss, optimizer, batch_size=1, shuffle=False, seed=0, n_threads=1
         )
-        self._samples = self.trainer._sources(self._x, self._t, None)
-        engine = self.trainer._engine
-        plan = Plan.in_slabs(self.trainer._engine.parameters.layout, 1, 1, lay.TRAINING_SLABS)
-        self._program = engine.separate(lay.MODE_GRADIENTS, plan, sums=True)
+        # It makes no update: its program is looked at, on the parameters that the trainer updates.
+        parameters = self._parameters = parameters_of(self.network)
+        settings = Settings.of(layers[-1], loss, "sgd", (), seed=0, n_threads=1)
+        self._samples = arguments.samples(parameters, settings, self._x, self._t, None)
+        plan = Plan.in_slabs(parameters.layout, 1, 1, lay.TRAINING_SLABS)
+        self._engine = Engine(parameters, settings)  # it holds what the program points at
+        self._program = self._engine.separate(lay.MODE_GRADIENTS, plan, sums=True)
         self.updates = 0
 
     def advance(self, updates: int) -> None:
@@ -156,7 +162,7 @@ class Tracer:
         """Make the next update, and give the trace of it."""
         network, trainer, program = self.network, self.trainer, self._program
         program.set_samples(*self._samples)
-        program.set_parameters(trainer._engine.parameters.buffer)  # of a copy that nobody else has
+        program.set_parameters(self._parameters.buffer)  # of a copy that nobody else has
         kernels.forward_rows.compiled(network.dtype)(0.0, program.address, 0, 1)
         left = program.workspace
         net_inputs = [left.sums(index, 1)[0].copy() for index in range(len(network.layers))]
@@ -194,7 +200,7 @@ class Tracer:
             _frozen(network.predict(self._x)[0]),
             trainer.loss,
             trainer.optimizer,
-            trainer._engine.last_rate,
+            trainer.position.learning_rate,
             self.updates - 1,
         )
 
@@ -202,7 +208,7 @@ class Tracer:
 
     def _back(self) -> None:
         program = self._program
-        self.trainer._check(self.trainer._engine.run(program, 0, 1), program)
+        status.check(program.run(0, 1), program.results, self.network.dtype)
 
     def _output_slopes(self, index: int) -> Array | None:
         """∂E/∂a, which the kernels turn into δ in place: so they run without that, once a layer."""
@@ -219,7 +225,7 @@ class Tracer:
         dense = self.network.layers[index]
         if name_of(dense.activation) == "softmax":
             return None
-        ld = self.trainer._engine.parameters.layout.layers[index].ld_out
+        ld = self._parameters.layout.layers[index].ld_out
         slopes = aligned_zeros(ld, self.network.dtype)
         slopes[:] = 1.0
         backward = kernel_of(dense.activation).backward
@@ -237,7 +243,7 @@ class Tracer:
         kernel, settings = loss._kernel.kernel, np.array([*loss._parameters(), 0.0], dtype)
         together = loss._kernel.requires == "softmax"  # whose outputs depend on all net inputs
         n = k if together else 1
-        ld = lay.row_stride(n, self.trainer._engine.parameters.layout.itemsize)
+        ld = lay.row_stride(n, self._parameters.layout.itemsize)
         blocks = [aligned_zeros(k * ld, dtype).reshape(k, ld) for _ in range(4)]
         if together:
             if loss._kernel is LOSSES["cross_entropy_smoothed"]:

@@ -8,32 +8,14 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 from operator import methodcaller
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastbp.callbacks.base import Callback
 from fastbp.history import History, Progress
 from fastbp.runtime.forking import Watched, watch
 from fastbp.training.progress import Watcher
 
-if TYPE_CHECKING:
-    from fastbp.trainer import Trainer
-    from fastbp.training.fit import Fit
-
-CANCELLED = "cancelled"
-
-
-class _Cancel(Callback):
-    """Stops a fit when it has been asked to, from any thread."""
-
-    _looks_on = True
-    asked = False  # set in one step, and no lock is left taken by it
-
-    def on_train_begin(self, trainer: Trainer) -> None:
-        self.on_chunk_end(trainer)
-
-    def on_chunk_end(self, trainer: Trainer) -> None:
-        if self.asked:
-            trainer.stop(CANCELLED)
+#: Trains until the end, or until the second argument says that it is to end earlier.
+Work = Callable[[Watcher, Callable[[], bool]], History]
 
 
 class _Kept(Watcher):
@@ -71,7 +53,8 @@ class BackgroundFit(Watched):
 
     def __init__(self, watcher: Watcher | None) -> None:
         self.progress: Progress | None = None
-        self._watcher, self._cancel = _Kept(self, watcher), _Cancel()
+        self._watcher = _Kept(self, watcher)
+        self._cancelled = False  # set in one step, and no lock is left taken by it
         self._future: Future[History] = Future()
         self._future.set_running_or_notify_cancel()
         self._outcome: Callable[[Future[History]], None] | None = None  # once it has ended
@@ -83,7 +66,7 @@ class BackgroundFit(Watched):
 
         `result` then gives the `History` so far, whose ``stopped`` is "cancelled".
         """
-        self._cancel.asked = True
+        self._cancelled = True
 
     def done(self) -> bool:
         """Whether it has ended, in whatever way."""
@@ -118,38 +101,38 @@ class BackgroundFit(Watched):
             self.cancel()
             raise
 
-    def _start(
-        self, trainer: Trainer, begin: Callable[[Callback, Watcher], Fit], epochs: int
-    ) -> None:
-        """Returns when the trainer is taken; raises where another has taken it."""
+    def _start(self, lock: threading.Lock, work: Work) -> None:
+        """Have `work` begin in a thread of its own, which holds `lock` until it has ended.
+
+        Returns when it has begun. Where somebody else holds the lock, `result` raises.
+        """
         begun, go = threading.Event(), SimpleQueue[bool]()
 
-        def work() -> None:
+        def run() -> None:
             self._thread = threading.get_ident()
             if not go.get():
                 return
-            if not trainer._busy.acquire(blocking=False):
+            if not lock.acquire(blocking=False):
                 refusal = RuntimeError("this trainer is at work in another thread")
                 self._end(methodcaller("set_exception", refusal))
                 begun.set()
                 return
             begun.set()
             try:
-                trainer._fit = begin(self._cancel, self._watcher)
-                history = trainer._fit.run(epochs)
+                history = work(self._watcher, lambda: self._cancelled)
             except BaseException as error:
                 outcome = methodcaller("set_exception", error)
             else:
                 outcome = methodcaller("set_result", history)
-            trainer._busy.release()  # first: who has waited may use the trainer
+            lock.release()  # first: who has waited may use the trainer
             self._end(outcome)
 
         try:
-            threading.Thread(target=work, name="fastbp fit", daemon=True).start()
+            threading.Thread(target=run, name="fastbp fit", daemon=True).start()
             go.put(True)
             begun.wait()
         except BaseException:  # an interrupt: nobody would hold the handle
-            self._cancel.asked = True
+            self._cancelled = True
             go.put(False)
             raise
 

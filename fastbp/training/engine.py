@@ -1,62 +1,71 @@
-"""What a trainer owns beside the network: optimizer slots, programs, and how to run them."""
+"""What makes a trainer's updates: optimizer slots, learning rate, programs, and how to run them."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.checks import real
 from fastbp.data.inputs import Samples
 from fastbp.data.weighing import of_rows
 from fastbp.ffi import states
-from fastbp.kernels import epoch as kernels
+from fastbp.files.container import check_array
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import HYPER_SIZE, LEARNING_RATE, OWN, STATE, STEPS
-from fastbp.objectives.losses import Loss
-from fastbp.objectives.metrics import Metric
-from fastbp.optimizers import Optimizer
+from fastbp.layers.dense import shapes
 from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Objective, Update
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
-from fastbp.runtime.team import Team, Threads, resolve_threads
+from fastbp.runtime.team import resolve_threads
 from fastbp.training.measuring import Measuring
 from fastbp.training.rates import Rates
 from fastbp.training.refining import Refining
+from fastbp.training.settings import Settings
 from fastbp.training.snapshot import STEP_SECONDS, STEP_SHARE, Snapshot
+from fastbp.training.status import DivergenceError, check
 
 Array = NDArray[Any]
 
 
 class Engine:
-    """Programs for one network's parameters, loss and optimizer, made when first needed.
+    """Programs for one network's parameters, made when first needed, and what updates change.
 
     Parameters
     ----------
-    stop_on_nonfinite : bool
-        Whether a batch whose loss is not finite ends a run, before its update.
-    refining : Refining
-        What is done beside the optimizer.
-    metrics : tuple of Metric
-        What is taken beside the loss.
+    parameters : Parameters
+        What is trained.
+    settings : Settings
+        How.
+
+    Attributes
+    ----------
+    slots : list of ndarray
+        The optimizer's, one value a parameter each.
+    hyper : ndarray
+        The optimizer's constants and scalar state (kernels/updates/hyper.py).
+    rates : Rates
+        The learning rate, and the counts of updates and epochs.
+    measuring : dict
+        The metrics of the programs in use, "training" and "evaluation".
     """
 
-    def __init__(
-        self,
-        parameters: Parameters,
-        loss: Loss,
-        optimizer: Optimizer,
-        n_threads: Threads,
-        stop_on_nonfinite: bool,
-        refining: Refining,
-        metrics: tuple[Metric, ...],
-    ) -> None:
-        self.parameters, self.n_threads, self._refining = parameters, n_threads, refining
-        self._metrics = metrics
-        self.measuring: dict[str, Measuring] = {}  # of the programs in use
-        self.stop_on_nonfinite = stop_on_nonfinite
+    def __init__(self, parameters: Parameters, settings: Settings) -> None:
+        self.parameters, self.settings = parameters, settings
+        clip_value, clip_norm = settings.clip_value, settings.clip_norm
+        self._refining = Refining(
+            parameters,
+            math.inf if clip_value is None else clip_value,
+            math.inf if clip_norm is None else clip_norm,
+        )
+        self.measuring: dict[str, Measuring] = {}
+        # Whether a batch whose loss is not finite ends a run, before its update.
+        self._stops_on_nonfinite = settings.on_divergence != "ignore"
+        loss, optimizer = settings.loss, settings.optimizer
         self._objective = Objective(loss._kernel, np.array(loss._parameters(), parameters.dtype))
         self._update = optimizer._update()
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
@@ -104,7 +113,7 @@ class Engine:
         snapshot, live, results = self._snapshot, self.rates.cells, program.result_cells
         before, worked, status = results[lay.R_UPDATES], results[lay.R_BATCHES], lay.OK
         try:
-            status = self.parameters.change(self.run, program, first, last)
+            status = self.parameters.change(program.run, first, last)
         finally:  # interrupts come after calls and jumps, of which there are none here
             made = results[lay.R_UPDATES] - before
             live[STEPS] += made
@@ -113,23 +122,36 @@ class Engine:
                 snapshot.seen += 1  # an interrupt before leaves a change that is taken for others'
         return status
 
-    def run(self, program: Program, first: int, last: int) -> int:
-        """Batches `first` ... `last` - 1 by a team of threads; a status of kernels/layout.py."""
-        entry, address = kernels.run.compiled(self.parameters.dtype), program.address
-        return Team.run(program.threads, entry, 0.0, address, first, last)
+    def update(self, samples: Samples) -> float:
+        """Make one update by all of these samples; return the error before it.
 
-    def run_at(self, buffer: Array, program: Program) -> int:
-        """The first batch, with the parameters in that buffer; a status of kernels/layout.py."""
-        program.set_parameters(buffer)
-        return self.run(program, 0, 1)
+        Raises
+        ------
+        DivergenceError
+            The loss is not finite, or the update has left a weight that is not; nothing has
+            changed, or the network is as it was at the last snapshot.
+        """
+        rows = samples[0].n
+        program = self.training(rows)
+        program.set_samples(*samples, dropout_seed=self.settings.seed)
+        self.rates.write(1)
+        program.begin(self.rates.epochs, self.rates.steps)
+        if self._stops_on_nonfinite:
+            self._before_step()
+        status = self.train(program, 0, 1)
+        if status:
+            check(status, program.results, self.parameters.dtype)
+        if self._stops_on_nonfinite and not self._after_step(rows):
+            self._go_back()
+        return float(program.result_cells[lay.R_LAST_ERROR])
 
-    def before_step(self) -> None:
+    def _before_step(self) -> None:
         """Keep weights that somebody has set, or a fit has come to."""
         snapshot = self.snapshot
         if not self.parameters.unchanged_since(snapshot.seen):
             snapshot.take((self.rates.epochs, 0))
 
-    def after_step(self, rows: int) -> bool:
+    def _after_step(self, rows: int) -> bool:
         """Whether a step by so many rows has left finite weights; they are kept where it is time.
 
         Only where a copy would take long, as with many weights and few rows, is not each kept.
@@ -142,39 +164,51 @@ class Engine:
             return snapshot.take((self.rates.epochs, 0))
         return snapshot.finite()
 
+    def _go_back(self) -> None:
+        """After a step that has left a weight that is not finite."""
+        snapshot, rates = self.snapshot, self.rates
+        made = int(snapshot.since)
+        snapshot.restore()
+        rates.steps -= made
+        raise DivergenceError(
+            "a weight became infinite or NaN by this update; a lower learning_rate may help. "
+            f"The network is as it was {'' if made == 1 else f'{made} updates '}before it"
+        )
+
     def training(self, rows: int) -> Program:
         """The program for updates by batches of `rows`."""
-        threads = resolve_threads(self.n_threads, self.flops(rows))
+        threads = resolve_threads(self.settings.n_threads, self.flops(rows))
         plan = Plan.for_training(self.parameters.layout, rows, threads)
         program = self.program("training", lay.MODE_TRAIN, plan, threads)
         program.set_parameters(self.parameters.buffer)
         return program
 
-    def gradients(self, rows: int) -> Program:
-        """The program that leaves the gradient of a batch of `rows` in `Program.gradients[0]`."""
-        threads = resolve_threads(self.n_threads, self.flops(rows))
-        plan = Plan.in_slabs(self.parameters.layout, rows, threads, lay.TRAINING_SLABS)
-        return self.program("gradients", lay.MODE_GRADIENTS, plan, threads)
+    def gradients(self, samples: Samples) -> tuple[float, list[Array]]:
+        """Return the error of all of these samples as one batch, and its gradients."""
+        rows, parameters = samples[0].n, self.parameters
+        threads = resolve_threads(self.settings.n_threads, self.flops(rows))
+        plan = Plan.in_slabs(parameters.layout, rows, threads, lay.TRAINING_SLABS)
+        program = self.program("gradients", lay.MODE_GRADIENTS, plan, threads)
+        program.set_samples(*samples)
+        check(parameters.read(program.run_at), program.results, parameters.dtype)
+        loss = float(program.results[lay.R_LAST_ERROR])
+        return loss, parameters.unpack(program.gradients[0])
 
-    def evaluate(self, samples: Samples) -> tuple[int, Program]:
-        """Run all samples forward; the status, and the program whose results hold the loss."""
-        n = samples[0].n
-        threads = resolve_threads(self.n_threads, self.flops(n) / 3.0)
-        plan = Plan.in_slabs(self.parameters.layout, n, threads, lay.EVALUATION_SLABS)
+    def evaluate(self, samples: Samples) -> dict[str, float]:
+        """Run all samples forward; return the loss and the metrics."""
+        n, weights, parameters = samples[0].n, samples[2], self.parameters
+        threads = resolve_threads(self.settings.n_threads, self.flops(n) / 3.0)
+        plan = Plan.in_slabs(parameters.layout, n, threads, lay.EVALUATION_SLABS)
         program = self.program("evaluation", lay.MODE_EVALUATE, plan, threads)
-        weights = samples[2]
         program.set_samples(*samples, weighing=None if weights is None else of_rows(weights))
-        self.measuring["evaluation"].begin(samples)
-        return self.parameters.read(self.run_at, program), program
+        measuring = self.measuring["evaluation"]
+        measuring.begin(samples)
+        check(parameters.read(program.run_at), program.results, parameters.dtype)
+        return {"loss": float(program.results[lay.R_LAST_ERROR]), **measuring.figures()}
 
-    def separate(self, mode: int, plan: Plan, *, sums: bool = False) -> Program:
-        """A program for one thread, that is handed to nobody else."""
-        program = self.program("separate", mode, plan, 1, sums=sums)
-        del self._programs["separate"]
-        return program
-
-    def compiled(self, rows: int, seed: int) -> states.State:
-        """A state for compiled code that updates by at most so many rows; `seed` is dropout's."""
+    def compiled(self, rows: int) -> states.State:
+        """Return a state for compiled code, by which it updates by at most so many rows."""
+        seed = self.settings.seed
         parameters, live = self.parameters, self.rates.live
         made: list[Program] = []
         derivatives = self.separate(lay.MODE_GRADIENTS, states.greatest_block(parameters))
@@ -188,6 +222,12 @@ class Engine:
         step, batch = made
         return states.of_training(parameters, derivatives, step, batch, live, self)
 
+    def separate(self, mode: int, plan: Plan, *, sums: bool = False) -> Program:
+        """Return a program for one thread, that is handed to nobody else."""
+        program = self.program("separate", mode, plan, 1, sums=sums)
+        del self._programs["separate"]
+        return program
+
     def program(
         self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
     ) -> Program:
@@ -200,7 +240,7 @@ class Engine:
             return program
         training, measuring = mode == lay.MODE_TRAIN, None
         if use in ("training", "evaluation"):
-            taken = tuple(m for m in self._metrics if not (training and m._whole))
+            taken = tuple(m for m in self.settings.metrics if not (training and m._whole))
             measuring = Measuring(self.parameters, taken)
         program = Program(
             self.parameters, plan, threads, mode=mode, objective=self._objective,
@@ -217,7 +257,44 @@ class Engine:
         return program
 
     def _updating(self) -> Update:
-        return Update(self._update, self.slots, self.hyper, self.stop_on_nonfinite)
+        return Update(self._update, self.slots, self.hyper, self._stops_on_nonfinite)
+
+    # -- states ------------------------------------------------------------------------------------
+
+    def state(self) -> dict[str, Any]:
+        """Return a copy of slots, hyper and rates."""
+        return {
+            "slots": [self.parameters.unpack(slot) for slot in self.slots],
+            "hyper": self.hyper.copy(),
+            "rates": self.rates.state(),
+        }
+
+    def check_state(self, state: dict[str, Any]) -> None:
+        """Raise TypeError or ValueError for what `set_state` can't take."""
+        parameters, slots, hyper = self.parameters, state["slots"], state["hyper"]
+        expected = [shape for _, shape in shapes(parameters.n_inputs, parameters.layers)]
+        if not isinstance(slots, list) or len(slots) != len(self.slots):
+            raise ValueError(f"it must have {len(self.slots)} optimizer slots")
+        for which, slot in enumerate(slots):
+            if not isinstance(slot, list) or len(slot) != len(expected):
+                raise ValueError("its optimizer slots are not shaped as the weights")
+            low = 0.0 if which in self._update.squares else -math.inf
+            for i, (array, shape) in enumerate(zip(slot, expected, strict=True)):
+                what = f"its optimizer slot {which}, array {i},"
+                check_array(what, array, shape, parameters.dtype, low=low)
+        check_array("its hyper", hyper, (HYPER_SIZE,), "float64")
+        real("its last learning rate", hyper[LEARNING_RATE], low=0.0)
+        for i, most in enumerate(self._update.most):
+            real(f"its hyper[{STATE + i}]", hyper[STATE + i], low=0.0, high=most)
+        self.rates.check_state(state["rates"])
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Stand where another stood, `check_state` having let it pass."""
+        for slot, values in zip(self.slots, state["slots"], strict=True):
+            self.parameters.pack_slot(slot, values)
+        for part in (slice(LEARNING_RATE, OWN), slice(STATE, None)):  # constants are settings
+            self.hyper[part] = state["hyper"][part]
+        self.rates.set_state(state["rates"])
 
     def flops(self, rows: int) -> float:
         """Floating-point operations of an update by that many rows, about."""

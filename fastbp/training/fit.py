@@ -6,173 +6,149 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from functools import cached_property, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.callbacks.base import Callback
+from fastbp.callbacks import hooks as callback_hooks
+from fastbp.callbacks.hooks import Hooks
+from fastbp.checks import integer, real
 from fastbp.data.inputs import Samples
-from fastbp.data.weighing import of_set
-from fastbp.history import History, Progress, check_figures, last_figures
+from fastbp.files.container import check_keys, whole_number
+from fastbp.history import NOT_FIGURES, History, Progress, check_lists, last_figures
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE
-from fastbp.runtime.program import Program
-from fastbp.training import provenance as resuming
-from fastbp.training import solvers
-from fastbp.training import state as states
-from fastbp.training.divergence import MOST_REDUCTIONS, DivergenceError, Recovery
+from fastbp.training import provenance
+from fastbp.training.batches import Work, check_epoch_state, work_on
 from fastbp.training.progress import Watcher
-from fastbp.training.snapshot import Place, told
+from fastbp.training.session import Saved, Session
+from fastbp.training.snapshot import MOST_REDUCTIONS, Place, told
+from fastbp.training.status import STOPPED, DivergenceError, check
 
-if TYPE_CHECKING:
-    from fastbp.trainer import Trainer
-
+CANCELLED = "cancelled"
 _LOG = logging.getLogger("fastbp")
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
+_STATE = {
+    "inside", "results", "sums", "spent", "reductions", "lowest", "rising", "val_loss", "data",
+    "validation", "history", "callbacks",
+}  # fmt: skip
 
 
 class Fit:
-    """One call of `Trainer.fit`, whose arguments are checked."""
+    """One call of `Trainer.fit`, whose arguments are checked.
 
-    begun = 0  # callbacks that know of this fit: others may still have the best of an earlier one
-    callbacks_resume = False  # whether they are still to be restored
+    Parameters
+    ----------
+    session : Session
+        The trainer's.
+    samples, validation : Samples
+        What is trained on, and, where there is any, what the loss is taken on after each epoch.
+    hooks : Hooks
+        The callbacks.
+    report : Watcher or None
+        Who is shown the progress.
+    resumed : dict or None
+        The checkpoint to go on from (training/resuming.py).
+    cancelled : callable or None
+        Asked about every 100 ms whether the fit is to end.
+    """
+
     reductions = 0  # of the rate, after divergence
     fallen: Place | None = None  # where the weights are of, after divergence
     val_loss: float | None = None
 
     def __init__(
         self,
-        trainer: Trainer,
+        session: Session,
         samples: Samples,
         validation: Samples | None,
-        callbacks: Sequence[Callback],
+        hooks: Hooks,
         report: Watcher | None,
-        resumed: states.State | None = None,
+        resumed: Saved | None = None,
+        cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.trainer, self.samples, self.validation = trainer, samples, validation
-        self.callbacks, self.report = callbacks, report
-        self.history, self.resumed = History(), resumed
-        if resumed is not None:
-            self.callbacks_resume = True
-        self.callback_settings = list(map(resuming.callback_settings, callbacks))
-        self.thread: int | None = threading.get_ident()  # while it runs
-        self.inside = False  # whether an epoch has been begun
+        self.session, self.samples, self.validation = session, samples, validation
+        self.hooks, self.report = hooks, report
+        self.history, self.resumed, self.cancelled = History(), resumed, cancelled
+        # Files of the first format hold less of callbacks.
+        if resumed is not None and resumed["fit"] is not None and resumed["format"] > 1:
+            hooks.unrestored = resumed["fit"]["callbacks"]
+        session.training.thread = threading.get_ident()  # while it runs
         self.unrecorded: tuple[int, float, dict[str, float]] | None = None  # one that has ended
         self.columns: list[list[Any]] = []  # of the history, where nobody adds figures
         self.spent = 0.0
-        self.n = samples[0].n
-        self.size = trainer._rows_of(self.n)
-        self.n_batches = -(-self.n // self.size)
-        self.solver = trainer._solver
-        self.program: Program | solvers.Driver
-        self.recovery: Recovery | None = None
         self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
+        self.chunk = 1
+        self.chunk_seconds = min(_CHUNK_SECONDS, hooks.longest_chunk)
         try:
             if report is not None:
                 report.begin()
-            self._make_program()
+            self.work: Work = work_on(session, samples)
         except BaseException:  # Ctrl-C, while kernels are compiled, for one
+            session.training.thread = None
             self._leave()
             raise
-        self.results: NDArray[Any] = self.program.results
-        self.result_cells = self.program.result_cells
-        self.chunk = 1
-        self.chunk_seconds = min([_CHUNK_SECONDS, *(c._longest_chunk for c in callbacks)])
-
-    def _make_program(self) -> None:
-        trainer, engine = self.trainer, self.trainer._engine
-        weights = self.samples[2]
-        self.weighing = weights and of_set(weights, trainer.network.dtype)
-        if self.solver is None:
-            self.program = engine.training(self.size)
-            self.program.set_samples(
-                *self.samples,
-                weighing=self.weighing,
-                batch=self.size,
-                shuffle_seed=trainer.seed if trainer.shuffle else None,
-                dropout_seed=trainer.seed,
-            )
-            self.measuring = engine.measuring["training"]
-            if trainer.on_divergence != "ignore":
-                self.recovery = Recovery(
-                    engine, self.size, self.n_batches, trainer.on_divergence == "reduce"
-                )
-        else:
-            self.program = self.solver
+        self.results: NDArray[Any] = self.work.results
+        self.result_cells = self.work.result_cells
 
     @cached_property
-    def fingerprints(self) -> resuming.Fingerprints:
-        """Of the samples, and of the validation data: made once, where one is asked for."""
+    def fingerprints(self) -> provenance.Fingerprints:
+        """Those of the samples, and of the validation data: made once, where one is asked for."""
         if self.resumed is not None:
             return self.resumed["here"]  # type: ignore[no-any-return]
-        return resuming.fingerprints(self.trainer, self.samples, self.validation)
+        dtype = self.session.parameters.dtype
+        return provenance.fingerprints(self.samples, self.validation, dtype)
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""
-        trainer, history = self.trainer, self.history
-        parameters = trainer._engine.parameters
-        trainer._stopping = trainer._left = None
+        session, parameters, history = self.session, self.session.parameters, self.history
+        session.stopping = session.left = None
         try:
-            parameters.begin_training(self)
+            parameters.begin_training(session.training)
             self._train(epochs)
         except BaseException as error:
             self._broken_off(error)
             raise
         finally:
             # An interrupt comes after calls: the first call is the last thing that has to be done.
-            self.thread = trainer._resuming = None
-            history.stopped = trainer._stopping
-            parameters.end_training(self, None)
+            session.training.thread = session.resuming = None
+            history.stopped = session.stopping
+            parameters.end_training(session.training, None)
             self.record()
             self._leave()
         return history
 
-    @property
-    def running(self) -> bool:
-        """Whether it is under way: an interrupt may have left it before it could say its end."""
-        trainer = self.trainer
-        return self.thread is not None and trainer._fit is self and trainer._busy.locked()
-
     def _train(self, epochs: int) -> None:
-        trainer, history = self.trainer, self.history
+        session, hooks, work, rates = self.session, self.hooks, self.work, self.session.engine.rates
         if self.resumed is not None:
             self.restore(self.resumed)
-            trainer._resuming = trainer._epochs_done
-        first = trainer._resuming or 0
-        if self.solver is not None:
-            self.solver.begin(self.samples, self.weighing)
-        if self.recovery is not None:
-            self.snap()
-        trainer._engine.rates.begin()
-        for callback in self.callbacks:
-            callback.on_train_begin(trainer)
-            self.begun += 1
+            session.resuming = rates.epochs
+        first = session.resuming or 0
+        work.begin()
+        rates.begin()
+        hooks.on_train_begin()
+        self._stop_if_cancelled()
         if self.resumed is not None:
-            states.given_callbacks(self, self.resumed)
-            self.callbacks_resume = False
+            if self.resumed["fit"] is not None:
+                hooks.set_state(self.resumed["fit"]["callbacks"])
+            hooks.unrestored = None
         for epoch in range(first, epochs):
-            if trainer._stopping is not None or not self._epoch(epoch, epochs):
+            if session.stopping is not None or not self._epoch(epoch, epochs):
                 break
         self._finish()
-        self._settled(last=True)
-        for callback in self.callbacks:
-            callback.on_train_end(trainer, history)
+        hooks.on_settled(last=True)
+        hooks.on_train_end(self.history)
         standing = self._standing()
         if self.fallen is not None:
-            trainer._stopping = f"{trainer._stopping}; {standing}"
+            session.stopping = f"{session.stopping}; {standing}"
 
-    def restore(self, state: states.State) -> None:
-        """Have this fit, and its trainer, stand where a saved one stood.
-
-        Where an interrupt comes before that is so, the trainer's next use begins with it: half a
-        state would be saved, and resumed from, as a whole one.
-        """
-        self.trainer._restoring = partial(self.restore, state)
-        states.given_fit(self, state)
-        self.trainer._restoring = None
+    def _stop_if_cancelled(self) -> None:
+        if self.cancelled is not None and self.cancelled():
+            self.session.stopping = CANCELLED
 
     def _broken_off(self, error: BaseException) -> None:
         """After an exception the best weights come back too, where a callback keeps them.
@@ -180,25 +156,19 @@ class Fit:
         After divergence, what it says is completed. After an interrupt, or a callback's error, the
         run can be gone on with: its weights are kept apart for `Trainer.save`.
         """
-        trainer, parameters = self.trainer, self.trainer._engine.parameters
+        parameters = self.session.parameters
         left = parameters.unpack(parameters.buffer)
-        for callback in self.callbacks[: self.begun]:
-            callback._give_back(trainer)
+        self.hooks.give_back()
         standing = self._standing()
         if isinstance(error, DivergenceError):
             error.args = (f"{error}. {standing[0].upper()}{standing[1:]}",)
-        elif self._given_back() is not None:
-            trainer._left = parameters.version, left
-
-    def _given_back(self) -> int | None:
-        """The epoch whose weights a callback has given back, the last one that did."""
-        given = [c for c in self.callbacks[: self.begun] if c._given_back is not None]
-        return given[-1]._given_back if given else None
+        elif self.hooks.given_back is not None:
+            self.session.left = parameters.version, left
 
     def _standing(self) -> str:
         """Where the network is, in words; the history is told its epoch."""
-        best, version = self._given_back(), self.trainer._engine.parameters.version
-        if best is not None and all(c._given_version != version for c in self.callbacks):
+        best = self.hooks.given_back
+        if best is not None and not self.hooks.has_given(self.session.parameters.version):
             self.history.network_epoch = None
             return "the network has weights that a callback has set since"
         if best is not None:
@@ -211,93 +181,73 @@ class Fit:
         return "the network is as it was before"
 
     def _epoch(self, epoch: int, epochs: int) -> bool:
-        """Whether there may be another."""
-        trainer, recovery = self.trainer, self.recovery
-        parameters = trainer._engine.parameters
-        number = trainer._epochs_done
-        if not self.inside:
-            for callback in self.callbacks:
-                callback.on_epoch_begin(trainer, number)
-            self.results[:], self.spent = 0.0, 0.0
-            if self.solver is None:
-                self.measuring.begin(self.samples)
-            self.inside = True
-        done = self.batches
-        while done < self.n_batches:
+        """Train for one epoch, or what is left of it; return whether another may follow."""
+        session, work, hooks = self.session, self.work, self.hooks
+        rates, callbacks, n_batches = session.engine.rates, self.hooks.callbacks, work.n_batches
+        number = rates.epochs
+        if not work.inside:
+            if callbacks:
+                hooks.on_epoch_begin(number)
+            work.begin_epoch()
+            self.spent, work.inside = 0.0, True
+        done = work.batches
+        while done < n_batches:
             started = time.perf_counter()
-            status, last = lay.OK, done
-            kept = (
-                recovery is None
-                or (
-                    recovery.snapshot.seen == parameters.version
-                    and (done > 0 or number < recovery.due)
-                    and not parameters.untold
-                )
-                or recovery.secure(number, self.batches)
-            )
-            if kept:
-                status, last = self._work(done)
-                if recovery is not None and recovery.lowest == math.inf and status == lay.OK:
-                    recovery.lowest = self.result_cells[lay.R_LAST_ERROR]  # the first batch's
-                if recovery is not None and recovery.snapshot.since >= recovery.interval:
-                    kept = status != lay.OK or self.snap(first=False)
+            status, last, whole = work.work(number, done, self.chunk)
             seconds = time.perf_counter() - started
             self.spent += seconds
-            if status == solvers.STOPPED and self.solver is not None:
-                trainer.stop(self.solver.stopped or "")
+            if status == STOPPED:
+                session.stopping = work.stopped or ""
                 return False
             if status not in (lay.OK, lay.NONFINITE_LOSS):
-                trainer._check(status, self.program)
-            if status == lay.NONFINITE_LOSS or not kept:
+                check(status, self.results, session.parameters.dtype)
+            if status == lay.NONFINITE_LOSS or not whole:
                 found = int(self.results[lay.R_BATCHES])
                 if status or last:
                     where = number, found if status else last - 1
                 else:  # the last update of the epoch before
-                    where = number - 1, self.n_batches - 1
+                    where = number - 1, n_batches - 1
                 if not self._diverged(status, *where):
                     return False
                 done = found
                 continue
             fitting = (last - done) * self.chunk_seconds / max(seconds, 1e-9)
-            self.chunk = max(1, min(self.n_batches, int(fitting)))
+            self.chunk = max(1, min(n_batches, int(fitting)))
             done = last
-            if done < self.n_batches:
-                self._show(epoch, epochs, min(self.n, done * self.size))
-            for callback in self.callbacks:
-                callback.on_chunk_end(trainer)
-            if done < self.n_batches:
-                self._settled()
-            if trainer._stopping is not None and done < self.n_batches:
+            if done < n_batches:
+                self._show(epoch, epochs, min(work.n_samples, done * work.size))
+            if callbacks:
+                hooks.on_chunk_end()
+            if self.cancelled is not None:
+                self._stop_if_cancelled()
+            if callbacks and done < n_batches:
+                hooks.on_settled()
+            if session.stopping is not None and done < n_batches:
                 return False
         logs = {"loss": _mean(self.result_cells)}
-        if self.solver is None:
-            logs |= self.measuring.figures()
+        logs |= work.figures()
         if self.validation is not None:
-            figures = trainer._evaluated(self.validation)
+            figures = session.engine.evaluate(self.validation)
             self.val_loss = figures["loss"]
             logs |= {f"val_{name}": value for name, value in figures.items()}
-        rates = trainer._engine.rates
         plateau, scale = rates.after_epoch(logs)
-        ended = number, self.n / max(self.spent, 1e-9), logs
+        ended = number, work.n_samples / max(self.spent, 1e-9), logs
         # The epoch has ended for all or for none: no call that an interrupt could come after.
-        trainer._epochs_done, self.inside, self.unrecorded = number + 1, False, ended
+        rates.epochs, work.inside, self.unrecorded = number + 1, False, ended
         self.history.network_epoch = number
-        rates.epochs, rates.plateau, rates.cells[SCALE] = rates.epochs + 1, plateau, scale
+        rates.plateau, rates.cells[SCALE] = plateau, scale
         rates.watch(logs)
+        recovery = work.recovery
         if recovery is not None and recovery.reduces:
             recovery.judge(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
-        others = False
-        for callback in self.callbacks:
-            callback._measured(trainer, logs, others)
-            others = others or not callback._looks_on
-        for callback in self.callbacks:
-            callback.on_epoch_end(trainer, number, logs)
-            check_figures(logs, callback)
+        if callbacks:
+            hooks.on_measured(session.parameters, logs)
+            hooks.on_epoch_end(number, logs)
         self.record()
-        if self.callbacks:
-            self._settled()
-        self._show(epoch, epochs, self.n, True)
-        return trainer._stopping is None
+        if callbacks:
+            hooks.on_settled()
+        self._show(epoch, epochs, work.n_samples, True)
+        return session.stopping is None
 
     def record(self) -> None:
         """Put the epoch that has ended into the history, in one step, once."""
@@ -310,74 +260,47 @@ class Fit:
         else:
             appends = self.history.recording(number, rate, figures)
         any(chain(appends, map(partial(setattr, self, "unrecorded"), [None])))
-        if not (self.columns or self.callbacks):
+        if not (self.columns or self.hooks.callbacks):
             self.columns = self.history.columns(figures)
-
-    def _work(self, done: int) -> tuple[int, int]:
-        """A chunk of work from batch `done` on: a status, and the batch after it."""
-        program, engine = self.program, self.trainer._engine
-        if isinstance(program, solvers.Driver):
-            return program.iterate()[0], done + 1
-        rates = engine.rates
-        count = min(self.n_batches - done, self.chunk, rates.most)
-        if self.recovery is not None:
-            left = self.recovery.interval - self.recovery.snapshot.since
-            count = count if count <= left else int(left)
-        rates.write(count)
-        program.begin(self.trainer._epochs_done, rates.steps)
-        return engine.train(program, done, done + count), done + count
-
-    @property
-    def batches(self) -> int:
-        """Of the epoch under way, that have been worked on."""
-        return int(self.result_cells[lay.R_BATCHES]) if self.inside and self.solver is None else 0
-
-    def _settled(self, last: bool = False) -> None:
-        for callback in self.callbacks:
-            callback._settled(self.trainer, last)
-
-    def snap(self, first: bool = True) -> bool:
-        """Take a snapshot, with which a resumed run will begin; whether all weights are finite."""
-        epochs, batches = self.trainer._epochs_done, self.batches
-        if self.recovery is None:
-            return self.trainer._engine.snapshot.take((epochs, batches))
-        return self.recovery.take(epochs, batches, first)
 
     def _finish(self) -> None:
         """The last updates have to have left finite weights too."""
-        if self.recovery is None or not self.recovery.snapshot.since:
+        work = self.work
+        if work.recovery is None or not work.recovery.snapshot.since:
             return
-        if not self.snap(first=False):
-            epochs, batches = self.trainer._epochs_done, self.batches
+        if not work.snapshot(first=False):
+            epochs, batches = self.session.engine.rates.epochs, work.batches
             epoch = epochs if batches else epochs - 1
-            self._diverged(lay.OK, epoch, (batches or self.n_batches) - 1)
+            self._diverged(lay.OK, epoch, (batches or work.n_batches) - 1)
 
     def _diverged(self, status: int, epoch: int, batch: int) -> bool:
-        """Go back to the snapshot; whether to go on from there."""
-        trainer = self.trainer
+        """Go back to the snapshot; return whether to go on from there."""
+        session, recovery = self.session, self.work.recovery
         loss = float(self.results[lay.R_LAST_ERROR])
         what = f"the loss became {loss}" if status else "a weight became infinite or NaN"
         where = f"in epoch {epoch}, batch {batch}"
-        if self.recovery is not None:
-            self.recovery.go_back()
-        reduces = self.recovery is not None and self.recovery.reduces
+        if recovery is not None:
+            recovery.go_back()
+        reduces = recovery is not None and recovery.reduces
         if reduces and self.reductions < MOST_REDUCTIONS:
             self.reductions += 1
-            trainer._engine.rates.scale /= 2.0
+            session.engine.rates.scale /= 2.0
             self._warn(
                 "%s %s: the learning rate is halved, %d of %d times",
                 what, where, self.reductions, MOST_REDUCTIONS,
             )  # fmt: skip
             return True
-        self.fallen = None if self.recovery is None else self.recovery.snapshot.place
-        if trainer.on_divergence == "stop":
-            trainer.stop(f"{what} {where}")
+        self.fallen = None if recovery is None else recovery.snapshot.place
+        if session.engine.settings.on_divergence == "stop":
+            session.stopping = f"{what} {where}"
             self._warn("%s %s: the fit ends", what, where)
             return False
         halved = f" after {self.reductions} halvings of the rate" if self.reductions else ""
         error = DivergenceError(f"{what} {where}{halved}; a lower learning_rate may help")
         error.epoch, error.batch, error.history = epoch, batch, self.history
         raise error
+
+    # -- what is shown -----------------------------------------------------------------------------
 
     def _show(self, epoch: int, epochs: int, samples: int, done: bool = False) -> None:
         self.place = epoch, epochs, samples, done
@@ -386,7 +309,7 @@ class Fit:
             report(self._progress(*self.place))
 
     def _progress(self, epoch: int, epochs: int, samples: int, done: bool) -> Progress:
-        n, rate = self.n, samples / max(self.spent, 1e-9)
+        n, rate = self.work.n_samples, samples / max(self.spent, 1e-9)
         left = ((epochs - epoch) * n - samples) / rate if rate else None
         loss, figures = _mean(self.result_cells), last_figures(self.history)
         return Progress(epoch, epochs, samples, n, loss, self.val_loss, rate, left, done, figures)
@@ -402,6 +325,73 @@ class Fit:
         if self.report is not None:
             self.report.clear()
         _LOG.warning(what, *values)
+
+    # -- states ------------------------------------------------------------------------------------
+
+    def state(self) -> Saved:
+        """Return what a checkpoint keeps of it, with where it stands inside an epoch."""
+        data, validation = self.fingerprints
+        figures = {k: v for k, v in vars(self.history).items() if k not in NOT_FIGURES}
+        return {
+            **self.work.epoch_state(),
+            "spent": self.spent,
+            "reductions": self.reductions,
+            "val_loss": self.val_loss,
+            "data": data,
+            "validation": validation,
+            "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
+            "callbacks": self.hooks.state(),
+        }
+
+    def set_state(self, state: Saved) -> None:
+        """Stand where another stood, `check_state` having let it pass; callbacks come later."""
+        self.reductions, self.val_loss = state["reductions"], state["val_loss"]
+        self.spent = state["spent"]
+        for name, values in state["history"].items():
+            kind = int if name == "epoch" else float
+            vars(self.history)[name] = [kind(value) for value in values]
+        same = provenance.same_samples(state, self.fingerprints)
+        self.work.set_epoch_state(state, same)
+
+    def restore(self, saved: Saved) -> None:
+        """Have this fit, and its session, stand where a saved one stood.
+
+        Where an interrupt comes before that is so, the trainer's next use begins with it: half a
+        state would be saved, and resumed from, as a whole one.
+        """
+        self.session.restoring = partial(self.restore, saved)
+        self.session.set_state(saved)
+        if saved["fit"] is not None:
+            self.set_state(saved["fit"])
+        self.session.restoring = None
+
+
+def check_state(fit: Any, session: Session) -> None:
+    """Raise TypeError or ValueError for what `Fit.set_state` can't take; None is right."""
+    if fit is None:
+        return
+    check_keys("its fit", fit, _STATE)
+    integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
+    real("its spent", fit["spent"], low=0.0)
+    if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:
+        raise TypeError(f"its val_loss must be a float or None, got {fit['val_loss']!r}")
+    provenance.check_fingerprint("its data", fit["data"])
+    if fit["validation"] is not None:
+        provenance.check_fingerprint("its validation data", fit["validation"])
+    _check_history(fit["history"])
+    callback_hooks.check_saved(fit["callbacks"])
+    check_epoch_state(fit, session.parameters, session.engine.settings)
+
+
+def _check_history(history: Any) -> None:
+    if not isinstance(history, dict):
+        raise TypeError(f"its history must be a dict, got {type(history).__name__}")
+    for name, values in history.items():
+        if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.ndim != 1:
+            raise TypeError(f"its history's {name} must be a row of float64")
+    check_lists(history)
+    for value in history["epoch"]:
+        whole_number("its history's epoch", value)
 
 
 def _mean(results: Any) -> float:

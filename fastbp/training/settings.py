@@ -1,43 +1,237 @@
-"""A trainer's settings as plain data, and a trainer from them again."""
+"""What a trainer is built with: checked, described as plain data, and made from that again."""
 
 from __future__ import annotations
 
 import inspect
-from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, is_dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from fastbp import optimizers
-from fastbp.checks import integer
+from fastbp.checks import choice, integer, real
 from fastbp.files.container import check_keys
-from fastbp.layers.custom import CustomActivation
-from fastbp.layers.dense import MOST_UNITS, Dense
-from fastbp.objectives import losses, metrics
+from fastbp.layers.activations import name_of
+from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.objectives.losses import LOSSES, Loss
+from fastbp.objectives.losses import resolve as resolve_loss
+from fastbp.objectives.metrics import METRICS, Metric
+from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.optimizers import schedules
-
-if TYPE_CHECKING:
-    from fastbp.network import Network
-    from fastbp.trainer import Trainer
+from fastbp.runtime.team import Threads, check_threads
 
 # Kinds by name: nothing else is ever made from what a file says.
 _KINDS: dict[str, type[Any]] = {
     kind.__name__: kind
     for kind in (
-        *losses.LOSSES.values(),
-        *(type(metric) for metric in metrics.METRICS.values()),
+        *LOSSES.values(),
+        *(type(metric) for metric in METRICS.values()),
         *optimizers.OPTIMIZERS.values(),
         *schedules.SCHEDULES,
     )
 }
-#: of a trainer, beside network, loss, optimizer and metrics
+#: plain values, in the order in which a checkpoint has them
 PLAIN = (
     "batch_size", "shuffle", "seed", "clip_norm", "clip_value", "accumulate", "on_divergence",
 )  # fmt: skip
 
 
-def described(value: Any) -> Any:
-    """A loss, metric, optimizer or schedule as its name and settings; a person's own as its name.
+def bound(name: str, value: object) -> float | None:
+    """Return `value` as a float above 0, or None as it is."""
+    return None if value is None else real(name, value, low=0.0, low_open=True)
 
-    Plain values stand for themselves.
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"shuffle must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _seed(value: Any) -> int:
+    drawn = secrets.randbits(63) if value is None else value
+    return integer("seed", drawn, minimum=0, maximum=2**64 - 1)
+
+
+def _threads(value: Any) -> Threads:
+    check_threads(value)
+    return value  # type: ignore[no-any-return]
+
+
+# What a trainer has that is told nothing else.
+_DEFAULTS: dict[str, Any] = {
+    "batch_size": 32,
+    "shuffle": True,
+    "seed": None,
+    "n_threads": "auto",
+    "on_divergence": "raise",
+    "accumulate": 1,
+    "clip_norm": None,
+    "clip_value": None,
+}
+# Each returns its setting as it is kept, or raises TypeError or ValueError; called in this order.
+_CHECKS: dict[str, Callable[[Any], Any]] = {
+    "batch_size": lambda value: integer("batch_size", value, minimum=1, none=True),
+    "shuffle": _flag,
+    "seed": _seed,
+    "n_threads": _threads,
+    "on_divergence": lambda value: choice(
+        "on_divergence", value, ["raise", "stop", "reduce", "ignore"]
+    ),
+    "accumulate": lambda value: integer("accumulate", value, minimum=1),
+    "clip_norm": lambda value: bound("clip_norm", value),
+    "clip_value": lambda value: bound("clip_value", value),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a trainer was built with beside its network, checked (`of`).
+
+    Attributes
+    ----------
+    loss, optimizer, metrics
+        As objects.
+    n_threads, batch_size, shuffle, seed, clip_norm, clip_value, accumulate, on_divergence
+        As given to `Trainer`; a seed of None has been drawn.
+    seed_drawn : bool
+        Whether it has: nobody has chosen that seed.
+    """
+
+    loss: Loss
+    optimizer: optimizers.Optimizer
+    metrics: tuple[Metric, ...]
+    n_threads: Threads
+    batch_size: int | None
+    shuffle: bool
+    seed: int
+    clip_norm: float | None
+    clip_value: float | None
+    accumulate: int
+    on_divergence: str
+    seed_drawn: bool
+
+    @classmethod
+    def of(
+        cls,
+        output: Dense,
+        loss: str | Loss,
+        optimizer: str | optimizers.Optimizer,
+        metrics: Sequence[str | Metric],
+        **plain: Any,
+    ) -> Settings:
+        """Check all arguments of a `Trainer` beside the network, whose output layer is `output`.
+
+        Raises
+        ------
+        TypeError, ValueError
+            One is not of its kind or range, or loss or metrics don't go with the output layer.
+        """
+        given = {**_DEFAULTS, **plain}
+        return cls(
+            loss=resolve_loss(loss, name_of(output.activation)),
+            optimizer=optimizers.resolve(optimizer),
+            seed_drawn=given["seed"] is None,
+            **{name: check(given[name]) for name, check in _CHECKS.items()},
+            metrics=resolve_metrics(metrics, output.units),
+        )
+
+    @property
+    def solves(self) -> bool:
+        """Whether the optimizer is a solver over whole sets."""
+        return isinstance(self.optimizer, optimizers.Solver)
+
+    @property
+    def monitor(self) -> str | None:
+        """The figure that the learning rate's schedule looks at, if it does."""
+        rate = self.optimizer.learning_rate
+        return rate.monitor if isinstance(rate, schedules.ReduceOnPlateau) else None
+
+    def changed(self, name: str, value: Any) -> Settings:
+        """Return the same settings but for that one, which is checked."""
+        return replace(self, **{name: _CHECKS[name](value)})
+
+    def rows_of(self, n: int) -> int:
+        """How many samples, of n, an update is by."""
+        return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
+
+    def check_solver(self, layers: Sequence[Dense]) -> None:
+        """Refuse what a solver over whole sets, the optimizer, can't do."""
+        solver = type(self.optimizer).__name__
+        if self.batch_size is not None:
+            raise ValueError(
+                f"batch_size must be None (the whole set) for {solver}, got {self.batch_size}"
+            )
+        unused: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1}
+        for name, default in unused.items():
+            if getattr(self, name) != default:
+                raise ValueError(f"{name} doesn't go with {solver}, got {getattr(self, name)}")
+        for index, layer in enumerate(layers):
+            for name, default in OPTIONAL.items():
+                if getattr(layer, name) != default:
+                    raise ValueError(
+                        f"{name} of layers[{index}] doesn't go with {solver}, "
+                        f"got {getattr(layer, name)!r}"
+                    )
+
+    def check_compiled(self) -> None:
+        """Refuse what can't be carried to compiled code."""
+        if self.solves:
+            solver = type(self.optimizer).__name__
+            raise ValueError(
+                f"compiled() doesn't go with {solver}, which works on whole sets; "
+                "use another optimizer"
+            )
+        if isinstance(schedule := self.optimizer.learning_rate, schedules.Schedule):
+            raise ValueError(
+                "compiled() takes a number for learning_rate, not a schedule "
+                f"({type(schedule).__name__}), whose rates Python works out; "
+                "set trainer.learning_rate as you go"
+            )
+
+    def described(self) -> dict[str, Any]:
+        """Everything but the number of threads, as a checkpoint holds it."""
+        return {
+            "loss": described(self.loss),
+            "optimizer": described(self.optimizer),
+            "metrics": described(self.metrics),
+            **{name: getattr(self, name) for name in PLAIN},
+        }
+
+    def differences(self, stored: Any, network: dict[str, Any]) -> list[str]:
+        """Return in words what is otherwise here than where `stored` was described.
+
+        Initial weights, seeds and metadata of networks make no difference: weights are restored.
+
+        Parameters
+        ----------
+        stored : dict
+            A trainer's settings, its network's with them, from a checkpoint.
+        network : dict
+            What there is to say of the network here, as `stored` has it of its own.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `stored` is no such dict.
+        """
+        check_stored(stored)
+        here = self.described()
+        pairs = {name: (stored[name], here[name]) for name in here if name != "seed"}
+        for name in ("n_inputs", "dtype"):
+            pairs[name] = stored["network"][name], network[name]
+        pairs["layers"] = tuple(
+            [{k: v for k, v in layer.items() if "initializer" not in k} for layer in side["layers"]]
+            for side in (stored["network"], network)
+        )  # type: ignore[assignment]
+        return [f"{name} is {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
+
+
+def described(value: Any) -> Any:
+    """Return a loss, metric, optimizer or schedule as its name and settings.
+
+    A person's own is its name alone; plain values stand for themselves.
     """
     if isinstance(value, (list, tuple)):
         return [described(v) for v in value]
@@ -50,8 +244,8 @@ def described(value: Any) -> Any:
     return {"kind": kind.__name__, **{name: described(getattr(value, name)) for name in names}}
 
 
-def made(value: Any) -> Any:
-    """What `described` described.
+def decoded(value: Any) -> Any:
+    """Return what `described` has described.
 
     Raises
     ------
@@ -59,7 +253,7 @@ def made(value: Any) -> Any:
         It is of a kind that a person made, of none, or its settings are not right.
     """
     if isinstance(value, list):
-        return tuple(made(v) for v in value)
+        return tuple(decoded(v) for v in value)
     if not isinstance(value, dict):
         return value
     if "own" in value:
@@ -70,36 +264,22 @@ def made(value: Any) -> Any:
     kind = _KINDS.get(str(value.get("kind")))
     if kind is None:
         raise ValueError(f"unknown kind {str(value.get('kind'))[:60]!r}")
-    return kind(**{name: made(v) for name, v in value.items() if name != "kind"})
+    return kind(**{name: decoded(v) for name, v in value.items() if name != "kind"})
 
 
-def of_network(network: Network) -> dict[str, Any]:
-    """Architecture, dtype, seed and metadata."""
-    return {
-        "n_inputs": network.n_inputs,
-        "dtype": network.dtype,
-        "seed": network.seed,
-        "layers": [_layer(layer) for layer in network.layers],
-        "metadata": network.metadata,
-    }
+def arguments(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a `Trainer` that `Settings.described` has described.
 
-
-def _layer(layer: Dense) -> dict[str, Any]:
-    stored = layer._stored()
-    if isinstance(layer.activation, CustomActivation):
-        stored["activation_settings"] = {"own": layer.activation.label}
-    return stored
-
-
-def of_trainer(trainer: Trainer) -> dict[str, Any]:
-    """All that a trainer was built with, but its number of threads."""
-    return {
-        "network": of_network(trainer.network),
-        "loss": described(trainer.loss),
-        "optimizer": described(trainer.optimizer),
-        "metrics": described(trainer.metrics),
-        **{name: getattr(trainer, name) for name in PLAIN},
-    }
+    Raises
+    ------
+    TypeError, ValueError
+        As `decoded`.
+    """
+    for layer in stored["network"]["layers"]:  # nor can activations of a person's own be made
+        if "own" in (layer.get("activation_settings") or ()):
+            decoded(layer["activation_settings"])
+    parts = {name: decoded(stored[name]) for name in ("loss", "optimizer", "metrics")}
+    return {**parts, **{name: stored[name] for name in PLAIN}}
 
 
 def check_stored(stored: Any) -> None:
@@ -120,43 +300,3 @@ def check_stored(stored: Any) -> None:
     for name in ("batch_size", "accumulate"):
         none = name == "batch_size"
         integer(f"its {name}", stored[name], minimum=1, maximum=2**63 - 1, none=none)  # type: ignore[call-overload]
-
-
-def differences(stored: dict[str, Any], trainer: Trainer) -> list[str]:
-    """What a trainer was built with otherwise than one whose settings are stored.
-
-    Initial weights, seeds of networks and metadata make none: weights are restored.
-    """
-    check_stored(stored)
-    here = of_trainer(trainer)
-    pairs = {name: (stored[name], here[name]) for name in here if name not in ("network", "seed")}
-    for name in ("n_inputs", "dtype"):
-        pairs[name] = stored["network"][name], here["network"][name]
-    pairs["layers"] = tuple(
-        [{k: v for k, v in layer.items() if "initializer" not in k} for layer in side["layers"]]
-        for side in (stored["network"], here["network"])
-    )  # type: ignore[assignment]
-    return [f"{name} is {a!r} there, {b!r} here" for name, (a, b) in pairs.items() if a != b]
-
-
-def trainer_of(stored: dict[str, Any]) -> Trainer:
-    """A new trainer with these settings, and a new network.
-
-    Raises
-    ------
-    TypeError, ValueError
-        They are none, or something in them was a person's own.
-    """
-    from fastbp.network import Network
-    from fastbp.trainer import Trainer
-
-    check_stored(stored)
-    about = stored["network"]
-    for layer in about["layers"]:
-        if "own" in (layer.get("activation_settings") or ()):
-            made(layer["activation_settings"])
-    layers = [Dense._from_stored(layer) for layer in about["layers"]]
-    network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
-    network.metadata = about["metadata"]
-    parts = {name: made(stored[name]) for name in ("loss", "optimizer", "metrics")}
-    return Trainer(network, **parts, **{name: stored[name] for name in PLAIN})

@@ -1,4 +1,4 @@
-"""Weights to go back to when training diverges."""
+"""Weights to go back to when training diverges, and when a fit keeps some."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fastbp.kernels.maths.finite import count_nonfinite
 from fastbp.kernels.updates import snapshot as kernels
 from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.parameters import Parameters
+from fastbp.training.rates import Rates
 
 # Floating-point operations of updates between two snapshots: a hundred times what the visit to
 # Python takes, at a core's roof; and an update takes at least so many in time.
@@ -30,6 +31,10 @@ EPOCH_SHARE, STEP_SHARE = 0.02, 0.05
 # Soon after the start, when a fiftieth is little, one may take this share of a visit, or so long.
 _DEAR, _DEAR_SECONDS = 0.05, 1e-6
 
+#: times that a fit halves its rate
+MOST_REDUCTIONS = 5
+# The last batch of an epoch may have so many times its loss, where weights are to be gone on with.
+_LAST = 1.0
 
 Place = tuple[int, int]
 
@@ -156,3 +161,89 @@ class Snapshot:
     def _copy_back(self) -> None:
         for kept, live in zip(self._kept, self._live, strict=True):
             np.copyto(live, kept)
+
+
+class Recovery:
+    """When the snapshots of one fit are taken.
+
+    Parameters
+    ----------
+    parameters : Parameters
+        What is trained.
+    snapshot : Snapshot
+        The trainer's.
+    rates : Rates
+        The trainer's, which count the updates.
+    rows, batches : int
+        Of an update, and of an epoch.
+    reduces : bool
+        Whether the fit goes on from a snapshot with half the rate. Then only those of epochs are
+        taken whose loss was the lowest of all, that of the first batch among them: others may be on
+        their way to infinity already.
+
+    Attributes
+    ----------
+    interval : int
+        Updates between two inside an epoch.
+    due : float
+        Finished epochs at which the next one is taken.
+    lowest : float
+        The lowest loss, of an epoch or the first batch; infinite before there is one.
+    rising : bool
+        Whether the last epoch was none to go on from.
+    """
+
+    def __init__(
+        self,
+        parameters: Parameters,
+        snapshot: Snapshot,
+        rates: Rates,
+        rows: int,
+        batches: int,
+        reduces: bool,
+    ) -> None:
+        self._parameters, self.snapshot, self._rates = parameters, snapshot, rates
+        self.reduces = reduces
+        self.interval = self.snapshot.interval(rows)
+        self.due = 0.0
+        self._waits = self.snapshot.waits(rows, batches, EPOCH_SECONDS, EPOCH_SHARE)
+        self.lowest, self.rising = math.inf, True
+        self._start: Any = None  # what the fit began with, where it may have to go back so far
+        self._gone_back = False  # to the last one taken
+
+    def take(self, epochs: int, batches: int, first: bool = False) -> bool:
+        """Take one now, after so many epochs and batches; whether all weights are finite.
+
+        `first` says that this is where the fit begins, or will begin when it is resumed.
+        """
+        whole = self.snapshot.take((epochs, batches))
+        if self.reduces and first:
+            self._start = self.snapshot.copies()
+        self._gone_back = False
+        most, share = self._waits
+        self.due = epochs + max(1, min(most, share * self._rates.steps))
+        return whole
+
+    def go_back(self) -> None:
+        """Restore the last snapshot; or, where the same has led to divergence again, the first.
+
+        Momentum may be past saving when weights and losses are still finite.
+        """
+        if self._gone_back:
+            self.snapshot.put_back(self._start)
+        self._gone_back = self._start is not None
+        self.snapshot.restore()
+
+    def secure(self, epochs: int, batches: int) -> bool:
+        """Keep weights that somebody has set, or an epoch's; whether they are finite."""
+        if not self._parameters.unchanged_since(self.snapshot.seen):
+            self.lowest, self.rising = math.inf, True  # of other weights
+        elif self.reduces and self.rising:
+            return True
+        return self.take(epochs, batches)
+
+    def judge(self, loss: float, last: float) -> None:
+        """Look at an epoch's loss, and that of its last batch."""
+        low = loss <= self.lowest and last - loss <= (_LAST - 1.0) * abs(loss)
+        self.rising = not low
+        self.lowest = min(self.lowest, loss)

@@ -37,7 +37,6 @@ import fastbp
 from fastbp.files import checkpoints as checkpoint
 from fastbp.files import container, tree
 from fastbp.files.container import DTYPES, ModelFileError
-from fastbp.training import state
 
 _SECONDS = 30.0  # for one file
 _EPOCHS = 3
@@ -95,8 +94,8 @@ class _Within(fastbp.Callback):
     taken: dict[str, Any] | None = None
 
     def on_chunk_end(self, trainer: fastbp.Trainer) -> None:
-        if trainer._epochs_done == _EPOCHS - 1:
-            self.taken = self.taken or state.taken(trainer)
+        if trainer.position.epochs == _EPOCHS - 1:
+            self.taken = self.taken or trainer._state()
 
 
 def originals() -> dict[str, dict[str, Any]]:
@@ -105,8 +104,8 @@ def originals() -> dict[str, dict[str, Any]]:
     for name, setup in SETUPS.items():
         trainer, within = setup.make(), _Within()
         trainer.fit(**setup.fit, epochs=_EPOCHS, callbacks=[*setup.callbacks(), within])
-        found[name] = state.taken(trainer)
-        if within.taken is not None and trainer._solver is None:
+        found[name] = trainer._state()
+        if within.taken is not None and trainer._session.solver is None:
             found[f"{name}, within"] = within.taken
     return found
 
@@ -246,7 +245,7 @@ def _resume(setup: Setup, path: Path) -> None:
 
 
 def _bytes(trainer: fastbp.Trainer) -> bytes:
-    kept = state.taken(trainer)
+    kept = trainer._state()
     arrays = [*kept["weights"], *(a for slot in kept["slots"] for a in slot), kept["hyper"]]
     rest = repr((kept["rates"], kept["counters"], kept["settings"]["seed"])).encode()
     return b"".join(a.tobytes() for a in arrays) + rest

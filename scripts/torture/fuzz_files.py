@@ -30,13 +30,15 @@ with atheris.instrument_imports(
         "fastbp.files.checkpoints",
         "fastbp.files.tree",
         "fastbp.training.settings",
-        "fastbp.training.state",
-        "fastbp.training.state_checks",
+        "fastbp.training.batches",
+        "fastbp.training.engine",
+        "fastbp.training.fit",
+        "fastbp.training.session",
     ]
 ):
     from fastbp.files import checkpoints as checkpoint
     from fastbp.files import container, model_file, tree
-    from fastbp.training import state
+    from fastbp.trainer import Trainer
 
 KINDS = {"model": model_file._KIND, "checkpoint": checkpoint._KIND}
 
@@ -63,7 +65,7 @@ def read(data: bytes, kind: container.Kind) -> tuple[object, dict[str, container
         if kind is KINDS["checkpoint"]:
             found = tree.decode(value["state"], arrays)
             if version == kind.version:
-                state.trainer_of(found)
+                Trainer._of(found)
     return value, arrays
 
 

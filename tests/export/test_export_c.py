@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from architectures import HIDDEN, architecture
-from c_programs import COMPILER, FLAGS, Programs, needs_c
+from exports import COMPILER, FLAGS, HIDDEN, Programs, architecture, needs_c
 
 import fastbp
 from fastbp import export

@@ -13,8 +13,7 @@ import numpy as np
 import onnx
 import pyarrow.csv
 import pytest
-from c_programs import Programs, needs_c
-from onnx_graphs import run as run_graph
+from exports import Programs, needs_c, run_graph
 from typer.testing import CliRunner
 
 import fastbp

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from architectures import HIDDEN, architecture
-from onnx_graphs import run
+from exports import HIDDEN, architecture, run_graph
 
 import fastbp
 from fastbp import export
@@ -17,7 +16,7 @@ from fastbp.layers.activations import name_of
 
 
 def compare(network: fastbp.Network, X: Any) -> None:
-    found = run(export.to_onnx(network), input=X)
+    found = run_graph(export.to_onnx(network), input=X)
     expected = network.predict(X).astype(np.float32)
     pair = name_of(network.layers[-1].activation) == "sigmoid" and network.n_outputs == 1
     if "label" in found:
@@ -88,7 +87,7 @@ X = np.array([[0.5, 0, 1, 1], [0, 1, 0, 0], [0, 0, 0, 1], [0, 0, 1, 1]], np.floa
 def test_columns_of_a_regression() -> None:
     network = fastbp.Network(4, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
     model = export.to_onnx(network, table=table(export.Number("y", -7.5, 1e6), "mean", "zero"))
-    found = run(model, **ROWS)["output"]
+    found = run_graph(model, **ROWS)["output"]
     assert found.dtype == np.float64
     np.testing.assert_allclose(found, network.predict(X).astype(float) * 1e6 - 7.5, rtol=1e-5)
 
@@ -97,7 +96,7 @@ def test_columns_of_a_regression() -> None:
 def test_columns_of_a_classification(labels: Any) -> None:
     network = fastbp.Network(4, [fastbp.Dense(len(labels), "softmax")], seed=0)
     model = export.to_onnx(network, table=table(export.Labels(labels), "mean", "zero"))
-    found = run(model, **ROWS)
+    found = run_graph(model, **ROWS)
     np.testing.assert_allclose(found["probabilities"], network.predict(X), atol=1e-6)
     assert found["label_2"].tolist() == [labels[i] for i in network.predict_classes(X)]
 
@@ -107,13 +106,15 @@ def test_what_is_not_taken() -> None:
     model = export.to_onnx(network, table=table(export.Labels((0, 1)), "error", "error"))
     good = {name: values[:1] for name, values in ROWS.items()}
     np.testing.assert_allclose(
-        run(model, **good)["probabilities"], network.predict(X[:1]), atol=1e-6
+        run_graph(model, **good)["probabilities"], network.predict(X[:1]), atol=1e-6
     )
-    assert np.isnan(run(model, **{**good, "label": np.array([[np.nan]])})["probabilities"]).all()
+    assert np.isnan(
+        run_graph(model, **{**good, "label": np.array([[np.nan]])})["probabilities"]
+    ).all()
     for name, value in (("W0", "green"), ("W0", ""), ("open", False)):
         kind = object if isinstance(value, str) else bool
         with pytest.raises(Exception, match="Unknown Category"):
-            run(model, **{**good, name: np.array([[value]], kind)})
+            run_graph(model, **{**good, name: np.array([[value]], kind)})
 
 
 def test_what_is_refused() -> None:

@@ -90,7 +90,7 @@ def test_predictions_and_updates_are_those_of_python(shape: int) -> None:
         assert here.step(X[:7], Y[:7]) == there.step(X[:7], Y[:7])
     for a, b in zip(here.network.get_weights(), there.network.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    assert here._engine.rates.steps == there._engine.rates.steps == 36
+    assert here._session.engine.rates.steps == there._session.engine.rates.steps == 36
     out = np.empty_like(Y)
     assert batch(state, X, out) == fastbp.jit.OK
     np.testing.assert_allclose(out, here.network.predict(X), rtol=1e-6)

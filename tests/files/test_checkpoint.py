@@ -21,7 +21,7 @@ from paths import ROOT
 import fastbp
 from fastbp.files import atomic, container, tree
 from fastbp.files import checkpoints as checkpoint
-from fastbp.training import state
+from fastbp.training import provenance
 
 RNG = np.random.default_rng(3)
 X, LABELS, NUMBERS = RNG.normal(size=(200, 4)), RNG.integers(3, size=200), RNG.normal(size=(200, 2))
@@ -72,7 +72,7 @@ class BreakOff(fastbp.Callback):
 def outcome(trainer: fastbp.Trainer, history: fastbp.History | None) -> dict[str, Any]:
     found = {k: v for k, v in vars(history).items() if k != "samples_per_second"}
     found["weights"] = [w.tobytes() for w in trainer.network.get_weights()]
-    found["slots"] = [[a.tobytes() for a in slot] for slot in state.taken(trainer)["slots"]]
+    found["slots"] = [[a.tobytes() for a in slot] for slot in trainer._state()["slots"]]
     return found | {"rate": trainer.learning_rate}
 
 
@@ -306,7 +306,7 @@ def test_other_data_are_warned_of(tmp_path: Path) -> None:
 
 def test_another_machine_is_warned_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier().fit(X, LABELS, callbacks=[fastbp.Checkpoint(tmp_path)])
-    monkeypatch.setattr(state, "machine", lambda: {"numba": "0.1"})
+    monkeypatch.setattr(provenance, "machine", lambda: {"numba": "0.1"})
     with pytest.warns(RuntimeWarning) as caught:
         classifier().fit(X, LABELS, 2, resume=tmp_path)
     assert any("numba was" in str(w.message) and "is '0.1'" in str(w.message) for w in caught)
@@ -473,7 +473,7 @@ def test_well_signed_nonsense(named: int, tmp_path: Path) -> None:
     key, value = REPLACED[named]
     trainer = classifier()
     trainer.fit(X, LABELS)
-    checkpoint.write(tmp_path / "t", state.taken(trainer) | {key: value})
+    checkpoint.write(tmp_path / "t", trainer._state() | {key: value})
     before = outcome(trainer, trainer.history)
     with pytest.raises(fastbp.ModelFileError):
         trainer.fit(X, LABELS, 3, resume=tmp_path / "t")
@@ -543,7 +543,7 @@ def test_a_folder_that_another_process_writes_to(tmp_path: Path) -> None:
         while writer.poll() is None and (len(set(epochs)) < 40 or looks < 200):
             looks += 1
             if epochs != [0] or checkpoint.newest(tmp_path / "run") is not None:
-                epochs.append(fastbp.Trainer.load(tmp_path / "run")._epochs_done)
+                epochs.append(fastbp.Trainer.load(tmp_path / "run").position.epochs)
         assert writer.poll() is None
     finally:
         child.end(writer)
@@ -598,12 +598,12 @@ def test_a_file_that_vanishes_is_looked_for_again(
             os.rename(file, later)
 
     vanishing(monkeypatch, 5, move_on)
-    assert fastbp.Trainer.load(tmp_path / "run")._epochs_done == 3
+    assert fastbp.Trainer.load(tmp_path / "run").position.epochs == 3
     os.rename(later, file)
     vanishing(monkeypatch, 5, move_on)
     assert classifier().fit(X, LABELS, 4, resume=tmp_path / "run").epoch == [0, 1, 2, 3]
     vanishing(monkeypatch, 3)
-    assert fastbp.Trainer.load(later)._epochs_done == 3
+    assert fastbp.Trainer.load(later).position.epochs == 3
 
 
 def test_what_has_gone_for_good_is_no_beginning(
@@ -647,7 +647,7 @@ def test_a_folder_that_is_replaced_meanwhile(
         return listdir(path)
 
     monkeypatch.setattr(os, "listdir", away)
-    assert fastbp.Trainer.load(tmp_path / "run")._epochs_done == 1
+    assert fastbp.Trainer.load(tmp_path / "run").position.epochs == 1
 
 
 def test_a_checkpoint_that_cannot_be_removed_yet(

@@ -18,7 +18,7 @@ import fastbp
 from fastbp.files import checkpoints as checkpoint
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import LEARNING_RATE, STATE
-from fastbp.training import state
+from fastbp.training import provenance
 
 GOLDEN = paths.GOLDEN / "checkpoints"
 HUGE = 10**400
@@ -245,7 +245,7 @@ def test_slots_that_are_not_finite_are_not_saved(
 
     class Spoil(fastbp.Callback):
         def on_epoch_end(self, trainer: Any, epoch: int, logs: Any) -> None:
-            trainer._engine.slots[1][0] = np.inf
+            trainer._session.engine.slots[1][0] = np.inf
 
     run = fastbp.Checkpoint(tmp_path / "run")
     trainer.fit(**setup.fit, callbacks=[Spoil(), run])
@@ -274,7 +274,7 @@ def resumed(file: Path, x: Any, y: Any, **options: Any) -> tuple[fastbp.Trainer,
         callbacks = [fastbp.EarlyStopping(patience=9)]
         trainer.fit(x, y, 4, callbacks=callbacks, resume=file, **options)
     texts = [str(w.message) for w in caught]
-    machine = {*state.machine()}
+    machine = {*provenance.machine()}
     return trainer, [t for t in texts if not any(f": {name} was" in t for name in machine)]
 
 
@@ -286,7 +286,7 @@ def test_format_1_is_gone_on_with() -> None:
     assert warned == []
     assert trainer.history is not None
     assert trainer.history.epoch == [0, 1, 2, 3]
-    assert fastbp.Trainer.load(file)._epochs_done == 3
+    assert fastbp.Trainer.load(file).position.epochs == 3
     _, warned = resumed(file, x + 1.0, y, validation_data=(x, y))
     assert len(warned) == 1
     assert "data X was '70 x 4 float64 " in warned[0]

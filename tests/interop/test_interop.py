@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import paths
 import pytest
-from architectures import HIDDEN, architecture
+from exports import HIDDEN, architecture
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler

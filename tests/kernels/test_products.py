@@ -176,7 +176,7 @@ def test_padding_stays_harmless(activation: str, dtype: str) -> None:
     trainer = fastbp.Trainer(net, "mse", "adam", batch_size=30, n_threads=1)
     X, y = rng.normal(size=(100, 19)), rng.uniform(size=(100, 1))
     trainer.fit(X, y, epochs=30)
-    done = trainer._engine.training(30)
+    done = trainer._session.engine.training(30)
     for index, layer in enumerate(net._parameters.layout.layers):
         record = done.layers[index]
         for field in ("outputs", "sums", "deltas"):

@@ -59,7 +59,7 @@ def test_as_the_oracle(seed: int, dtype: str) -> None:
     n_inputs, layers, weights, loss, X, y, w, optimizer, batch_size = draw(seed, dtype)
     net = network(n_inputs, layers, dtype, weights)
     trainer = compare_training(net, loss, optimizer, X, y, w, batch_size=batch_size, epochs=2)
-    header = trainer._engine.training(min(batch_size, len(X))).header
+    header = trainer._session.engine.training(min(batch_size, len(X))).header
     assert bool(header["call_online"]) == (min(batch_size, len(X)) <= online.MOST_ROWS)
 
 

@@ -32,8 +32,9 @@ def solver(net: fastbp.Network, kind: Any = "levenberg_marquardt", **arguments: 
 
 def begin(trainer: Any, X: Any, y: Any, w: Any = None) -> Any:
     """The driver, set on these samples and at the network's point."""
-    driver = trainer._solver
-    driver.begin(trainer._sources(X, y, w))
+    driver = trainer._session.solver
+    driver.set_samples(trainer._samples(X, y, w))
+    driver.begin()
     driver.direction[:] = 0
     driver.move(0.0)
     return driver
@@ -156,7 +157,7 @@ def test_a_factor_in_several_calls(monkeypatch: pytest.MonkeyPatch) -> None:
         net = fastbp.Network(40, layers, dtype="float64", seed=0)
         trainer = solver(net)
         if most == 1.0:
-            driver = trainer._solver
+            driver = trainer._session.solver
             assert len(driver._factor_calls) == -(-driver.n // (TILE_VECTORS * lanes(8)))
             assert driver._blocks_per_call == 1
         trainer.fit(X, y, epochs=3)

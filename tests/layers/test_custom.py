@@ -215,7 +215,7 @@ def outside(p: float, t: float) -> float:
 
 
 def settings(trainer: fastbp.Trainer) -> Any:
-    return [trainer._epochs_done, trainer._engine.rates.state(), trainer.history]
+    return [trainer.position.epochs, trainer._session.engine.rates.state(), trainer.history]
 
 
 def squared_units(activation: Any) -> fastbp.Network:

@@ -34,7 +34,7 @@ def test_plateau() -> None:
     plan = fastbp.ReduceOnPlateau(
         0.1, factor=0.7, patience=3, min_delta=0.01, cooldown=2, minimum=0.005, monitor="loss"
     )
-    rates, found = build(plan)._engine.rates, []
+    rates, found = build(plan)._session.engine.rates, []
     for figure in GOLDEN["plateau/figures"]:
         rates.plateau, rates.scale = rates.after_epoch({"loss": float(figure)})
         found.append(rates.value)

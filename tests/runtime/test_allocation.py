@@ -13,31 +13,31 @@ import numpy as np
 import pytest
 
 import fastbp
-from fastbp import trainer as trainer_module
 from fastbp.kernels.compiling import jit
-from fastbp.training.engine import Engine
+from fastbp.runtime.program import Program
+from fastbp.training import engine
 
 #: bytes that an epoch's bookkeeping may take: figures, a Progress, an entry in each History list
 LITTLE = 4096
 PLANS = [("whole batches", 16, 1), ("two threads", 16, 2), ("slabs", None, 2), ("batch 1", 1, 1)]
 
 
-class Allocating(Engine):
+class Allocating(Program):
     """The control: takes memory each time that kernels are entered."""
 
-    def run(self, program: Any, first: int, last: int) -> int:
+    def run(self, first: int, last: int) -> int:
         scratch = np.empty(2 * LITTLE, np.uint8)
-        status = super().run(program, first, last)
+        status = super().run(first, last)
         del scratch
         return status
 
 
-class Keeping(Engine):
+class Keeping(Program):
     """The control: keeps a little each time."""
 
-    def run(self, program: Any, first: int, last: int) -> int:
+    def run(self, first: int, last: int) -> int:
         self.__dict__.setdefault("kept", []).append(np.empty(LITTLE // 2, np.uint8))
-        return super().run(program, first, last)
+        return super().run(first, last)
 
 
 def problem(n: int, **arguments: Any) -> Any:
@@ -87,8 +87,8 @@ def test_epochs_take_no_memory(name: str, batch_size: int, threads: int, n: int)
 
 @pytest.mark.parametrize("kind", [Allocating, Keeping])
 @pytest.mark.usefixtures("traced")
-def test_the_check_sees_an_allocation(kind: type[Engine], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trainer_module, "Engine", kind)
+def test_the_check_sees_an_allocation(kind: type[Program], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "Program", kind)
     with pytest.raises(AssertionError, match="allocated"):
         check_epochs(*problem(40, batch_size=16))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import pickle
 import signal
@@ -234,7 +235,7 @@ class Forks(fastbp.Callback):
         trainer.network.set_weights(trainer.network.get_weights())
         if self.pid == 0 and threading.current_thread().name == "fastbp fit":
             assert trainer._fit is not None
-            os._exit(7 if trainer._fit.thread == threading.get_ident() else 8)
+            os._exit(7 if trainer._session.training.thread == threading.get_ident() else 8)
 
 
 def forks_in_a_callback(threads: int, background: bool) -> int:
@@ -317,13 +318,12 @@ def idle_forks() -> list[Any]:
 
 
 def test_what_is_gone_is_forgotten() -> None:
+    gc.collect()  # what other tests have left
     before = len(forking._live)
     trainer, X, y = level()
     trainer.fit(X, y)
     assert len(forking._live) > before
     del trainer
-    import gc
-
     gc.collect()
     assert len(forking._live) <= before
 

@@ -84,7 +84,7 @@ def after_interrupts(threads: int, times: int) -> list[int]:
         except KeyboardInterrupt:
             came += 1
         timer.join()
-    return [trainer._engine.training(2000).threads, before, workers()]
+    return [trainer._session.engine.training(2000).threads, before, workers()]
 
 
 @posix
@@ -100,7 +100,7 @@ def in_a_flood(seconds: float) -> list[int]:
     trainer, X, y = small(3)
     trainer.fit(X, y)
     before, came, over, code = workers(), 0, False, team.Team.run.__code__
-    program = trainer._engine.training(32)
+    program = trainer._session.engine.training(32)
     entry, arguments = kernels.run.compiled("float32"), (program.address, 0, 1)
 
     def handle(_: int, frame: FrameType | None) -> None:
@@ -192,7 +192,7 @@ def thousand() -> list[Any]:
     alone, X, y = small(1)
     same = alone.step(X, y) == loss
     until(lambda: workers() <= team.cores() + team._SPARE)
-    return [trainer._engine.training(64).threads, same, workers()]
+    return [trainer._session.engine.training(64).threads, same, workers()]
 
 
 def test_a_thousand_threads_do_not_stay() -> None:
@@ -339,7 +339,7 @@ def test_an_interrupt_while_a_background_fit_begins(monkeypatch: pytest.MonkeyPa
                 patch.setattr("fastbp.training.background.threading.Thread", _StartInterrupted)
             with pytest.raises(KeyboardInterrupt):
                 trainer.fit_async(X, y, epochs=10**9)
-        until(lambda: not trainer._busy.locked())
+        until(lambda: not trainer._session.lock.locked())
         until(lambda: not any(t.name == "fastbp fit" for t in threading.enumerate()))
         trainer.fit(X, y)
 

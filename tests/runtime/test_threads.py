@@ -37,7 +37,7 @@ def test_the_same_bits_at_any_number_of_threads(name: str) -> None:
         for threads in THREADS[1:]:
             assert bits(case, threads) == expected, f"{threads} threads"
     assert teams == set(THREADS)  # they were really there
-    plan = build(case, 2)[0]._engine.training(case.batch_size or case.n).plan
+    plan = build(case, 2)[0]._session.engine.training(case.batch_size or case.n).plan
     assert (plan.slabs > 1) == name.startswith("slabs")
     assert (plan.block < plan.rows) == name.startswith(("slabs", "many blocks"))
 

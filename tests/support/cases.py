@@ -1,4 +1,4 @@
-"""Random trainings, compared with the oracle's: what is drawn, how it is compared, how closely."""
+"""Random trainings, compared with the oracle's, and how closely; a small problem for solvers."""
 
 from __future__ import annotations
 
@@ -102,3 +102,25 @@ def compare_training(
     value = naive.evaluate(trained, layers, loss, X, y, w)
     assert trainer.evaluate(X, y, w)["loss"] == pytest.approx(value, rel=tolerance, abs=1e-7), case
     return trainer
+
+
+# -- solvers ---------------------------------------------------------------------------------------
+
+SOLVERS = ["lbfgs", "levenberg_marquardt"]
+
+
+def trainer_of(net: fastbp.Network, optimizer: Any, loss: str = "mse", **arguments: Any) -> Any:
+    return fastbp.Trainer(net, loss, optimizer, batch_size=None, **arguments)
+
+
+def grid(dtype: str = "float64", seed: int = 0) -> tuple[fastbp.Network, Any, Any]:
+    """sin(πx)·cos(πy/2) on 25 × 25 points, and a 2-10-1 network."""
+    axis = np.linspace(-1, 1, 25)
+    X = np.array([(x, y) for x in axis for y in axis])
+    layers = [fastbp.Dense(10, "tanh"), fastbp.Dense(1)]
+    net = fastbp.Network(2, layers, dtype=dtype, seed=seed)
+    return net, X, np.sin(np.pi * X[:, 0]) * np.cos(np.pi * X[:, 1] / 2)
+
+
+def bits(net: fastbp.Network) -> bytes:
+    return b"".join(w.tobytes() for w in net.get_weights())

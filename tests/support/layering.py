@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import io
+import tokenize
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -24,12 +26,14 @@ objectives files
 runtime
 ffi callbacks warm
 training.settings training.status training.rates training.measuring training.refining \
-training.snapshot training.progress training.provenance training.divergence training.state_checks
+training.progress training.provenance
+training.snapshot
 training.engine training.background
 training.solvers
-training.session training.state training.stepping
+training.session
 training.batches training.arguments
 training.fit
+training.resuming
 network
 trainer
 interop export bench gradient_check jit
@@ -168,3 +172,22 @@ def touched(name: str) -> Iterator[str]:
         called = owner.id if isinstance(owner, ast.Name) else getattr(owner, "attr", "")
         if called in NAMES and called.strip("_") not in MAY.get(name, set()):
             yield f"{name}: {called}.{node.attr}"
+
+
+_NO_CODE = (
+    tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT,
+    tokenize.ENDMARKER,
+)  # fmt: skip
+
+
+def code_lines(text: str) -> int:
+    """How many lines of a module have code on them."""
+    lines: set[int] = set()
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type not in _NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, kinds) and ast.get_docstring(node) is not None:
+            lines.difference_update(range(node.body[0].lineno, (node.body[0].end_lineno or 0) + 1))
+    return len(lines)

@@ -18,7 +18,7 @@ from interrupting import interrupt_at
 import fastbp
 import fastbp.jit
 from fastbp.training import fit as fitting
-from fastbp.training.divergence import Recovery
+from fastbp.training.snapshot import Recovery
 
 RNG = np.random.default_rng(0)
 X, V = RNG.normal(size=(2, 100, 4))
@@ -266,7 +266,7 @@ def test_the_best_of_an_earlier_fit_stays_there(how: str, tmp_path: Path, monkey
         monkeypatch.setattr(trainer.network._parameters, "begin_training", refuse)
     else:
         error = KeyboardInterrupt
-        monkeypatch.setattr(trainer._engine.rates, "begin", lambda: interrupt(trainer))
+        monkeypatch.setattr(trainer._session.engine.rates, "begin", lambda: interrupt(trainer))
     with pytest.raises(error):
         trainer.fit(X, target(X), 3, callbacks=callbacks, **sets)  # type: ignore[arg-type]
     assert equal(trainer.network.get_weights(), now)
@@ -320,12 +320,12 @@ def test_compiled_code_changes_weights_too() -> None:
     state = trainer.compiled(rows=100)
     for _ in range(20):
         go(state, rows, wanted)
-    before, updates = trainer.network.get_weights(), trainer._engine.rates.steps
+    before, updates = trainer.network.get_weights(), trainer._session.engine.rates.steps
     trainer.learning_rate = 1e38
     with pytest.raises(fastbp.DivergenceError, match="is as it was before it"):
         trainer.step(X, 1e10 * target(X))
     assert equal(trainer.network.get_weights(), before)
-    assert trainer._engine.rates.steps == updates == 21
+    assert trainer._session.engine.rates.steps == updates == 21
     trainer.learning_rate = 0.02
 
     def train_on(_: fastbp.Trainer) -> None:
@@ -387,23 +387,24 @@ def test_late_divergence(mode: str, fatal: int) -> None:
 def test_what_leads_to_divergence_twice_is_left() -> None:
     """First the last snapshot, then that of the fit's beginning, until there is a new one."""
     trainer = build(fastbp.SGD(0.02, momentum=0.9), on_divergence="reduce")
-    recovery = Recovery(trainer._engine, 32, 4, reduces=True)
+    engine = trainer._session.engine
+    recovery = Recovery(engine.parameters, engine.snapshot, engine.rates, 32, 4, reduces=True)
     kept = []
 
     def change() -> None:
         halve(trainer)
-        trainer._engine.slots[0] += 1.0
+        engine.slots[0] += 1.0
 
     def keep(first: bool = False) -> None:
         change()
         assert recovery.take(0, 0, first)
-        kept.append((trainer.network.get_weights(), trainer._engine.slots[0].copy()))
+        kept.append((trainer.network.get_weights(), engine.slots[0].copy()))
 
     def back_at(which: int) -> bool:
         change()
         recovery.go_back()
         weights, velocity = kept[which]
-        same = np.array_equal(trainer._engine.slots[0], velocity)
+        same = np.array_equal(engine.slots[0], velocity)
         return same and equal(trainer.network.get_weights(), weights)
 
     keep(first=True)
@@ -521,7 +522,7 @@ def test_solvers_go_on_from_weights_that_are_set(solver: Any, by: str) -> None:
 def test_weights_set_in_the_midst_of_an_iteration_stay(solver: Any, monkeypatch: Any) -> None:
     trainer = build(solver, batch_size=None)
     there = [w * 0.5 + 0.25 for w in trainer.network.get_weights()]
-    driver = trainer._solver
+    driver = trainer._session.solver
     assert driver is not None
     accept, left = driver.accept, [2]
 

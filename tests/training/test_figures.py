@@ -72,7 +72,7 @@ def test_any_figure_is_better_than_none() -> None:
 def test_a_falling_negative_loss_keeps_its_rate() -> None:
     plan = fastbp.ReduceOnPlateau(0.1, factor=0.5, patience=1, monitor="loss")
     trainer = build(fastbp.SGD(plan))
-    trainer._engine.rates.after_epoch({"loss": -1.0})
+    trainer._session.engine.rates.after_epoch({"loss": -1.0})
     figures = {"loss": [-1.0] * 7}
     trainer.fit(X, Y, 7, callbacks=[Adds(**figures)])
     # callbacks come after the schedule has looked: the real loss falls, and nothing is reduced
@@ -311,7 +311,7 @@ def test_lists_of_a_forged_checkpoint(tmp_path: Path, lists: Any, message: str) 
 
     trainer = build()
     trainer.fit(X, Y, 2)
-    kept = fastbp.training.state.taken(trainer)
+    kept = trainer._state()
     for name, values in lists.items():
         kept["fit"]["history"].pop(name, None)
         if values is not None:

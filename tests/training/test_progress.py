@@ -262,17 +262,19 @@ def test_a_first_fit_says_that_it_compiles(
 ) -> None:
     monkeypatch.setattr(progress.Bar, "warm", False)
     monkeypatch.setattr(progress, "_PATIENCE", 0.0)
-    compile_ = fastbp.training.fit.Fit._make_program
+    compile_ = fastbp.training.fit.work_on
     made = []
 
-    def slowly(fit: Any) -> None:
-        fit.report.waiting.join()
-        made.append(fit)
+    def slowly(*arguments: Any) -> Any:
+        waiting = [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+        for timer in waiting:
+            timer.join()
+        made.append(waiting)
         if len(made) == 1:
             raise KeyboardInterrupt
-        compile_(fit)
+        return compile_(*arguments)
 
-    monkeypatch.setattr(fastbp.training.fit.Fit, "_make_program", slowly)
+    monkeypatch.setattr(fastbp.training.fit, "work_on", slowly)
     trainer = build()
     with pytest.raises(KeyboardInterrupt):
         trainer.fit(X, Y, 3)

@@ -12,7 +12,7 @@ import pytest
 
 import fastbp
 from fastbp.data import fingerprint, inputs
-from fastbp.training import provenance as resuming
+from fastbp.training import provenance
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.normal(size=(5000, 6)), RNG.normal(size=(5000, 1))
@@ -143,6 +143,28 @@ def test_the_trainers_seed(tmp_path: Path) -> None:
     for a, b in zip(whole.network.get_weights(), other.network.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
     assert warned(run, trainer=trainer(seed=None)) == []
+
+
+@pytest.mark.parametrize("seed", [3, None])
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_the_bits_of_a_trainer_of_another_seed(
+    seed: int | None, dropout: float, tmp_path: Path
+) -> None:
+    """They are those of the run: of its order of samples, and of what it drops."""
+    made = {}
+    for name, seed_here in (("whole", 2), ("broken", 2), ("other", seed)):
+        layers = [fastbp.Dense(3, "tanh", dropout=dropout), fastbp.Dense(1)]
+        made[name] = fastbp.Trainer(
+            fastbp.Network(6, layers, seed=1), "mse", batch_size=64, seed=seed_here
+        )
+    made["whole"].fit(X, Y, 4)
+    run = started(tmp_path, trainer=made["broken"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        made["other"].fit(X, Y, 4, resume=run)
+    weights = (made[name].network.get_weights() for name in ("whole", "other"))
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 # -- callbacks -------------------------------------------------------------------------------------
@@ -302,6 +324,5 @@ def test_data_are_digested_once_a_fit(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(calls) == 4  # of two fits, samples and validation data
     made.__getstate__()
     assert len(calls) == 4
-    assert resuming.fingerprints(
-        made, *[(*map(inputs.features, (X, Y), (6, 1), ("float32",) * 2), None)] * 2
-    )
+    sources = (*map(inputs.features, (X, Y), (6, 1), ("float32",) * 2), None)
+    assert provenance.fingerprints(sources, sources, "float32")

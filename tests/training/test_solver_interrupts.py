@@ -11,8 +11,8 @@ import child
 import naive
 import numpy as np
 import pytest
+from cases import SOLVERS, bits, grid, trainer_of
 from interrupting import interrupt_at
-from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.training import solvers
@@ -102,7 +102,7 @@ def test_buffers_are_written_before_they_are_read(solver: str) -> None:
         net, X, y = grid()
         trainer = trainer_of(net, solver, n_threads=2)
         trainer.fit(X[:50], y[:50], epochs=1)
-        driver = trainer._solver
+        driver = trainer._session.solver
         net, *_ = grid()
         trainer.network.set_weights(net.get_weights())
         if solver == "lbfgs":

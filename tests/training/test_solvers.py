@@ -17,8 +17,8 @@ import naive
 import numpy as np
 import paths
 import pytest
+from cases import SOLVERS, bits, grid, trainer_of
 from problems import draw
-from solver_cases import SOLVERS, bits, grid, trainer_of
 
 import fastbp
 from fastbp.runtime import team
@@ -58,7 +58,9 @@ def test_lbfgs_follows_pytorch(name: str, dtype: str) -> None:
             assert naive.relative_error(found, expected) <= tolerance
         loss = float(GOLDEN[f"{name}/{iterations}/loss"])
         assert trainer.evaluate(X, y, w)["loss"] == pytest.approx(loss, rel=1e-5)
-        assert trainer._solver.evaluations == int(GOLDEN[f"{name}/{iterations}/evaluations"])
+        assert trainer._session.solver.evaluations == int(
+            GOLDEN[f"{name}/{iterations}/evaluations"]
+        )
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -104,7 +106,7 @@ def test_levenberg_marquardt_steps(
         weights, damping = naive.levenberg_marquardt(
             weights, layers, loss, X, y, w, damping=damping, **settings
         )
-        assert trainer._solver._damping == pytest.approx(damping, rel=1e-6)
+        assert trainer._session.solver._damping == pytest.approx(damping, rel=1e-6)
         assert naive.relative_error(naive.flat(net.get_weights()), naive.flat(weights)) <= 1e-8
 
 
@@ -307,7 +309,7 @@ def test_steps_into_overflow(optimizer: Any, dtype: str) -> None:
     net.set_weights([np.full((1, 3), 0.1), np.zeros(3), np.full((3, 1), 1e-4), np.zeros(1)])
     X = np.linspace(-30, 30, 40)
     trainer = trainer_of(net, optimizer)
-    driver, tried = trainer._solver, []
+    driver, tried = trainer._session.solver, []
     evaluate = driver.evaluate
     driver.evaluate = lambda program: tried.append(evaluate(program)) or tried[-1]
     history = trainer.fit(X, np.tanh(X), epochs=10)

@@ -200,7 +200,7 @@ def test_the_least_of_weights_does_not_vanish() -> None:
     trainer = fastbp.Trainer(net, "mse", "adam", batch_size=1, seed=0)
     X, y, _ = data("tiny")
     trainer.fit(X, y, sample_weight=np.where(np.arange(len(X)) % 2, 3e38, 1e-45))
-    assert trainer._engine.rates.steps == len(X)
+    assert trainer._session.engine.rates.steps == len(X)
 
 
 # -- rows of weight 0 ------------------------------------------------------------------------------
@@ -254,7 +254,7 @@ def test_rows_without_weight_add_nothing(
         )  # fmt: skip
         rows = features, targets, w
         history = trainer.fit(features, targets, 2, sample_weight=w, validation_data=rows)
-        in_place = trainer._engine._programs["training"][1].header["call_online"] != 0
+        in_place = trainer._session.engine._programs["training"][1].header["call_online"] != 0
         assert in_place == (shape.startswith("tiny") and threads == 1)
         figures = {k: v for k, v in vars(history).items() if k != "samples_per_second"}
         evaluated = trainer.evaluate(*rows)
@@ -380,8 +380,8 @@ def test_batches_without_weight_are_no_steps(
             n_threads=threads, metrics=["mae"],
         )  # fmt: skip
         history = trainer.fit(X, y, 2, sample_weight=w, callbacks=[fastbp.LearningRateLogger()])
-        assert trainer._engine.rates.steps == 2 * kept
-        assert trainer._engine.last_rate == rate.rates(np.array([2 * kept - 1]))[0]
+        assert trainer._session.engine.rates.steps == 2 * kept
+        assert trainer._session.engine.last_rate == rate.rates(np.array([2 * kept - 1]))[0]
         assert trainer.learning_rate == rate.rates(np.array([2 * kept]))[0]
         mae, rates = history.mae, history.learning_rate
         results.append((bits(net), history.loss, mae, rates))
@@ -398,7 +398,7 @@ def test_a_fit_that_is_broken_off_where_there_is_no_weight(tmp_path: Any) -> Non
         def __init__(self, chunks: int) -> None:
             self.chunks = chunks
 
-        _longest_chunk = 0.0
+        longest_chunk = 0.0
 
         def on_chunk_end(self, trainer: fastbp.Trainer) -> None:
             self.chunks -= 1
@@ -424,7 +424,7 @@ def test_a_fit_that_is_broken_off_where_there_is_no_weight(tmp_path: Any) -> Non
         history = resumed.fit(X, y, 3, sample_weight=w, resume=tmp_path / "a.safetensors")
         assert history.loss == expected
         assert bits(resumed.network) == bits(whole.network)
-        assert resumed._engine.rates.steps == whole._engine.rates.steps
+        assert resumed._session.engine.rates.steps == whole._session.engine.rates.steps
 
 
 # -- metrics ---------------------------------------------------------------------------------------
@@ -518,10 +518,10 @@ def test_of_a_fit_that_is_resumed_within_an_epoch(tmp_path: Any) -> None:
     X, y, w = classes(200, 4)
 
     class BrokenOff(fastbp.Callback):
-        _longest_chunk = 0.0
+        longest_chunk = 0.0
 
         def on_chunk_end(self, trainer: fastbp.Trainer) -> None:
-            if trainer._fit is not None and trainer._fit.batches == 3:
+            if trainer.position.batches == 3:
                 trainer.save(tmp_path / "a.safetensors")
                 trainer.stop("broken off")
 
@@ -574,7 +574,7 @@ def test_compiled_functions_have_a_mean_weight_of_1() -> None:
 def test_results_name_what_divides() -> None:
     X, y, w = data("several")
     trainer = fastbp.Trainer(network("several"), "mse")
-    program: Callable[[str], Any] = lambda use: trainer._engine._programs[use][1]  # noqa: E731
+    program: Callable[[str], Any] = lambda use: trainer._session.engine._programs[use][1]  # noqa: E731
     trainer.gradients(X, y, w)
     assert program("gradients").results[lay.R_LAST_DIVISOR] == len(X)
     trainer.evaluate(X, y, w)
@@ -641,7 +641,7 @@ def test_metrics_of_batches_whose_class_has_no_weight(units: int, size: int) -> 
     for metric in trainer.metrics:
         assert getattr(history, metric.name) == pytest.approx([expected[metric.name]], rel=1e-9)
     weighted = [(w * (y > 0))[at].any() for at in naive.consecutive(len(X), size)]
-    assert trainer._engine.rates.steps == sum(weighted) < len(weighted)
+    assert trainer._session.engine.rates.steps == sum(weighted) < len(weighted)
 
 
 def test_an_area_is_taken_over_rows_with_weight() -> None:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from fastbp.objectives.losses import Loss
-from fastbp.optimizers import LBFGS, LevenbergMarquardt, Optimizer
+from fastbp.optimizers import LBFGS, LevenbergMarquardt
 from fastbp.training.engine import Engine
-from fastbp.training.solvers.driver import STOPPED, Driver
+from fastbp.training.settings import Settings
+from fastbp.training.solvers.driver import Driver
 from fastbp.training.solvers.lbfgs import LBFGSDriver
 from fastbp.training.solvers.levenberg_marquardt import LevenbergMarquardtDriver
 
-__all__ = ["STOPPED", "Driver", "driver"]
+__all__ = ["Driver", "driver"]
 
 
-def driver(optimizer: Optimizer, engine: Engine, loss: Loss) -> Driver | None:
-    """What iterates for a solver; None for every other optimizer.
+def driver(settings: Settings, engine: Engine) -> Driver | None:
+    """Return what iterates for a solver; None for every other optimizer.
 
     Raises
     ------
     ValueError
         The solver is not for that loss, or not for so many parameters.
     """
+    optimizer = settings.optimizer
     if isinstance(optimizer, LBFGS):
         return LBFGSDriver(engine, optimizer)
     if isinstance(optimizer, LevenbergMarquardt):
-        return LevenbergMarquardtDriver(engine, optimizer, loss)
+        return LevenbergMarquardtDriver(engine, optimizer, settings.loss)
     return None

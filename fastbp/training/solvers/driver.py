@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,12 +21,11 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import resolve_threads
 from fastbp.training.engine import Engine
+from fastbp.training.snapshot import Recovery
+from fastbp.training.status import STOPPED, check
 
 Array = NDArray[Any]
 Vector = NDArray[np.float64]
-
-#: what `Driver.iterate` gives, beside the statuses of kernels/layout.py, when it has done nothing
-STOPPED = -1
 
 
 class BadSamplesError(Exception):
@@ -42,6 +42,9 @@ class Driver:
     ----------
     results : ndarray
         The last iteration's figures, where a program's results hold those of an epoch.
+    n_samples, n_batches, size, inside, batches, recovery
+        As of `Work` (training/batches.py): an epoch is one iteration over all samples, in whose
+        middle nobody stops, and which goes back by itself where it would diverge.
     stopped : str or None
         Why the last `iterate` has been the last one.
     evaluations : int
@@ -49,18 +52,23 @@ class Driver:
     """
 
     _KEPT: tuple[str, ...] = ()
+    n_batches, batches = 1, 0
+    recovery: Recovery | None = None
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.parameters = engine, engine.parameters
         parameters, layout = self.parameters, self.parameters.layout
         self.dtype = parameters.dtype
         self.n = parameters.n_parameters
+        self.n_samples = self.size = 0
+        self.inside = False
         self.stopped: str | None = None
         self.results: Vector = np.zeros(lay.R_STATUS)
         self.result_cells: Any = memoryview(self.results.data)
         self.evaluations = 0
         self._version = -1  # of the network's parameters, when they were this driver's point
         self._samples: Samples | None = None
+        self._weighing: Weighing | None = None
         self._buffers: list[Array] = []
         self._addresses: dict[int, int] = {}  # of buffers by id: asking an array takes 1 µs
         # Every parameter's number, from 1, wherever a copy of it stands; 0 stands for padding.
@@ -72,7 +80,7 @@ class Driver:
         self._places = self.buffer(self.n, np.int64)
         self._places[:] = first[found > 0]
         self._trial = self.buffer(layout.size, self.dtype)
-        self.figures: Vector = self.buffer(8, np.float64)
+        self.sums: Vector = self.buffer(8, np.float64)
         self._step: Vector = self.buffer(1, np.float64)
         self.x, self.direction = self.vector(), self.vector()
 
@@ -93,7 +101,7 @@ class Driver:
         return self._addresses.get(id(array)) or array.ctypes.data
 
     def vector(self) -> Vector:
-        """Room for one value a parameter, behind a 0 (see kernels/solvers/points.py)."""
+        """Zeros, one for each parameter behind a first one (see kernels/solvers/points.py)."""
         return self.buffer(1 + self.n, np.float64)
 
     def state(self) -> dict[str, Any]:
@@ -127,19 +135,60 @@ class Driver:
             else:
                 setattr(self, name, type(now)(state[name]))
 
-    def begin(self, samples: Samples, weighing: Weighing | None = None) -> None:
-        """Iterate on these samples, from the network's parameters as they are.
+    # -- as `Work` ---------------------------------------------------------------------------------
+
+    def set_samples(self, samples: Samples, weighing: Weighing | None = None) -> None:
+        """Iterate on these samples from the next `begin` on.
 
         `weighing` is that of a step where it is None.
         """
-        self._samples = samples
-        self._set_samples(samples, weighing)
+        self._samples, self._weighing, self.inside = samples, weighing, False
+        self.n_samples = self.size = samples[0].n
+
+    def begin(self) -> None:
+        """Begin from the network's parameters as they are."""
+        assert self._samples is not None
+        self._set_samples(self._samples, self._weighing)
         self._start_over()
+
+    def begin_epoch(self) -> None:
+        """Clear all figures."""
+        self.results[:] = 0.0
+
+    def work(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
+        """Make one iteration, see `Work.work`."""
+        return self.iterate()[0], first + 1, True
+
+    def figures(self) -> dict[str, float]:
+        """Return no metrics: a trial point's would be those of no epoch."""
+        return {}
+
+    def snapshot(self, first: bool = True) -> bool:
+        """Keep the parameters, see `Work.snapshot`."""
+        return self.engine.snapshot.take((self.engine.rates.epochs, 0))
+
+    def epoch_state(self) -> dict[str, Any]:
+        """Return that it is not inside an epoch, as `Batches` says where it stands there."""
+        return {"inside": False, "results": None, "sums": None, "lowest": math.inf, "rising": True}
+
+    def set_epoch_state(self, state: dict[str, Any], same_samples: bool) -> None:
+        """Do nothing: `epoch_state` tells of no place inside an epoch."""
+
+    # -- iterations --------------------------------------------------------------------------------
+
+    def update(self, samples: Samples) -> float:
+        """Make one iteration on these samples; return the loss before it."""
+        self.set_samples(samples)
+        self.begin()
+        status, loss = self.iterate()
+        check(status, self.results, self.dtype)
+        return loss
 
     def _start_over(self) -> None:
         """Go to the network's parameters as they are."""
         self.stopped, self._version = None, self.parameters.version
-        self.parameters.read(self.collect, self.x)
+        self.parameters.read(partial(np.copyto, self._trial))
+        self.collect(self._trial, self.x)
         self._forget_point()
 
     def iterate(self) -> tuple[int, float]:
@@ -174,7 +223,7 @@ class Driver:
 
     def program(self, mode: int, rows: int, slabs: int, flops: float) -> Program:
         """A program over whole sets, kept apart from those of calls between iterations."""
-        threads = resolve_threads(self.engine.n_threads, flops)
+        threads = resolve_threads(self.engine.settings.n_threads, flops)
         plan = Plan.in_slabs(self.parameters.layout, rows, threads, slabs)
         return self.engine.program(f"solver {mode}", mode, plan, threads)
 
@@ -197,7 +246,7 @@ class Driver:
     def evaluate(self, program: Program) -> float:
         """The loss at the trial point."""
         program.set_parameters(self._trial)
-        status = self.engine.run(program, 0, 1)
+        status = program.run(0, 1)
         self.evaluations += 1
         if status != lay.OK:
             raise BadSamplesError(status)
@@ -205,8 +254,8 @@ class Driver:
 
     def assess(self, gradient: Vector, direction: Vector) -> tuple[float, float, float]:
         """The slope along the direction, the gradient's largest magnitude, the magnitudes' sum."""
-        self.call(points.assess, gradient, direction, 1 + self.n, self.figures)
-        slope, largest, total = self.figures[:3]
+        self.call(points.assess, gradient, direction, 1 + self.n, self.sums)
+        slope, largest, total = self.sums[:3]
         return float(slope), float(largest), float(total)
 
     def accept(self) -> bool:

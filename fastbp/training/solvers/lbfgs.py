@@ -15,8 +15,9 @@ from fastbp.kernels.solvers import points, quasi_newton
 from fastbp.optimizers import LBFGS
 from fastbp.runtime.program import Program
 from fastbp.training.engine import Engine
-from fastbp.training.solvers.driver import STOPPED, Driver, Vector
+from fastbp.training.solvers.driver import Driver, Vector
 from fastbp.training.solvers.line_search import Trial, strong_wolfe
+from fastbp.training.status import STOPPED
 
 _EPSILON = float(np.finfo(np.float64).eps)
 
@@ -139,9 +140,9 @@ class LBFGSDriver(Driver):
         s, y = (self.address(ring) + 8 * newest * n for ring in (self._s, self._y))
         self.call(
             quasi_newton.remember, self.x, self._x_new, start.gradient, found.gradient, s, y, n,
-            self.figures,
+            self.sums,
         )  # fmt: skip
-        curvature, length = self.figures[points.CURVATURE], self.figures[points.LENGTH]
+        curvature, length = self.sums[points.CURVATURE], self.sums[points.LENGTH]
         if curvature > _EPSILON * length:
             self._pairs[newest], self._pairs[history + newest] = curvature, length
             self._newest, self._count = newest, min(history, self._count + 1)

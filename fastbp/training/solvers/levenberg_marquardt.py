@@ -21,7 +21,8 @@ from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import Team, resolve_threads
 from fastbp.training.engine import Engine
-from fastbp.training.solvers.driver import STOPPED, BadSamplesError, Driver
+from fastbp.training.solvers.driver import BadSamplesError, Driver
+from fastbp.training.status import STOPPED
 
 # Rows of the Jacobian in a block: long sums for the register tiles, and strips that stay in L1.
 _ROWS = 256
@@ -50,7 +51,7 @@ class LevenbergMarquardtDriver(Driver):
         strips = n // width + 1  # with the residuals behind the parameters
         rows = min(_ROWS, int(_FLOPS_PER_BLOCK) // n**2) // outputs * outputs or outputs
         entries = strips * (strips + 1) // 2 * width**2
-        ld = lay.row_stride(strips * width + lanes(8), 8)  # room for what is written too far
+        ld = lay.row_stride(strips * width + lanes(8), 8)  # and what is written too far
         needed = 8 * (2 * entries + rows * ld)
         if needed > settings.memory_limit:
             raise ValueError(
@@ -63,7 +64,7 @@ class LevenbergMarquardtDriver(Driver):
         # The loss is so many times the sum of squared residuals over B w̄.
         self._factor = 1.0 / outputs if isinstance(loss, MSE) else 0.5
         flops = float(rows) * (strips * width) ** 2
-        self._threads = resolve_threads(engine.n_threads, flops)
+        self._threads = resolve_threads(engine.settings.n_threads, flops)
         self._blocks_per_call = max(1, int(_FLOPS_PER_CALL / flops))
         self._factor_calls = _calls(strips, width, -(-n // width))
         self._jacobian = self.buffer(rows * ld, np.float64)

@@ -1,4 +1,4 @@
-"""Exported C headers: compiled into one program, run, and their outputs read."""
+"""Random networks for those that leave fastbp; C programs and ONNX graphs of them, run."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import paths
 import pytest
 
+import fastbp
 from fastbp import export
+from fastbp.kernels.functions.activations import ACTIVATIONS
 
-MAIN = paths.TESTS / "support" / "export_main.c"
+MAIN = paths.TESTS / "export" / "main.c"
 COMPILER = shutil.which("gcc") or shutil.which("cc")
 FLAGS = ["-std=c99", "-O1", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-pedantic", "-Werror"]
 needs_c = pytest.mark.skipif(COMPILER is None, reason="there is no C compiler on this machine")
@@ -72,3 +75,32 @@ class Programs:
         )
         assert done.returncode == 0, done.stderr[:3000]
         return [[float(x) for x in line.split()] for line in done.stdout.splitlines()]
+
+
+HIDDEN = sorted(set(ACTIVATIONS) - {"exp"})  # exp of exp overflows
+
+
+def architecture(rng: np.random.Generator, hidden: str, dtype: str = "float32") -> fastbp.Network:
+    """Any depth, widths and biases; hidden layers of this activation, any output layer."""
+    units = rng.integers(1, 40, rng.integers(0, 4)).tolist()
+    kinds = [*[hidden] * len(units), str(rng.choice(sorted(ACTIVATIONS)))]
+    layers = [
+        fastbp.Dense(n, kind, bias=[True, "shared", False][rng.integers(3)])
+        for n, kind in zip([*units, int(rng.integers(1, 20))], kinds, strict=True)
+    ]
+    network = fastbp.Network(
+        int(rng.integers(1, 30)), layers, dtype=dtype, seed=int(rng.integers(99))
+    )
+    network.set_weights([w + 0.1 * rng.standard_normal(w.shape) for w in network.get_weights()])
+    return network
+
+
+def run_graph(model: Any, **inputs: Any) -> dict[str, Any]:
+    """The outputs of an ONNX graph by name, as ONNX Runtime has them."""
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(None, inputs), strict=True))

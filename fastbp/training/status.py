@@ -1,0 +1,66 @@
+"""What a kernel's status means, and the error that says that training has diverged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numpy.typing import NDArray
+
+from fastbp.history import History
+from fastbp.kernels import layout as lay
+
+#: beside the statuses of kernels/layout.py: a solver has no more to do, and has changed nothing
+STOPPED = -1
+
+
+class DivergenceError(ArithmeticError):
+    """The loss or a weight became infinite or NaN.
+
+    The network is as at the last snapshot, which is finite and at most about an epoch old; or, with
+    `EarlyStopping` or `TimeBudget`, has its best weights back. The message says which, and
+    ``history.network_epoch`` the epoch.
+
+    Attributes
+    ----------
+    epoch, batch : int
+        Where it was found.
+    history : History or None
+        Up to the last finished epoch of the `fit`.
+    """
+
+    epoch = batch = 0
+    history: History | None = None
+
+
+def check(status: int, results: NDArray[Any], dtype: str) -> None:
+    """Raise the error that a status means; OK and STOPPED mean none.
+
+    Parameters
+    ----------
+    status : int
+        What a kernel, or a solver's iteration, has given back.
+    results : ndarray
+        What it has left, with the last batch's loss in it.
+    dtype : str
+        The network's.
+
+    Raises
+    ------
+    DivergenceError
+        The loss is not finite.
+    ValueError
+        A memory map, which is read as it is trained on, holds what is no sample.
+    """
+    if status in (lay.OK, STOPPED):
+        return
+    if status == lay.NONFINITE_LOSS:
+        raise DivergenceError(
+            f"the loss is {results[lay.R_LAST_ERROR]}; a lower learning_rate may help. "
+            "The network is as it was before this update"
+        )
+    what = {lay.BAD_X: "X", lay.BAD_Y: "y", lay.BAD_WEIGHT: "sample_weight"}[status]
+    raise ValueError(
+        f"{what} holds a value that is not finite in {dtype} or no class id; "
+        "it is a memory map, read as it is trained on, and training has stopped at the last "
+        "finished update"
+    )
