@@ -10,11 +10,11 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
-from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, PENDING, STATE, UpdateKernel
+from fastbp.kernels.updates.hyper import LEARNING_RATE, PENDING, STATE, UpdateKernel, places
 
-# What they are given, in hyper[OWN ...]; NAdam has one more.
+# What they are given; NAdam has one more.
 _CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
-_BETA_1, _BETA_2, _EPSILON, _DECAY, _MOMENTUM_DECAY = range(OWN, OWN + 5)
+_BETA_1, _BETA_2, _EPSILON, _DECAY, _MOMENTUM_DECAY = places(*_CONSTANTS, "momentum_decay")
 # STATE and PENDING: beta_1^t and beta_2^t, t, NAdam's product; then what the updates read.
 _POWER_1, _POWER_2, _T, _PRODUCT, _STEP, _ROOT, _EXTRA = range(7)
 _STATE, _MOST = (1.0, 1.0, 0.0, 1.0), (1.0, 1.0, 2.0**53, 1.0)

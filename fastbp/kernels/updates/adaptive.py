@@ -10,14 +10,26 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
-from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, UpdateKernel
+from fastbp.kernels.updates.hyper import LEARNING_RATE, UpdateKernel, places
+
+# What each of them is given, and where that stands in `hyper`.
+_RMSPROP = ("rho", "epsilon", "weight_decay", "momentum")
+_RMSPROP_RHO, _RMSPROP_EPSILON, _RMSPROP_DECAY, _RMSPROP_MOMENTUM = places(*_RMSPROP)
+_ADAGRAD = ("epsilon", "weight_decay")
+_ADAGRAD_EPSILON, _ADAGRAD_DECAY = places(*_ADAGRAD)
+_ADADELTA = ("rho", "epsilon", "weight_decay")
+_ADADELTA_RHO, _ADADELTA_EPSILON, _ADADELTA_DECAY = places(*_ADADELTA)
+_RPROP = ("etas", "step_sizes")  # two pairs
+_SHRINK, _GROW, _LEAST, _MOST = places(*_RPROP, *_RPROP)
+_LION = ("beta_1", "beta_2", "weight_decay")
+_LION_BETA_1, _LION_BETA_2, _LION_DECAY = places(*_LION)
 
 
 def _rmsprop(centered: bool, momentum: bool) -> jit.CFunc:
     def rmsprop(p, g, s0, s1, s2, n, hyper):
-        rate, rho = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
-        new, epsilon = cast(p, 1.0 - hyper[OWN]), cast(p, hyper[OWN + 1])
-        decay, keep = cast(p, hyper[OWN + 2]), cast(p, hyper[OWN + 3])
+        rate, rho = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_RMSPROP_RHO])
+        new, epsilon = cast(p, 1.0 - hyper[_RMSPROP_RHO]), cast(p, hyper[_RMSPROP_EPSILON])
+        decay, keep = cast(p, hyper[_RMSPROP_DECAY]), cast(p, hyper[_RMSPROP_MOMENTUM])
         zero = cast(p, 0)
         means = s2 if momentum else s1
         for i in range(n):
@@ -42,8 +54,8 @@ def _rmsprop(centered: bool, momentum: bool) -> jit.CFunc:
 @jit.elementwise(roles.update)
 def adagrad(p, g, s0, s1, s2, n, hyper):
     """v += g²; p -= lr g / (sqrt(v) + epsilon) (Duchi et al. 2011)."""
-    rate, epsilon = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
-    decay = cast(p, hyper[OWN + 1])
+    rate, epsilon = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_ADAGRAD_EPSILON])
+    decay = cast(p, hyper[_ADAGRAD_DECAY])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         v = s0[i] + gradient * gradient
@@ -55,9 +67,9 @@ def adagrad(p, g, s0, s1, s2, n, hyper):
 def adadelta(p, g, s0, s1, s2, n, hyper):
     """v = rho v + (1 - rho) g²; x = sqrt(u + epsilon) / sqrt(v + epsilon) g;
     u = rho u + (1 - rho) x²; p -= lr x (Zeiler 2012)."""
-    rate, rho = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
-    new, epsilon = cast(p, 1.0 - hyper[OWN]), cast(p, hyper[OWN + 1])
-    decay = cast(p, hyper[OWN + 2])
+    rate, rho = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_ADADELTA_RHO])
+    new, epsilon = cast(p, 1.0 - hyper[_ADADELTA_RHO]), cast(p, hyper[_ADADELTA_EPSILON])
+    decay = cast(p, hyper[_ADADELTA_DECAY])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         v = rho * s0[i] + new * (gradient * gradient)
@@ -81,8 +93,8 @@ def rprop(p, g, s0, s1, s2, n, hyper):
     Where the sign has turned, it shrinks and is not taken. s0 = the gradient before. Riedmiller &
     Braun 1993.
     """
-    shrink, grow = cast(p, hyper[OWN]), cast(p, hyper[OWN + 1])
-    least, most = cast(p, hyper[OWN + 2]), cast(p, hyper[OWN + 3])
+    shrink, grow = cast(p, hyper[_SHRINK]), cast(p, hyper[_GROW])
+    least, most = cast(p, hyper[_LEAST]), cast(p, hyper[_MOST])
     one, zero = cast(p, 1), cast(p, 0)
     for i in range(n):
         turn = g[i] * s0[i]
@@ -99,24 +111,22 @@ def rprop(p, g, s0, s1, s2, n, hyper):
 def lion(p, g, s0, s1, s2, n, hyper):
     """p -= lr (sign(b1 m + (1 - b1) g) + weight_decay p); m = b2 m + (1 - b2) g."""
     rate = cast(p, hyper[LEARNING_RATE])
-    keep_1, keep_2 = cast(p, hyper[OWN]), cast(p, hyper[OWN + 1])
-    new_1, new_2 = cast(p, 1.0 - hyper[OWN]), cast(p, 1.0 - hyper[OWN + 1])
-    shrink = cast(p, 1.0 - hyper[LEARNING_RATE] * hyper[OWN + 2])
+    keep_1, keep_2 = cast(p, hyper[_LION_BETA_1]), cast(p, hyper[_LION_BETA_2])
+    new_1, new_2 = cast(p, 1.0 - hyper[_LION_BETA_1]), cast(p, 1.0 - hyper[_LION_BETA_2])
+    shrink = cast(p, 1.0 - hyper[LEARNING_RATE] * hyper[_LION_DECAY])
     for i in range(n):
         direction = _sign(keep_1 * s0[i] + new_1 * g[i], p)
         s0[i] = keep_2 * s0[i] + new_2 * g[i]
         p[i] = shrink * p[i] - rate * direction
 
 
-_RMSPROP = ("rho", "epsilon", "weight_decay", "momentum")
-
 UPDATES = {
     "rmsprop": UpdateKernel(_rmsprop(False, False), 1, _RMSPROP, squares=(0,)),
     "rmsprop_momentum": UpdateKernel(_rmsprop(False, True), 2, _RMSPROP, squares=(0,)),
     "rmsprop_centered": UpdateKernel(_rmsprop(True, False), 2, _RMSPROP, squares=(0,)),
     "rmsprop_centered_momentum": UpdateKernel(_rmsprop(True, True), 3, _RMSPROP, squares=(0,)),
-    "adagrad": UpdateKernel(adagrad, 1, ("epsilon", "weight_decay"), squares=(0,)),
-    "adadelta": UpdateKernel(adadelta, 2, ("rho", "epsilon", "weight_decay"), squares=(0, 1)),
-    "rprop": UpdateKernel(rprop, 2, ("etas", "step_sizes"), squares=(1,)),
-    "lion": UpdateKernel(lion, 1, ("beta_1", "beta_2", "weight_decay")),
+    "adagrad": UpdateKernel(adagrad, 1, _ADAGRAD, squares=(0,)),
+    "adadelta": UpdateKernel(adadelta, 2, _ADADELTA, squares=(0, 1)),
+    "rprop": UpdateKernel(rprop, 2, _RPROP, squares=(1,)),
+    "lion": UpdateKernel(lion, 1, _LION),
 }

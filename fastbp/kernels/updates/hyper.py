@@ -14,6 +14,12 @@ from fastbp.kernels.compiling import jit
 
 LEARNING_RATE, OWN, STATE, PENDING, HYPER_SIZE = 0, 1, 16, 24, 32
 
+
+def places(*constants: str) -> range:
+    """The places in `hyper` of an optimizer's own constants: the first is at OWN, and so on."""
+    return range(OWN, OWN + len(constants))
+
+
 #: a trainer's rate as it goes: what the schedule's rates are multiplied by, or the rate; updates
 SCALE, STEPS = range(2)
 

@@ -10,13 +10,17 @@ from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
 from fastbp.kernels.maths.tiles import descend
 from fastbp.kernels.updates import adam, adaptive
-from fastbp.kernels.updates.hyper import LEARNING_RATE, OWN, UpdateKernel
+from fastbp.kernels.updates.hyper import LEARNING_RATE, UpdateKernel, places
+
+# What they are given; plain SGD the first alone.
+_CONSTANTS = ("weight_decay", "momentum")
+_DECAY, _MOMENTUM = places(*_CONSTANTS)
 
 
 @jit.elementwise(roles.update)
 def sgd(p, g, s0, s1, s2, n, hyper):
     """p -= lr (g + weight_decay p)."""
-    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
+    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_DECAY])
     for i in range(n):
         p[i] = p[i] - rate * (g[i] + decay * p[i])
 
@@ -24,14 +28,14 @@ def sgd(p, g, s0, s1, s2, n, hyper):
 @jit.elementwise(roles.outer)
 def sgd_outer(p, a, d, rows, width, hyper):
     """The same for a batch of one sample, whose gradient a d' is formed as it is used."""
-    descend(p, a, d, rows, width, cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN]))
+    descend(p, a, d, rows, width, cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_DECAY]))
 
 
 @jit.elementwise(roles.update)
 def sgd_momentum(p, g, s0, s1, s2, n, hyper):
     """g += weight_decay p; v = momentum v + g; p -= lr v."""
-    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
-    momentum = cast(p, hyper[OWN + 1])
+    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_DECAY])
+    momentum = cast(p, hyper[_MOMENTUM])
     for i in range(n):
         v = momentum * s0[i] + (g[i] + decay * p[i])
         s0[i] = v
@@ -41,8 +45,8 @@ def sgd_momentum(p, g, s0, s1, s2, n, hyper):
 @jit.elementwise(roles.update)
 def sgd_nesterov(p, g, s0, s1, s2, n, hyper):
     """g += weight_decay p; v = momentum v + g; p -= lr (g + momentum v)."""
-    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[OWN])
-    momentum = cast(p, hyper[OWN + 1])
+    rate, decay = cast(p, hyper[LEARNING_RATE]), cast(p, hyper[_DECAY])
+    momentum = cast(p, hyper[_MOMENTUM])
     for i in range(n):
         gradient = g[i] + decay * p[i]
         v = momentum * s0[i] + gradient
@@ -51,9 +55,9 @@ def sgd_nesterov(p, g, s0, s1, s2, n, hyper):
 
 
 UPDATES = {
-    "sgd": UpdateKernel(sgd, 0, ("weight_decay",), outer=sgd_outer),
-    "sgd_momentum": UpdateKernel(sgd_momentum, 1, ("weight_decay", "momentum")),
-    "sgd_nesterov": UpdateKernel(sgd_nesterov, 1, ("weight_decay", "momentum")),
+    "sgd": UpdateKernel(sgd, 0, _CONSTANTS[:1], outer=sgd_outer),
+    "sgd_momentum": UpdateKernel(sgd_momentum, 1, _CONSTANTS),
+    "sgd_nesterov": UpdateKernel(sgd_nesterov, 1, _CONSTANTS),
     **adam.UPDATES,
     **adaptive.UPDATES,
 }
