@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import tokenize
 from collections.abc import Iterator
 from functools import cache
@@ -13,37 +14,9 @@ from paths import ROOT
 
 PACKAGE = ROOT / "fastbp"
 
+_PAGE = (ROOT / "docs" / "design" / "layout.md").read_text(encoding="utf-8")
 #: lines of modules and packages; each may import from lines above it, and from nothing else
-ORDER = """
-version checks history
-kernels.compiling
-kernels.layout kernels.maths
-kernels.functions kernels.updates
-kernels
-kernels.solvers kernels.ffi
-layers optimizers data
-objectives files
-runtime
-ffi callbacks warm
-training.settings training.status training.rates training.measuring training.refining \
-training.progress training.provenance
-training.snapshot
-training.engine training.background
-training.solvers
-training.session
-training.batches training.arguments
-training.fit
-training.resuming
-network
-trainer
-interop export bench gradient_check jit
-tracing
-plot
-tabular
-__init__
-cli
-__main__
-"""
+(ORDER,) = re.findall(r"^```text\n(.*?)^```$", _PAGE, flags=re.DOTALL | re.MULTILINE)
 LINES = {name: i for i, line in enumerate(ORDER.split("\n")) for name in line.split()}
 
 
