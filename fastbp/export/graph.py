@@ -168,10 +168,12 @@ def _factor(graph: _Graph, name: str, z: str) -> str:
         return graph.add("Tanh", graph.add("Softplus", z))
     if name == "gelu":
         t = graph.add("Erf", graph.add("Mul", z, graph.constant(np.sqrt(0.5))))
-    else:
+    elif name == "gelu_tanh":
         square = graph.add("Mul", graph.add("Mul", z, z), graph.constant(0.044715))
         inner = graph.add("Mul", z, graph.add("Add", square, graph.constant(1.0)))
         t = graph.add("Tanh", graph.add("Mul", inner, graph.constant(np.sqrt(2 / np.pi))))
+    else:
+        raise ValueError(f"activation {name!r} has no ONNX graph: nobody has written its nodes")
     half = graph.constant(0.5)
     return graph.add("Mul", graph.add("Add", t, graph.constant(1.0)), half)
 

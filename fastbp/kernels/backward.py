@@ -17,8 +17,8 @@ def through_activation(like, layer, base, row, rows):
         d = at(base, layer.deltas + row * ld)
         a = at(base, layer.outputs + row * ld)
         z = at(base, layer.sums + row * ld)
-        parameters = pointer(like, layer.parameters)
-        call_backward(layer.call_backward, (d, a, z, rows, layer.n_out, ld, parameters))
+        settings = pointer(like, layer.settings)
+        call_backward(layer.call_backward, (d, a, z, rows, layer.n_out, ld, settings))
 
 
 @jit.kernel
@@ -41,7 +41,7 @@ def backward(like, t, row, rows):
         wt = at(params, layer.transposed)
         over_panels(
             t.call_tiles, d, ld_out, wt, n_out, zeros, 0, d_below, ld_in, none, a_below,
-            below.masked, rows, n_in,
+            below.clamped, rows, n_in,
         )  # fmt: skip
         if below.call_dropout:
             keep = at(base, below.kept + row * ld_in)

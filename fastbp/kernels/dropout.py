@@ -32,10 +32,10 @@ def bits(low, high, j):
 
 
 @jit.elementwise(roles.dropout)
-def dropout(a, x, keep, rows, n, ld, first, key, parameters):
-    """x = a keep, keep being 0 or 1/(1 - p), of which `parameters` holds 1/(1 - p) and p 2^32."""
-    threshold = np.uint32(np.int64(parameters[1]) * 65536 + np.int64(parameters[2]))  # 16 bits each
-    scale, zero = parameters[0], cast(a, 0)
+def dropout(a, x, keep, rows, n, ld, first, key, settings):
+    """x = a keep, keep being 0 or 1/(1 - p), of which `settings` hold 1/(1 - p) and p 2^32."""
+    threshold = np.uint32(np.int64(settings[1]) * 65536 + np.int64(settings[2]))  # 16 bits each
+    scale, zero = settings[0], cast(a, 0)
     for r in range(rows):
         k = mix(np.uint64(key) + np.uint64(first + r))
         low, high = np.uint32(k), np.uint32(k >> _S32)
@@ -47,14 +47,15 @@ def dropout(a, x, keep, rows, n, ld, first, key, parameters):
 
 
 @jit.kernel
-def drop(like, t, layer, number, a, row, rows, place, made):
-    """One layer's dropout on workspace rows `row` ..., which are rows `place` ... of a batch.
+def drop(like, t, layer, number, a, row, rows, row_in_batch, updates_made):
+    """One layer's dropout on workspace rows `row` ...
 
-    Before it there were `updates_before` and `made` updates.
+    They are rows `row_in_batch` ... of a batch, before which there were `updates_before` updates,
+    and `updates_made` in this call.
     """
     base, n, ld = pointer(like, t.workspace), layer.n_out, layer.ld_out
-    key = mix(mix(np.uint64(t.dropout_seed) ^ mix(np.uint64(t.updates_before + made))))
+    key = mix(mix(np.uint64(t.dropout_seed) ^ mix(np.uint64(t.updates_before + updates_made))))
     key = np.int64(mix(key + np.uint64(number)))
     x, keep = at(base, layer.passed_on + row * ld), at(base, layer.kept + row * ld)
-    parameters = pointer(like, layer.dropout_parameters)
-    call_dropout(layer.call_dropout, (a, x, keep, rows, n, ld, place, key, parameters))
+    settings = pointer(like, layer.dropout_settings)
+    call_dropout(layer.call_dropout, (a, x, keep, rows, n, ld, row_in_batch, key, settings))

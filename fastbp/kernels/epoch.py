@@ -9,6 +9,9 @@ all others have done their work. A batch takes one of two plans, by its size alo
     slabs    the batch is cut into a fixed number of slabs, each worked on in blocks of rows that
              stay in cache, each with a gradient of its own; then pieces are shared out: the slabs'
              gradients are added up in order, and used.
+
+Small batches of one thread are read several at a time, ahead of their steps, since reading them one
+by one would be most of the work; tiny networks then take all of them through online.py.
 """
 
 from __future__ import annotations
@@ -90,22 +93,22 @@ def add_up(like, t, thread):
 
 
 @jit.kernel
-def conclude(like, t, made, rows, status, thread):
+def conclude(like, t, updates_made, rows, status, thread):
     """What comes when a batch's rows have been through the network, and all threads do alike.
 
     The threads come to one status; the error is recorded and metrics are taken; then gradients are
-    used. `made` and the status that is returned are those of `whole_batch`.
+    used. `updates_made` and the status that is returned are those of `whole_batch`.
     """
     slabs, train = t.slabs, t.mode == lay.MODE_TRAIN
     pointer(_DOUBLE, t.results)[lay.R_STATUS + thread] = float(status)
-    rate = begin_step(t, made) if thread == 0 and train else 0.0
+    rate = begin_step(t, updates_made) if thread == 0 and train else 0.0
     barrier(t)
     status = first_bad_status(t)
     if status != lay.OK:
         return status
     if slabs:
-        slab_loss = pointer(_DOUBLE, t.slab_errors)
-        error, weight = ordered_sum(slab_loss, slabs), ordered_sum(at(slab_loss, slabs), slabs)
+        slab_errors = pointer(_DOUBLE, t.slab_errors)
+        error, weight = ordered_sum(slab_errors, slabs), ordered_sum(at(slab_errors, slabs), slabs)
     else:
         error = ordered_sum(pointer(_DOUBLE, t.row_errors), rows)
         weight = weights_of(like, t, _ZERO, rows)
@@ -134,8 +137,12 @@ def conclude(like, t, made, rows, status, thread):
 
 
 @jit.kernel
-def whole_batch(like, t, made, start, rows, thread):
-    """One batch, after `made` updates of this call; a status, which may be NO_WEIGHT."""
+def whole_batch(like, t, updates_made, start, rows, thread):
+    """One batch, after `updates_made` updates of this call; a status, which may be NO_WEIGHT.
+
+    It is the epoch's samples from position `start` on, `rows` in number. They stand in the
+    workspace's first rows, or `t.shift` rows behind where they were read ahead.
+    """
     threads = t.threads
     first, last = share(rows, threads, thread), share(rows, threads, thread + 1)
     status = lay.OK
@@ -148,20 +155,20 @@ def whole_batch(like, t, made, start, rows, thread):
         row = first
         while row < last:
             count = min(t.rows_per_block, last - row)
-            call_block(t.call_passes, (scale, t, row, count, lay.ALL_PASSES, row, made))
+            call_block(t.call_passes, (scale, t, row, count, lay.ALL_PASSES, row, updates_made))
             row += count
-    return conclude(like, t, made, rows, status, thread)
+    return conclude(like, t, updates_made, rows, status, thread)
 
 
 @jit.kernel
-def slab(like, t, which, made, start, rows, scale, thread):
+def slab(like, t, which, updates_made, start, rows, scale, thread):
     """One slab of a batch, block by block.
 
     Its error goes to `slab_errors`, its weight behind the errors of all, its gradient to
     `slab_gradients`.
     """
     g = at(pointer(like, t.slab_gradients), which * t.n_updated)
-    slab_loss = pointer(_DOUBLE, t.slab_errors)
+    slab_errors = pointer(_DOUBLE, t.slab_errors)
     first, last = share(rows, t.slabs, which), share(rows, t.slabs, which + 1)
     row = thread * t.rows_per_block
     error, weight, done = 0.0, 0.0, first
@@ -175,7 +182,7 @@ def slab(like, t, which, made, start, rows, scale, thread):
         status = call_read_rows(t.call_read_rows, (like, t, start + done, row, count, thread))
         if status != lay.OK:
             return status
-        call_block(t.call_passes, (cast(g, scale), t, row, count, which_passes, done, made))
+        call_block(t.call_passes, (cast(g, scale), t, row, count, which_passes, done, updates_made))
         error += ordered_sum(at(pointer(_DOUBLE, t.row_errors), row), count)
         weight += weights_of(like, t, row, count)
         if t.measures:
@@ -184,34 +191,34 @@ def slab(like, t, which, made, start, rows, scale, thread):
         if not evaluate:
             call_gradients(t.call_gradients, (like, t, row, count, g, int(done > first)))
         done += count
-    slab_loss[which], slab_loss[t.slabs + which] = error, weight
+    slab_errors[which], slab_errors[t.slabs + which] = error, weight
     return lay.OK
 
 
 @jit.kernel
-def slabs_batch(like, t, made, start, rows, thread):
+def slabs_batch(like, t, updates_made, start, rows, thread):
     """As `whole_batch`."""
     threads, slabs = t.threads, t.slabs
     status, scale = lay.OK, 1.0 / divisor(t, rows, 1.0)
     for s in range(share(slabs, threads, thread), share(slabs, threads, thread + 1)):
         if status == lay.OK:
-            status = slab(like, t, s, made, start, rows, scale, thread)
-    return conclude(like, t, made, rows, status, thread)
+            status = slab(like, t, s, updates_made, start, rows, scale, thread)
+    return conclude(like, t, updates_made, rows, status, thread)
 
 
 @jit.kernel
-def batches_read_ahead(like, t, made, start, count):
+def batches_read_ahead(like, t, updates_made, start, count):
     """`count` small batches, read at once: reading one at a time would be most of the work."""
     size = t.batch_size
     rows = min(count * size, t.n_samples - start)
     status = call_read_rows(t.call_read_rows, (like, t, start, 0, rows, 0))
     if status == lay.OK and t.call_online:
-        return call_batches(t.call_online, (like, t, made, rows))
+        return call_batches(t.call_online, (like, t, updates_made, rows))
     done = 0
     while done < rows and status == lay.OK:
         t.shift = done
-        status = whole_batch(like, t, made, start + done, min(size, rows - done), _ZERO)
-        made += int(status == lay.OK)
+        status = whole_batch(like, t, updates_made, start + done, min(size, rows - done), _ZERO)
+        updates_made += int(status == lay.OK)
         status = lay.OK if status == lay.NO_WEIGHT else status
         if status == lay.OK:
             pointer(_DOUBLE, t.results)[lay.R_BATCHES] += 1.0
@@ -227,20 +234,20 @@ def run(like, table, first, last, thread):
     n, size = t.n_samples, t.batch_size
     results = pointer(_DOUBLE, t.results)
     before = results[lay.R_UPDATES]
-    status, b, made = lay.OK, first, _ZERO
+    status, b, updates_made = lay.OK, first, _ZERO
     while b < last and status == lay.OK:
         start = b * size
         count = min(t.batches_ahead, last - b)
         rows = min(size, n - start)
         if t.slabs:
-            status = slabs_batch(like, t, made, start, rows, thread)
+            status = slabs_batch(like, t, updates_made, start, rows, thread)
         elif t.batches_ahead > 1:  # one thread's work alone
-            status = batches_read_ahead(like, t, made, start, count)
-            made = np.int64(results[lay.R_UPDATES] - before)
+            status = batches_read_ahead(like, t, updates_made, start, count)
+            updates_made = np.int64(results[lay.R_UPDATES] - before)
         else:
-            status = whole_batch(like, t, made, start, rows, thread)
+            status = whole_batch(like, t, updates_made, start, rows, thread)
         if t.batches_ahead == 1:
-            made += int(status == lay.OK)
+            updates_made += int(status == lay.OK)
             status = lay.OK if status == lay.NO_WEIGHT else status
             if thread == 0 and status == lay.OK:
                 results[lay.R_BATCHES] += 1.0

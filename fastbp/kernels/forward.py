@@ -27,7 +27,7 @@ def layer_forward(like, t, layer, params, a, z, rows):
 
 
 @jit.kernel
-def forward(like, t, row, rows, skip_last, place, made):
+def forward(like, t, row, rows, skip_last, row_in_batch, updates_made):
     """All layers for workspace rows `row` ...; `skip_last` leaves out the last activation."""
     params, base = pointer(like, t.parameters), pointer(like, t.workspace)
     n_layers = t.n_layers
@@ -39,11 +39,11 @@ def forward(like, t, row, rows, skip_last, place, made):
         out = at(base, layer.outputs + row * ld)
         layer_forward(like, t, layer, params, a, z, rows)
         if layer.call_forward and not (skip_last and number == n_layers - 1):
-            parameters = pointer(like, layer.parameters)
+            settings = pointer(like, layer.settings)
             if layer.sums != layer.outputs:
                 for i in range(rows * ld):
                     out[i] = z[i]
-            call_forward(layer.call_forward, (out, rows, n_out, ld, parameters))
+            call_forward(layer.call_forward, (out, rows, n_out, ld, settings))
         if layer.call_dropout:
-            drop(like, t, layer, number, out, row, rows, place, made)
+            drop(like, t, layer, number, out, row, rows, row_in_batch, updates_made)
         a = at(base, layer.passed_on + row * ld)

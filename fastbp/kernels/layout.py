@@ -43,7 +43,7 @@ HEADER = Record(
     # Which samples. Those that are lazy are checked as they are read.
     "n_samples batch_size shuffle seed epoch split_bits lazy class_ids",
     # What to do. `results` and all that follows it are addresses, but for flags and sizes.
-    "mode threads barrier call_yield call_loss loss_parameters fused_loss results",
+    "mode threads barrier call_yield call_loss loss_settings fused_loss results",
     "stop_on_nonfinite hyper rates rate_stride call_update call_prepare slot0 slot1 slot2",
     "pieces n_pieces",
     # Parts that every network shares.
@@ -86,18 +86,23 @@ W_BY, M_BY, LEAST, MEAN = range(4)
 # A layer, behind the header. `weights`, `transposed` and `biases` are places among the parameters;
 # `outputs`, `sums`, `deltas`, `passed_on` and `kept` are in the workspace. The sums are kept apart
 # where a derivative needs them, else they are the outputs' place; what the layer above reads,
-# `passed_on`, is the outputs or, after a dropout, outputs times `kept`.
+# `passed_on`, is the outputs or, after a dropout, outputs times `kept`. `narrow` says which
+# way the weights are stored (see above), as a matrix of `stored_rows` and `stored_columns`. Where
+# the layer is `clamped`, its activation max(z, 0) is done by the product that makes z, and its
+# slope by the product that makes the deltas, which are 0 where the outputs are.
 LAYER = Record(
-    "n_in n_out ld_in ld_out narrow rows columns weights transposed biases bias",
-    "call_forward call_backward parameters clamped masked outputs sums deltas passed_on kept",
-    "call_dropout dropout_parameters",
+    "n_in n_out ld_in ld_out narrow stored_rows stored_columns weights transposed",
+    "biases bias call_forward call_backward settings clamped outputs sums deltas passed_on kept",
+    "call_dropout dropout_settings",
     whole_lines=True,
 )
 layer_of = LAYER.numbered(behind=HEADER.size)
 
 BIAS_NONE, BIAS_PER_UNIT, BIAS_SHARED = 0, 1, 2
 
-# A piece of the parameters, which is one run of values and is updated at once.
+# A piece of the parameters, which is one run of values and is updated at once: its offset among
+# them and its length, both in values. Of weights, it is rows `first` ... `last` - 1 of the stored
+# matrix, in the panel that begins at `column` and is `width` wide.
 PIECE = Record("kind layer offset length column width first last")
 piece_of, piece_at = PIECE.numbered(), PIECE.at_address()
 PIECE_WEIGHTS, PIECE_BIAS, PIECE_SHARED_BIAS = range(3)
@@ -176,12 +181,12 @@ class LayerLayout:
     transposed: int  # offset of the transpose's panels; `weights` where narrow; -1 where none
 
     @property
-    def rows(self) -> int:
+    def stored_rows(self) -> int:
         """Rows of the stored matrix."""
         return self.n_out if self.narrow else self.n_in
 
     @property
-    def columns(self) -> int:
+    def stored_columns(self) -> int:
         """Columns of the stored matrix, the dimension cut into panels."""
         return self.n_in if self.narrow else self.n_out
 

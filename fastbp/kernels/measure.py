@@ -20,8 +20,11 @@ _HEAD = 8 * lay.MEASURES.size  # bytes
 
 
 @jit.kernel
-def measure(like, t, row, rows, place, acc):
-    """Add to the sums `acc` what workspace rows `row` ..., samples `place` ..., come to."""
+def measure(like, t, row, rows, row_in_batch, acc):
+    """Add to the sums `acc` what workspace rows `row` ... come to.
+
+    They are rows `row_in_batch` ... of a batch.
+    """
     base = pointer(like, t.workspace)
     last = layer_of(t, t.n_layers - 1)
     n, ld = last.n_out, last.ld_out
@@ -30,7 +33,7 @@ def measure(like, t, row, rows, place, acc):
         z = at(base, last.sums + row * ld)
         for i in range(rows * ld):
             p[i] = z[i]
-        call_forward(last.call_forward, (p, rows, n, ld, pointer(like, last.parameters)))
+        call_forward(last.call_forward, (p, rows, n, ld, pointer(like, last.settings)))
     targets = at(base, t.targets + (row + t.shift) * ld)
     weights = at(pointer(like, t.metric_weights), row + t.shift)
     if t.w.call_gather:
@@ -42,7 +45,7 @@ def measure(like, t, row, rows, place, acc):
     for number in range(measures.metrics):
         metric = lay.metric_of(t.measures + _HEAD, number)
         sums, own = at(acc, metric.sums), pointer(_DOUBLE, metric.settings)
-        call_metric(metric.call_metric, (p, targets, weights, sums, rows, n, ld, own, place))
+        call_metric(metric.call_metric, (p, targets, weights, sums, rows, n, ld, own, row_in_batch))
 
 
 @jit.kernel

@@ -58,8 +58,8 @@ def forward(like, t, params, base, rows):
             if layer.sums != layer.outputs:
                 for i in range(rows * ld):
                     out[i] = z[i]
-            parameters = pointer(like, layer.parameters)
-            call_forward(layer.call_forward, (out, rows, n_out, ld, parameters))
+            settings = pointer(like, layer.settings)
+            call_forward(layer.call_forward, (out, rows, n_out, ld, settings))
         a, ld_in = out, ld
 
 
@@ -78,7 +78,7 @@ def backward(like, t, params, base, rows):
         for r in range(rows):
             to, mask = at(d_below, r * ld_below), at(a_below, r * ld_below)
             row = at(d, r * ld)
-            vector_row((row, 1, wt, ld_below, zeros, to, n_out, none, mask, below.masked))
+            vector_row((row, 1, wt, ld_below, zeros, to, n_out, none, mask, below.clamped))
         through_activation(like, below, base, 0, rows)
         layer = below
         number -= 1
@@ -125,8 +125,11 @@ def transposes(t, params):
 
 
 @jit.cfunc(roles.batches)
-def online(like, table, made, rows):
-    """Batches whose samples are the workspace's first `rows`, after `made` updates; a status."""
+def online(like, table, updates_made, rows):
+    """Batches whose samples are the workspace's first `rows`; a status.
+
+    Before them there were `updates_made` updates in this call of `epoch.run`.
+    """
     t = lay.header(table)
     params, base = pointer(like, t.parameters), pointer(like, t.workspace)
     g = at(base, t.scratch)
@@ -139,7 +142,7 @@ def online(like, table, made, rows):
         t.shift = done
         weight = weights_of(like, t, 0, count)
         if weight > 0.0:
-            begin_step(t, made)
+            begin_step(t, updates_made)
         if weight > 0.0 or t.m.call_gather:  # the metrics' weights may be others
             forward(like, t, params, base, count)
             losses(t, 0, count, cast(base, 1.0 / divisor(t, count, weight)))
@@ -154,7 +157,7 @@ def online(like, table, made, rows):
                     update(like, t, 0, n_updated, g)
                     transposes(t, params)
                     end_step(t)
-                    made += 1
+                    updates_made += 1
             else:
                 status = lay.NONFINITE_LOSS
         if status == lay.OK:

@@ -31,7 +31,7 @@ def losses(t, row, rows, scale):
             at(base, t.sample_weights + sample),
             at(base, last.deltas + row * ld),
             at(pointer(_DOUBLE, t.row_errors), row),
-            rows, n, ld, scale, pointer(scale, t.loss_parameters),
+            rows, n, ld, scale, pointer(scale, t.loss_settings),
         ),
     )  # fmt: skip
     if t.w.call_gather:
@@ -68,16 +68,17 @@ def silence(like, t, row, rows):
 
 
 @jit.cfunc(roles.block)
-def passes(scale, table, row, rows, which, place, made):
+def passes(scale, table, row, rows, which, row_in_batch, updates_made):
     """Workspace rows `row` ...: forward; then errors and output deltas; then all deltas.
 
-    They are rows `place` ... of a batch before which this call of `epoch.run` has made so many
-    updates: dropout's masks depend on both.
+    They are rows `row_in_batch` ... of a batch before which this call of `epoch.run` has made
+    `updates_made` updates: dropout's masks depend on both.
 
     A loss that is fused with the last activation takes the logits.
     """
     t = lay.header(table)
-    forward(scale, t, row, rows, which != lay.FORWARD and t.fused_loss != 0, place, made)
+    skip_last = which != lay.FORWARD and t.fused_loss != 0
+    forward(scale, t, row, rows, skip_last, row_in_batch, updates_made)
     if which != lay.FORWARD:
         losses(t, row, rows, scale)
     if which == lay.ALL_PASSES:

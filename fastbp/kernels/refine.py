@@ -168,7 +168,7 @@ def constrain(like, table, thread, threads, rows, scratch):
                 constrain_rows(like, t, number, piece.layer, layer.n_out, most)
             continue
         w = at(params, piece.offset)
-        constrain_columns(w, layer.rows, piece.width, most, scratch)
+        constrain_columns(w, layer.stored_rows, piece.width, most, scratch)
         for v in range(number, t.n_pieces):
             other = lay.piece_of(pieces, v)
             if other.layer != piece.layer or other.kind != lay.PIECE_WEIGHTS:

@@ -17,14 +17,15 @@ _DOUBLE = np.float64(0.0)
 
 
 @jit.kernel
-def begin_step(t, made):
-    """The learning rate, and the scalars that the optimizer derives from it, after `made` others.
+def begin_step(t, updates_made):
+    """The learning rate, and the scalars that the optimizer derives from it.
 
-    The rate before is returned, for a batch that turns out to be no step.
+    Before the step there were `updates_made` in this call of `epoch.run`. The rate before
+    is returned, for a batch that turns out to be no step.
     """
     hyper = pointer(_DOUBLE, t.hyper)
     before = hyper[LEARNING_RATE]
-    hyper[LEARNING_RATE] = pointer(_DOUBLE, t.rates)[made * t.rate_stride]
+    hyper[LEARNING_RATE] = pointer(_DOUBLE, t.rates)[updates_made * t.rate_stride]
     if t.call_prepare:
         call_prepare(t.call_prepare, (hyper,))
     return before

@@ -6,8 +6,8 @@ from dataclasses import asdict, astuple, dataclass
 from typing import Any, ClassVar
 
 from fastbp.checks import choice, real
+from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
-from fastbp.kernels.functions.activations import ActivationKernel
 
 
 @dataclass(frozen=True)

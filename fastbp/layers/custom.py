@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.kernels.functions import custom
-from fastbp.kernels.functions.activations import ACTIVATIONS, ActivationKernel
+from fastbp.kernels.functions.activation_kernel import ActivationKernel
+from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.layers.activations import Activation
 from fastbp.layers.differences import EPSILON, slopes
 

@@ -143,8 +143,9 @@ class Parameters(Watched):
         """
         result: list[Array] = []
         for layer in self.layout.layers:
-            stored = np.empty((layer.rows, layer.columns), buffer.dtype)
-            for view, first, n in _matrix_panels(buffer, layer.weights, layer.rows, layer.columns):
+            shape = layer.stored_rows, layer.stored_columns
+            stored = np.empty(shape, buffer.dtype)
+            for view, first, n in _matrix_panels(buffer, layer.weights, *shape):
                 stored[:, first : first + n] = view[:, :n]
             result.append(np.ascontiguousarray(stored.T) if layer.narrow else stored)
             if layer.bias != lay.BIAS_NONE:

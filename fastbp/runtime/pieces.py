@@ -14,9 +14,9 @@ def cut_into_pieces(layout: lay.NetworkLayout) -> Records:
     pieces: list[tuple[int, ...]] = []
     for index, layer in enumerate(layout.layers):
         offset = layer.weights
-        for column, width in lay.panels(layer.columns, layout.itemsize):
-            for first in range(0, layer.rows, lay.PIECE_ROWS):
-                last = min(first + lay.PIECE_ROWS, layer.rows)
+        for column, width in lay.panels(layer.stored_columns, layout.itemsize):
+            for first in range(0, layer.stored_rows, lay.PIECE_ROWS):
+                last = min(first + lay.PIECE_ROWS, layer.stored_rows)
                 length = (last - first) * width
                 pieces.append(
                     (lay.PIECE_WEIGHTS, index, offset, length, column, width, first, last)
@@ -45,7 +45,7 @@ def in_cache_order(pieces: Records, layout: lay.NetworkLayout, rows: int) -> Rec
     thread, which takes a run of pieces, reads fewer of the inputs that are in another core's cache.
     """
     at_once = max(1, BLOCK_BYTES // (rows * lay.PIECE_ROWS * layout.itemsize))
-    blocks = np.array([-(-layer.rows // lay.PIECE_ROWS) for layer in layout.layers])
+    blocks = np.array([-(-layer.stored_rows // lay.PIECE_ROWS) for layer in layout.layers])
     runs = -(-blocks // at_once)
     if (runs == 1).all():
         return pieces

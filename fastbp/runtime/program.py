@@ -371,7 +371,7 @@ class Program:
     def _minimise(self, objective: Objective) -> None:
         t, self._objective = self.header, objective
         t["call_loss"] = objective.loss.kernel.address(self._dtype)
-        t["loss_parameters"] = objective.settings.ctypes.data
+        t["loss_settings"] = objective.settings.ctypes.data
         t["fused_loss"] = objective.loss.requires is not None
 
     def _update_by(self, update: Update) -> None:

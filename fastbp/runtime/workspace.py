@@ -131,7 +131,7 @@ class Workspace:
 
     def activation_settings(self, layer: int) -> int:
         """The address of the settings of a layer's activation, or 0 where it has none."""
-        return self._records[layer]["parameters"]
+        return self._records[layer]["settings"]
 
     def _rows_of(self, layer: int, field: str, rows: int) -> Array:
         at = self._layout.layers[layer]
@@ -153,21 +153,21 @@ class Workspace:
             ld_out=layer.ld_out,
             narrow=layer.narrow,
             bias=layer.bias,
-            rows=layer.rows,
-            columns=layer.columns,
+            stored_rows=layer.stored_rows,
+            stored_columns=layer.stored_columns,
             weights=layer.weights,
             transposed=layer.transposed,
             biases=layer.biases,
         )
         # The last layer's sums are kept: fused losses and `Network.activations` read them.
         clamped = kind.clamped and not self._is_last(index) and not self._sums
-        record["clamped"] = record["masked"] = clamped
+        record["clamped"] = clamped
         if kind.forward is not None and not clamped:
             record["call_forward"] = kind.forward.address(self._dtype)
         if self._targeted and kind.backward is not None and not clamped:
             record["call_backward"] = kind.backward.address(self._dtype)
         if settings := parameters_of(dense.activation):
-            record["parameters"] = self._hold(settings)
+            record["settings"] = self._hold(settings)
 
     def _place(self, index: int, rows: int) -> None:
         """Write where a layer's values stand, and what its dropout needs, into its record."""
@@ -181,7 +181,7 @@ class Workspace:
             record["call_dropout"] = dropping.dropout.address(self._dtype)
             threshold = round(dense.dropout * 2**32)
             factors = 1.0 / (1.0 - dense.dropout), threshold >> 16, threshold & 0xFFFF
-            record["dropout_parameters"] = self._hold(factors)
+            record["dropout_settings"] = self._hold(factors)
         if self._targeted:
             record["deltas"] = self._take(size)
 

@@ -278,13 +278,13 @@ class Engine:
         for which, slot in enumerate(slots):
             if not isinstance(slot, list) or len(slot) != len(expected):
                 raise ValueError("its optimizer slots are not shaped as the weights")
-            low = 0.0 if which in self._update.squares else -math.inf
+            low = 0.0 if which in self._update.nonnegative_slots else -math.inf
             for i, (array, shape) in enumerate(zip(slot, expected, strict=True)):
                 what = f"its optimizer slot {which}, array {i},"
                 check_array(what, array, shape, parameters.dtype, low=low)
         check_array("its hyper", hyper, (HYPER_SIZE,), "float64")
         real("its last learning rate", hyper[LEARNING_RATE], low=0.0)
-        for i, most in enumerate(self._update.most):
+        for i, most in enumerate(self._update.greatest_state):
             real(f"its hyper[{STATE + i}]", hyper[STATE + i], low=0.0, high=most)
         self.rates.check_state(state["rates"])
 

@@ -52,6 +52,14 @@ def test_every_activation_as_the_last(activation: Any) -> None:
         compare(fastbp.Network(3, [fastbp.Dense(k, activation)], seed=0), X)
 
 
+def test_an_activation_without_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that the kernels have and nobody has written a graph for is not taken for another."""
+    monkeypatch.setitem(ACTIVATIONS, "novel", ACTIVATIONS["tanh"])
+    network = fastbp.Network(2, [fastbp.Dense(3, "novel"), fastbp.Dense(1)], seed=0)
+    with pytest.raises(ValueError, match="activation 'novel' has no ONNX graph"):
+        export.to_onnx(network)
+
+
 def test_sine_of_large_numbers() -> None:
     X = (np.sign(np.arange(80) - 39.5) * 3.0 ** np.arange(80)).astype(np.float32)
     network = fastbp.Network(1, [fastbp.Dense(1, "sine", bias=False)], seed=0)

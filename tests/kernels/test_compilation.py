@@ -123,7 +123,7 @@ def test_what_is_not_used_is_not_compiled() -> None:
     used = {name.removeprefix("fastbp.kernels.") for name, n in functions.items() if n}
     kinds = ("functions.", "updates.", "gather.")
     assert {name for name in used if name.startswith(kinds)} == {
-        "functions.losses.mse", "updates.updates.sgd", "updates.snapshot.keep",
+        "functions.losses.mse", "updates.descent.sgd", "updates.snapshot.keep",
         "gather.values_float32",
     }  # fmt: skip
 

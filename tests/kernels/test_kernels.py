@@ -6,12 +6,11 @@ last bit, whatever the tile, the panel and the strides.
 
 from __future__ import annotations
 
-import ctypes
 from typing import Any
 
 import numpy as np
 import pytest
-from numba import types
+from calling import function
 
 from fastbp.kernels import gather
 from fastbp.kernels.compiling import jit, simd
@@ -20,20 +19,6 @@ from fastbp.kernels.maths import matmul
 
 DTYPES = ["float32", "float64"]
 SIZES = range(1, 71)
-_C = {types.float32: ctypes.c_float, types.float64: ctypes.c_double, types.int64: ctypes.c_int64}
-
-
-def function(cfunc: jit.CFunc, dtype: str) -> Any:
-    """A kernel as Python calls it: arrays, or addresses, for its pointers."""
-    signature = cfunc._types(dtype)
-    kinds = [_C.get(t, ctypes.c_void_p) for t in signature.args]
-    result = _C.get(signature.return_type)
-    raw = ctypes.CFUNCTYPE(result, *kinds)(cfunc.c_address(dtype))
-
-    def call(*arguments: Any) -> Any:
-        return raw(*[a.ctypes.data if isinstance(a, np.ndarray) else a for a in arguments])
-
-    return call
 
 
 def whole_numbers(rng: Any, shape: Any, dtype: str, most: int = 4) -> Any:

@@ -187,7 +187,8 @@ def test_padding_stays_harmless(activation: str, dtype: str) -> None:
             assert padding.size > 0
             assert np.isfinite(padding).all()
             assert ((padding == 0) | (padding >= np.finfo(dtype).tiny)).all()
-        weights = net._parameters.buffer[layer.weights :][: layer.rows * layer.columns]
+        size = layer.stored_rows * layer.stored_columns
+        weights = net._parameters.buffer[layer.weights :][:size]
         assert np.isfinite(weights).all()
     fresh = fastbp.Network(19, layers, dtype=dtype, seed=1)
     fresh.set_weights(net.get_weights())

@@ -61,15 +61,21 @@ def draw_targets(rng: Any, loss: str, n: int, k: int, *, soft: bool) -> Any:
 
 
 def draw(hidden: str, output: str, loss: str, k: int, bias: bool | str, weighted: bool) -> Problem:
-    """3 inputs, 4 hidden units, k outputs, 6 samples, nothing within 0.01 of a kink."""
+    """3 inputs, 4 hidden units, k outputs, 6 samples, nothing within 0.01 of a kink.
+
+    Where a saturated output is itself a kink of the loss, as hard_tanh's 1 is of hinge's, weights
+    of the usual size may find no such draw behind an activation of large outputs: then they are
+    small.
+    """
     layers = [naive.Layer(4, hidden, bias), naive.Layer(k, output, bias)]
-    for seed in range(100):
+    for seed in range(1000):
+        size = 1.0 if seed < 100 else 0.2
         rng = np.random.default_rng(seed)
         weights = []
         for n_in, layer in zip((3, 4), layers, strict=True):
-            weights.append(rng.normal(size=(n_in, layer.units)))
+            weights.append(size * rng.normal(size=(n_in, layer.units)))
             if bias:
-                weights.append(rng.normal(size=1 if bias == "shared" else layer.units))
+                weights.append(size * rng.normal(size=1 if bias == "shared" else layer.units))
         X = rng.normal(size=(6, 3))
         y = draw_targets(rng, loss, 6, k, soft=weighted)
         w = rng.uniform(0.2, 3, size=6) if weighted else None

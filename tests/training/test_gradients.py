@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import naive
@@ -34,13 +35,26 @@ def compare(found: list[Any], expected: list[Any], tolerance: float) -> None:
         assert np.abs(f - e).max() <= tolerance * scale, f"parameter array {i}:\n{f}\n{e}"
 
 
-# Every loss with every output activation, number of outputs and weights, the hidden activation in
-# turn; and every hidden activation with every kind of bias. All at once would be 50,000.
+def drawn(*case: object) -> int:
+    """A number that a case's names and numbers alone decide, as good as a random one."""
+    return int.from_bytes(hashlib.sha256(repr(case).encode()).digest()[:8], "big")
+
+
+def hidden_for(*case: object) -> str:
+    """An activation for a case: of all draws the greatest one's.
+
+    So another activation takes its share of the cases from all others, and changes no other pair.
+    """
+    return max(naive.ACTIVATIONS, key=lambda name: drawn(name, *case))
+
+
+# Every loss with every output activation, number of outputs and weights, any hidden activation;
+# and every hidden activation with every kind of bias. All at once would be 50,000.
 CASES = [
-    (list(naive.ACTIVATIONS)[(i + j) % len(naive.ACTIVATIONS)], output, loss, *variant)
-    for i, (loss, output) in enumerate(OUTPUTS)
+    (hidden_for(output, loss, *variant), output, loss, *variant)
+    for loss, output in OUTPUTS
     for j, variant in enumerate(VARIANTS)
-    if variant[0] == [True, "shared", False][(i + j) % 3]
+    if variant[0] == [True, "shared", False][(drawn(output, loss) + j) % 3]
 ] + [(hidden, "tanh", "mse", *variant) for hidden in naive.ACTIVATIONS for variant in VARIANTS]
 
 

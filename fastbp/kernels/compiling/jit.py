@@ -1,9 +1,10 @@
 """The one place where numba's flags, fastmath sets and on-disk cache are chosen.
 
-Three decorators: ``kernel`` and ``reduction`` make functions that other kernels call; ``entry``
-makes a function that Python calls; ``cfunc`` makes one that kernels call by its address. Entries
-and cfuncs compile, or load from the cache, at their first use, once per dtype, with a signature
-that stands here and is never inferred.
+The decorators: ``kernel``, ``inlined`` and ``reduction`` make functions that other kernels call,
+``own`` one of a person's function, ``embedded`` one for a person's compiled code; ``entry`` makes a
+function that Python calls; ``cfunc`` and ``elementwise`` make one that kernels call by its address.
+Entries and cfuncs compile, or load from the cache, at their first use, once per dtype, with a
+signature that stands here and is never inferred.
 """
 
 from __future__ import annotations

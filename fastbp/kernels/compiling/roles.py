@@ -1,6 +1,6 @@
 """The C signatures of what is called by address: one a role, for every kind of that role.
 
-Below each stands its call, for kernels: `call_forward(address, (a, rows, n, ld, parameters))`.
+Below each stands its call, for kernels: `call_forward(address, (a, rows, n, ld, settings))`.
 
 `t` is the network's dtype as a numba type. Blocks of activations hold `rows` rows of `n` values,
 `ld` apart; element-wise kernels may run over the padding (it is finite, and nobody reads it), so a
@@ -29,7 +29,7 @@ call_read_rows = call(read_rows)
 
 
 def block(t: Any) -> Any:
-    """``(scale, table, row, rows, passes, place, update)``: see passes.py."""
+    """``(scale, table, row, rows, which, row_in_batch, updates_made)``: see passes.py."""
     return types.void(t, _TABLE, _I, _I, _I, _I, _I)
 
 
@@ -37,7 +37,7 @@ call_block = call(block)
 
 
 def batches(t: Any) -> Any:
-    """``(like, table, made, rows) -> status``: see online.py."""
+    """``(like, table, updates_made, rows) -> status``: see online.py."""
     return _I(t, _TABLE, _I, _I)
 
 
@@ -117,10 +117,11 @@ call_transpose = call(transpose)
 
 
 def forward(t: Any) -> Any:
-    """``(a, rows, n, ld, parameters)``: a = f(a).
+    """``(a, rows, n, ld, settings)``: a = f(a).
 
-    In place: a loop from one pointer to another would be checked for overlap when it runs, and
-    take its scalar form where they are the same.
+    `settings` are those of the activation, in the order in which its class gives them. In place: a
+    loop from one pointer to another would be checked for overlap when it runs, and take its scalar
+    form where they are the same.
     """
     p = types.CPointer(t)
     return types.void(p, _I, _I, _I, p)
@@ -130,7 +131,11 @@ call_forward = call(forward)
 
 
 def backward(t: Any) -> Any:
-    """``(d, a, z, rows, n, ld, parameters)``: d = f'(z) d, in place."""
+    """``(d, a, z, rows, n, ld, settings)``: d = f'(z) d, in place, with a = f(z).
+
+    The sums are kept for a derivative that its ActivationKernel says to need them (`needs_z`);
+    without that, z may be a itself.
+    """
     p = types.CPointer(t)
     return types.void(p, p, p, _I, _I, _I, p)
 
@@ -139,7 +144,7 @@ call_backward = call(backward)
 
 
 def loss(t: Any) -> Any:
-    """``(z, p, t, w, d, e, rows, k, ld, scale, parameters)``.
+    """``(z, p, t, w, d, e, rows, k, ld, scale, settings)``.
 
     e = w times each row's error. d = scale * w * (error's derivative), by z for a loss fused with
     its activation (p is then scratch), else by p; zero in the padding. Targets are `ld` apart too.
@@ -170,7 +175,7 @@ call_update = call(update)
 
 
 def dropout(t: Any) -> Any:
-    """``(a, x, keep, rows, n, ld, first, key, parameters)``: see dropout.py."""
+    """``(a, x, keep, rows, n, ld, first, key, settings)``: see dropout.py."""
     p = types.CPointer(t)
     return types.void(p, p, p, _I, _I, _I, _I, _I, p)
 

@@ -173,8 +173,8 @@ def input_gradients(params, layer, d, dx, rows):
         for i in range(n_in):
             out[i] = cast(d, 0)
         w, column = at(params, layer.weights), 0
-        while column < layer.columns:
-            width = 2 * vector if layer.columns - column > vector else vector
+        while column < layer.stored_columns:
+            width = 2 * vector if layer.stored_columns - column > vector else vector
             if layer.narrow:
                 for j in range(n_out):
                     for i in range(min(width, n_in - column)):
@@ -185,7 +185,7 @@ def input_gradients(params, layer, d, dx, rows):
                     for j in range(min(width, n_out - column)):
                         total += w[i * width + j] * row[column + j]
                     out[i] += total
-            w = at(w, layer.rows * width)
+            w = at(w, layer.stored_rows * width)
             column += width
 
 

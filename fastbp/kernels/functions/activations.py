@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import at, cast
 from fastbp.kernels.functions import rectifiers, smooth
+from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.maths import vmath
 from fastbp.kernels.maths.rows import (
     packed,
@@ -19,29 +18,14 @@ from fastbp.kernels.maths.rows import (
 )
 
 
-@dataclass(frozen=True)
-class ActivationKernel:
-    """What the driver needs to know of an activation.
-
-    `forward` and `backward` are None where nothing has to be called. In hidden layers the register
-    tiles themselves do the clamp of a `clamped` one, and its mask on the way back. `needs_z` says
-    that f' is taken from the sums, which are then kept beside the outputs.
-    """
-
-    forward: jit.CFunc | None
-    backward: jit.CFunc | None
-    clamped: bool = False
-    needs_z: bool = False
-
-
 @jit.elementwise(roles.forward)
-def sigmoid(a, rows, n, ld, parameters):
+def sigmoid(a, rows, n, ld, settings):
     for i in range(rows * ld):
         a[i] = vmath.sigmoid(a[i])
 
 
 @jit.elementwise(roles.backward)
-def sigmoid_backward(d, a, z, rows, n, ld, parameters):
+def sigmoid_backward(d, a, z, rows, n, ld, settings):
     """f' = a (1 - a)."""
     one = cast(a, 1)
     for i in range(rows * ld):
@@ -49,13 +33,13 @@ def sigmoid_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def tanh(a, rows, n, ld, parameters):
+def tanh(a, rows, n, ld, settings):
     for i in range(rows * ld):
         a[i] = vmath.tanh(a[i])
 
 
 @jit.elementwise(roles.backward)
-def tanh_backward(d, a, z, rows, n, ld, parameters):
+def tanh_backward(d, a, z, rows, n, ld, settings):
     """f' = 1 - a²."""
     one = cast(a, 1)
     for i in range(rows * ld):
@@ -63,14 +47,14 @@ def tanh_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def relu(a, rows, n, ld, parameters):
+def relu(a, rows, n, ld, settings):
     zero = cast(a, 0)
     for i in range(rows * ld):
         a[i] = zero if a[i] < zero else a[i]  # a NaN stays one
 
 
 @jit.elementwise(roles.backward)
-def relu_backward(d, a, z, rows, n, ld, parameters):
+def relu_backward(d, a, z, rows, n, ld, settings):
     """f' = 1 where a > 0, else 0."""
     zero = cast(a, 0)
     for i in range(rows * ld):
@@ -78,7 +62,7 @@ def relu_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def softmax(a, rows, n, ld, parameters):
+def softmax(a, rows, n, ld, settings):
     """exp(z - max) / sum, stable for any finite z (Goodfellow et al., Deep Learning, 4.1)."""
     step = side_by_side(a, n, ld)
     for r in range(rows):
@@ -94,7 +78,7 @@ def softmax(a, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.backward)
-def softmax_backward(d, a, z, rows, n, ld, parameters):
+def softmax_backward(d, a, z, rows, n, ld, settings):
     """The full Jacobian: d_j = a_j (d_j - sum_i d_i a_i)."""
     for r in range(rows):
         row = at(d, r * ld)
@@ -109,6 +93,6 @@ ACTIVATIONS = {
     "tanh": ActivationKernel(tanh, tanh_backward),
     "relu": ActivationKernel(relu, relu_backward, clamped=True),
     "softmax": ActivationKernel(softmax, softmax_backward),
-    **{name: ActivationKernel(f, b) for name, (f, b) in rectifiers.KERNELS.items()},
-    **{name: ActivationKernel(f, b, needs_z=z) for name, (f, b, z) in smooth.KERNELS.items()},
+    **rectifiers.ACTIVATIONS,
+    **smooth.ACTIVATIONS,
 }

@@ -13,7 +13,7 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
-from fastbp.kernels.functions.activations import ActivationKernel
+from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.functions.losses import LossKernel
 
 
@@ -27,12 +27,12 @@ def activation(f: Callable[..., Any], derivative: Callable[..., Any]) -> Activat
     """a = f(z), and d = derivative(z) d; the padding stays as it is, f of it may be anything."""
     f, derivative = _inlined(f), _inlined(derivative)
 
-    def forward(a, rows, n, ld, parameters):
+    def forward(a, rows, n, ld, settings):
         for r in range(rows):
             for j in range(r * ld, r * ld + n):
                 a[j] = cast(a, f(a[j]))
 
-    def backward(d, a, z, rows, n, ld, parameters):
+    def backward(d, a, z, rows, n, ld, settings):
         for r in range(rows):
             for j in range(r * ld, r * ld + n):
                 d[j] = cast(d, d[j] * derivative(z[j]))
@@ -49,7 +49,7 @@ def loss(f: Callable[..., Any], derivative: Callable[..., Any]) -> LossKernel:
     """(1/k) sum_j f(p, t), and d = derivative(p, t) / k."""
     f, derivative = _inlined(f), _inlined(derivative)
 
-    def kernel(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+    def kernel(z, p, t, w, d, e, rows, k, ld, scale, settings):
         mean = cast(p, 1) / cast(p, k)
         for r in range(rows):
             total, by, first = 0.0, w[r] * (scale * mean), r * ld

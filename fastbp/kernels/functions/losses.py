@@ -53,20 +53,20 @@ def squared(p, t, w, d, e, rows, k, ld, error_factor, delta_factor):
 
 
 @jit.elementwise(roles.loss)
-def mse(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def mse(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j (p - t)²."""
     mean = cast(p, 1) / cast(p, k)
     squared(p, t, w, d, e, rows, k, ld, mean, cast(p, 2) * mean * scale)
 
 
 @jit.elementwise(roles.loss)
-def half_squared_error(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def half_squared_error(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/2) sum_j (p - t)², the textbook error."""
     squared(p, t, w, d, e, rows, k, ld, cast(p, 0.5), scale)
 
 
 @jit.elementwise(roles.loss)
-def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def binary_cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j -(t log p + (1 - t) log(1 - p)) with p = sigmoid(z), and d = (p - t) / k.
 
     Each output's error is log(1 + exp(-|z|)) + |z| (1 - t where z > 0, else t), whose terms are all
@@ -138,19 +138,19 @@ def softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share):
 
 
 @jit.elementwise(roles.loss)
-def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def cross_entropy(z, p, t, w, d, e, rows, k, ld, scale, settings):
     softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, cast(p, 1), cast(p, 0))
 
 
 @jit.elementwise(roles.loss)
-def cross_entropy_smoothed(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def cross_entropy_smoothed(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """With targets (1 - s) t + s / k (Szegedy et al. 2016), as PyTorch."""
-    keep, share = cast(p, 1) - parameters[0], parameters[0] / cast(p, k)
+    keep, share = cast(p, 1) - settings[0], settings[0] / cast(p, k)
     softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, keep, share)
 
 
 @jit.elementwise(roles.loss)
-def kl_divergence(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def kl_divergence(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """sum_j t log(t / p), 0 log 0 = 0, from the logits: cross-entropy, and sum_j t log t."""
     one, zero = cast(p, 1), cast(p, 0)
     softmax_loss(z, p, t, w, d, e, rows, k, ld, scale, one, zero)

@@ -1,7 +1,9 @@
 """Figures beside the loss, from a block's outputs while they are in cache: sums in float64.
 
 p = outputs, t = targets, w = sample weights, k outputs; `acc` is the metric's own sums, whose first
-is that of the weights; `own` its settings. Classes: with `own[0]` at 0 a row's class is its largest
+is that of the weights; `own` its settings. How many sums there are for k outputs says the metric's
+class (`_sums` in objectives/metrics.py): a kernel that writes behind them writes into the sums of
+the next metric, and no bound is checked. Classes: with `own[0]` at 0 a row's class is its largest
 output; else each output is a class of its own that is there above `own[1]`.
 """
 

@@ -1,9 +1,13 @@
-"""Activations made of pieces: see activations.py for the table and what the arguments are."""
+"""Activations made of pieces.
+
+The arguments are those of roles.forward and roles.backward; the table of all is in activations.py.
+"""
 
 from __future__ import annotations
 
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
+from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.maths import vmath
 
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
@@ -17,17 +21,17 @@ def _expm1(x, like):
 
 
 @jit.elementwise(roles.forward)
-def leaky_relu(a, rows, n, ld, parameters):
+def leaky_relu(a, rows, n, ld, settings):
     """z where z > 0, else negative_slope z (Maas et al. 2013)."""
-    zero, slope = cast(a, 0), parameters[0]
+    zero, slope = cast(a, 0), settings[0]
     for i in range(rows * ld):
         a[i] = a[i] if a[i] > zero else slope * a[i]
 
 
 @jit.elementwise(roles.backward)
-def leaky_relu_backward(d, a, z, rows, n, ld, parameters):
+def leaky_relu_backward(d, a, z, rows, n, ld, settings):
     """1 where a > 0, else negative_slope, which is at least 0: a and z have the same sign."""
-    zero, slope = cast(a, 0), parameters[0]
+    zero, slope = cast(a, 0), settings[0]
     for i in range(rows * ld):
         d[i] = d[i] if a[i] > zero else slope * d[i]
 
@@ -50,24 +54,24 @@ def _exponential_backward(d, a, n, alpha, scale):
 
 
 @jit.elementwise(roles.forward)
-def elu(a, rows, n, ld, parameters):
+def elu(a, rows, n, ld, settings):
     """z where z > 0, else alpha (e**z - 1) (Clevert et al. 2016)."""
-    _exponential(a, rows * ld, parameters[0], cast(a, 1))
+    _exponential(a, rows * ld, settings[0], cast(a, 1))
 
 
 @jit.elementwise(roles.backward)
-def elu_backward(d, a, z, rows, n, ld, parameters):
-    _exponential_backward(d, a, rows * ld, parameters[0], cast(a, 1))
+def elu_backward(d, a, z, rows, n, ld, settings):
+    _exponential_backward(d, a, rows * ld, settings[0], cast(a, 1))
 
 
 @jit.elementwise(roles.forward)
-def selu(a, rows, n, ld, parameters):
+def selu(a, rows, n, ld, settings):
     """ELU scaled so that means and variances keep (Klambauer et al. 2017)."""
     _exponential(a, rows * ld, cast(a, _SELU_ALPHA), cast(a, _SELU_SCALE))
 
 
 @jit.elementwise(roles.backward)
-def selu_backward(d, a, z, rows, n, ld, parameters):
+def selu_backward(d, a, z, rows, n, ld, settings):
     _exponential_backward(d, a, rows * ld, cast(a, _SELU_ALPHA), cast(a, _SELU_SCALE))
 
 
@@ -88,29 +92,29 @@ def _clamp_backward(d, a, n, slope, low, high):
 
 
 @jit.elementwise(roles.forward)
-def relu6(a, rows, n, ld, parameters):
+def relu6(a, rows, n, ld, settings):
     """min(max(0, z), 6)."""
     _clamp(a, rows * ld, cast(a, 0), cast(a, 6))
 
 
 @jit.elementwise(roles.backward)
-def relu6_backward(d, a, z, rows, n, ld, parameters):
+def relu6_backward(d, a, z, rows, n, ld, settings):
     _clamp_backward(d, a, rows * ld, cast(a, 1), cast(a, 0), cast(a, 6))
 
 
 @jit.elementwise(roles.forward)
-def hard_tanh(a, rows, n, ld, parameters):
+def hard_tanh(a, rows, n, ld, settings):
     """min(max(-1, z), 1)."""
     _clamp(a, rows * ld, cast(a, -1), cast(a, 1))
 
 
 @jit.elementwise(roles.backward)
-def hard_tanh_backward(d, a, z, rows, n, ld, parameters):
+def hard_tanh_backward(d, a, z, rows, n, ld, settings):
     _clamp_backward(d, a, rows * ld, cast(a, 1), cast(a, -1), cast(a, 1))
 
 
 @jit.elementwise(roles.forward)
-def hard_sigmoid(a, rows, n, ld, parameters):
+def hard_sigmoid(a, rows, n, ld, settings):
     """min(max(0, z + 3), 6) / 6, as PyTorch; so that it is just 0 at -3."""
     three, six, sixth = cast(a, 3), cast(a, 6), cast(a, 1 / 6)
     for i in range(rows * ld):
@@ -120,16 +124,15 @@ def hard_sigmoid(a, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.backward)
-def hard_sigmoid_backward(d, a, z, rows, n, ld, parameters):
+def hard_sigmoid_backward(d, a, z, rows, n, ld, settings):
     _clamp_backward(d, a, rows * ld, cast(a, 1 / 6), cast(a, 0), cast(a, 1))
 
 
-#: forward and backward by name
-KERNELS = {
-    "leaky_relu": (leaky_relu, leaky_relu_backward),
-    "elu": (elu, elu_backward),
-    "selu": (selu, selu_backward),
-    "relu6": (relu6, relu6_backward),
-    "hard_sigmoid": (hard_sigmoid, hard_sigmoid_backward),
-    "hard_tanh": (hard_tanh, hard_tanh_backward),
+ACTIVATIONS = {
+    "leaky_relu": ActivationKernel(leaky_relu, leaky_relu_backward),
+    "elu": ActivationKernel(elu, elu_backward),
+    "selu": ActivationKernel(selu, selu_backward),
+    "relu6": ActivationKernel(relu6, relu6_backward),
+    "hard_sigmoid": ActivationKernel(hard_sigmoid, hard_sigmoid_backward),
+    "hard_tanh": ActivationKernel(hard_tanh, hard_tanh_backward),
 }

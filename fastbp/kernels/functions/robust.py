@@ -31,7 +31,7 @@ def scaled(d, w, rows, k, ld, scale):
 
 
 @jit.elementwise(roles.loss)
-def mae(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def mae(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j |p - t|; the derivative at 0 is 0."""
     one, zero = cast(p, 1), cast(p, 0)
     for i in range(rows * ld):
@@ -44,9 +44,9 @@ def mae(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 @jit.elementwise(roles.loss)
-def huber(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def huber(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j of x²/2 where |x| <= delta, else delta (|x| - delta/2) (Huber 1964)."""
-    delta, half = parameters[0], cast(p, 0.5)
+    delta, half = settings[0], cast(p, 0.5)
     for i in range(rows * ld):
         x = abs(p[i] - t[i])
         inner = delta if x > delta else x
@@ -60,7 +60,7 @@ def huber(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 @jit.elementwise(roles.loss)
-def log_cosh(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def log_cosh(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j log cosh(p - t): |x| + log1p(e**(-2|x|)) - log 2 where |x| >= 1.
 
     Below, -log1p(-tanh²x) / 2, in which nothing cancels.
@@ -80,12 +80,12 @@ def log_cosh(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 @jit.elementwise(roles.loss)
-def quantile(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def quantile(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j max(q (t - p), (q - 1) (t - p)) (Koenker & Bassett 1978); 0 at 0.
 
-    The parameters are q and 1 - q, which has digits of its own where q is close to 1.
+    The settings are q and 1 - q, which has digits of its own where q is close to 1.
     """
-    q, other, zero = parameters[0], parameters[1], cast(p, 0)
+    q, other, zero = settings[0], settings[1], cast(p, 0)
     for i in range(rows * ld):
         x = t[i] - p[i]
         d[i] = q * x if x > zero else -other * x
@@ -97,7 +97,7 @@ def quantile(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 @jit.elementwise(roles.loss)
-def hinge(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def hinge(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j max(0, 1 - s p), s = 1 where t > 0, else -1."""
     one, zero = cast(p, 1), cast(p, 0)
     for i in range(rows * ld):
@@ -112,7 +112,7 @@ def hinge(z, p, t, w, d, e, rows, k, ld, scale, parameters):
 
 
 @jit.elementwise(roles.loss)
-def poisson(z, p, t, w, d, e, rows, k, ld, scale, parameters):
+def poisson(z, p, t, w, d, e, rows, k, ld, scale, settings):
     """(1/k) sum_j exp(z) - t z; d = exp(z) - t."""
     for i in range(rows * ld):
         p[i] = vmath.exp(z[i])

@@ -1,5 +1,6 @@
-"""Smooth activations: see activations.py for the table and what the arguments are.
+"""Smooth activations.
 
+The arguments are those of roles.forward and roles.backward; the table of all is in activations.py.
 Most derivatives need z, the sum, and not only the output.
 """
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
+from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.maths import circular, vmath
 
 _ROOT_HALF, _DENSITY = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
@@ -18,7 +20,7 @@ _TANH_SCALE, _TANH_CUBE = math.sqrt(2 / math.pi), 0.044715
 
 
 @jit.elementwise(roles.forward)
-def gelu(a, rows, n, ld, parameters):
+def gelu(a, rows, n, ld, settings):
     """z (1 + erf(z / sqrt(2))) / 2 (Hendrycks & Gimpel 2016)."""
     half, one, root = cast(a, 0.5), cast(a, 1), cast(a, _ROOT_HALF)
     for i in range(rows * ld):
@@ -26,7 +28,7 @@ def gelu(a, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.backward)
-def gelu_backward(d, a, z, rows, n, ld, parameters):
+def gelu_backward(d, a, z, rows, n, ld, settings):
     """Phi(z) + z phi(z), the normal distribution and its density."""
     half, one, root = cast(a, 0.5), cast(a, 1), cast(a, _ROOT_HALF)
     density = cast(a, _DENSITY)
@@ -36,7 +38,7 @@ def gelu_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def gelu_tanh(a, rows, n, ld, parameters):
+def gelu_tanh(a, rows, n, ld, settings):
     """z (1 + tanh(sqrt(2 / pi) (z + 0.044715 z³))) / 2, the same source's approximation."""
     half, one = cast(a, 0.5), cast(a, 1)
     scale, cube = cast(a, _TANH_SCALE), cast(a, _TANH_CUBE)
@@ -46,7 +48,7 @@ def gelu_tanh(a, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.backward)
-def gelu_tanh_backward(d, a, z, rows, n, ld, parameters):
+def gelu_tanh_backward(d, a, z, rows, n, ld, settings):
     """(1 + t) / 2 + z (1 - t²) (sqrt(2 / pi) (1 + 3 0.044715 z²)) / 2."""
     half, one = cast(a, 0.5), cast(a, 1)
     scale, cube, three = cast(a, _TANH_SCALE), cast(a, _TANH_CUBE), cast(a, 3)
@@ -61,14 +63,14 @@ def gelu_tanh_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def silu(a, rows, n, ld, parameters):
+def silu(a, rows, n, ld, settings):
     """z sigmoid(z), also called swish (Elfwing et al. 2018)."""
     for i in range(rows * ld):
         a[i] = a[i] * vmath.sigmoid(a[i])
 
 
 @jit.elementwise(roles.backward)
-def silu_backward(d, a, z, rows, n, ld, parameters):
+def silu_backward(d, a, z, rows, n, ld, settings):
     """s (1 + z (1 - s)) with s = sigmoid(z)."""
     one = cast(a, 1)
     for i in range(rows * ld):
@@ -77,14 +79,14 @@ def silu_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def mish(a, rows, n, ld, parameters):
+def mish(a, rows, n, ld, settings):
     """z tanh(softplus(z)) (Misra 2019)."""
     for i in range(rows * ld):
         a[i] = a[i] * vmath.tanh(vmath.softplus(a[i]))
 
 
 @jit.elementwise(roles.backward)
-def mish_backward(d, a, z, rows, n, ld, parameters):
+def mish_backward(d, a, z, rows, n, ld, settings):
     """t + z (1 - t²) sigmoid(z) with t = tanh(softplus(z))."""
     one = cast(a, 1)
     for i in range(rows * ld):
@@ -93,21 +95,21 @@ def mish_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def softplus(a, rows, n, ld, parameters):
+def softplus(a, rows, n, ld, settings):
     """log(1 + e**z)."""
     for i in range(rows * ld):
         a[i] = vmath.softplus(a[i])
 
 
 @jit.elementwise(roles.backward)
-def softplus_backward(d, a, z, rows, n, ld, parameters):
+def softplus_backward(d, a, z, rows, n, ld, settings):
     """sigmoid(z)."""
     for i in range(rows * ld):
         d[i] = d[i] * vmath.sigmoid(z[i])
 
 
 @jit.elementwise(roles.forward)
-def softsign(a, rows, n, ld, parameters):
+def softsign(a, rows, n, ld, settings):
     """z / (1 + |z|) (Glorot & Bengio 2010)."""
     one = cast(a, 1)
     for i in range(rows * ld):
@@ -115,7 +117,7 @@ def softsign(a, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.backward)
-def softsign_backward(d, a, z, rows, n, ld, parameters):
+def softsign_backward(d, a, z, rows, n, ld, settings):
     """1 / (1 + |z|)²."""
     one = cast(a, 1)
     for i in range(rows * ld):
@@ -124,14 +126,14 @@ def softsign_backward(d, a, z, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.forward)
-def exp(a, rows, n, ld, parameters):
+def exp(a, rows, n, ld, settings):
     """e**z."""
     for i in range(rows * ld):
         a[i] = vmath.exp(a[i])
 
 
 @jit.elementwise(roles.backward)
-def exp_backward(d, a, z, rows, n, ld, parameters):
+def exp_backward(d, a, z, rows, n, ld, settings):
     """a itself."""
     for i in range(rows * ld):
         d[i] = d[i] * a[i]
@@ -147,7 +149,7 @@ def _far(z, n):
 
 
 @jit.elementwise(roles.forward)
-def sine(a, rows, n, ld, parameters):
+def sine(a, rows, n, ld, settings):
     """sin(z) (Sitzmann et al. 2020)."""
     if _far(a, rows * ld):  # a loop of its own: a branch inside stops the other's vectorisation
         for i in range(rows * ld):
@@ -160,7 +162,7 @@ def sine(a, rows, n, ld, parameters):
 
 
 @jit.elementwise(roles.backward)
-def sine_backward(d, a, z, rows, n, ld, parameters):
+def sine_backward(d, a, z, rows, n, ld, settings):
     """cos(z)."""
     if _far(z, rows * ld):
         for i in range(rows * ld):
@@ -172,14 +174,13 @@ def sine_backward(d, a, z, rows, n, ld, parameters):
         d[i] = d[i] * vmath.cos(z[i])
 
 
-#: forward, backward and whether the latter reads z, by name
-KERNELS = {
-    "gelu": (gelu, gelu_backward, True),
-    "gelu_tanh": (gelu_tanh, gelu_tanh_backward, True),
-    "silu": (silu, silu_backward, True),
-    "mish": (mish, mish_backward, True),
-    "softplus": (softplus, softplus_backward, True),
-    "softsign": (softsign, softsign_backward, True),
-    "exp": (exp, exp_backward, False),
-    "sine": (sine, sine_backward, True),
+ACTIVATIONS = {
+    "gelu": ActivationKernel(gelu, gelu_backward, needs_z=True),
+    "gelu_tanh": ActivationKernel(gelu_tanh, gelu_tanh_backward, needs_z=True),
+    "silu": ActivationKernel(silu, silu_backward, needs_z=True),
+    "mish": ActivationKernel(mish, mish_backward, needs_z=True),
+    "softplus": ActivationKernel(softplus, softplus_backward, needs_z=True),
+    "softsign": ActivationKernel(softsign, softsign_backward, needs_z=True),
+    "exp": ActivationKernel(exp, exp_backward),
+    "sine": ActivationKernel(sine, sine_backward, needs_z=True),
 }

@@ -17,7 +17,7 @@ _CONSTANTS = ("beta_1", "beta_2", "epsilon", "weight_decay")
 _BETA_1, _BETA_2, _EPSILON, _DECAY, _MOMENTUM_DECAY = places(*_CONSTANTS, "momentum_decay")
 # STATE and PENDING: beta_1^t and beta_2^t, t, NAdam's product; then what the updates read.
 _POWER_1, _POWER_2, _T, _PRODUCT, _STEP, _ROOT, _EXTRA = range(7)
-_STATE, _MOST = (1.0, 1.0, 0.0, 1.0), (1.0, 1.0, 2.0**53, 1.0)
+_STATE, _GREATEST_STATE = (1.0, 1.0, 0.0, 1.0), (1.0, 1.0, 2.0**53, 1.0)
 
 
 @jit.kernel
@@ -152,9 +152,14 @@ def _update(
     kernel: jit.CFunc, prepare: jit.CFunc, amsgrad: bool = False, own: tuple[str, ...] = ()
 ) -> UpdateKernel:
     squares = (1, 2) if amsgrad else (1,)
-    constants = (*_CONSTANTS, *own)
     return UpdateKernel(
-        kernel, 1 + len(squares), constants, prepare, _STATE, squares=squares, most=_MOST
+        kernel,
+        1 + len(squares),
+        (*_CONSTANTS, *own),
+        prepare,
+        _STATE,
+        nonnegative_slots=squares,
+        greatest_state=_GREATEST_STATE,
     )
 
 

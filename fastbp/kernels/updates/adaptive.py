@@ -1,7 +1,6 @@
-"""Updates by gradients' signs and running squares: RMSprop, Adagrad, Adadelta, Rprop, Lion.
+"""Updates with a rate for each parameter, from running squares: RMSprop, Adagrad, Adadelta.
 
-See updates.py for what the arguments are. Formulas and their arrangement are PyTorch's, Lion's are
-those of Chen et al. 2023, algorithm 2.
+See updates.py for what the arguments are. Formulas and their arrangement are PyTorch's.
 """
 
 from __future__ import annotations
@@ -19,10 +18,6 @@ _ADAGRAD = ("epsilon", "weight_decay")
 _ADAGRAD_EPSILON, _ADAGRAD_DECAY = places(*_ADAGRAD)
 _ADADELTA = ("rho", "epsilon", "weight_decay")
 _ADADELTA_RHO, _ADADELTA_EPSILON, _ADADELTA_DECAY = places(*_ADADELTA)
-_RPROP = ("etas", "step_sizes")  # two pairs
-_SHRINK, _GROW, _LEAST, _MOST = places(*_RPROP, *_RPROP)
-_LION = ("beta_1", "beta_2", "weight_decay")
-_LION_BETA_1, _LION_BETA_2, _LION_DECAY = places(*_LION)
 
 
 def _rmsprop(centered: bool, momentum: bool) -> jit.CFunc:
@@ -79,54 +74,13 @@ def adadelta(p, g, s0, s1, s2, n, hyper):
         p[i] = p[i] - rate * step
 
 
-@jit.inlined
-def _sign(x, like):
-    """-1, 0 or 1; NaN for NaN."""
-    one, zero = cast(like, 1), cast(like, 0)
-    return one if x > zero else (-one if x < zero else x * zero)
-
-
-@jit.elementwise(roles.update)
-def rprop(p, g, s0, s1, s2, n, hyper):
-    """Every parameter's own step, s1, grows while its gradient keeps its sign.
-
-    Where the sign has turned, it shrinks and is not taken. s0 = the gradient before. Riedmiller &
-    Braun 1993.
-    """
-    shrink, grow = cast(p, hyper[_SHRINK]), cast(p, hyper[_GROW])
-    least, most = cast(p, hyper[_LEAST]), cast(p, hyper[_MOST])
-    one, zero = cast(p, 1), cast(p, 0)
-    for i in range(n):
-        turn = g[i] * s0[i]
-        step = s1[i] * (grow if turn > zero else (shrink if turn < zero else one))
-        step = least if step < least else step
-        step = most if step > most else step
-        gradient = zero if turn < zero else g[i]
-        s0[i] = gradient
-        s1[i] = step
-        p[i] = p[i] - _sign(gradient, p) * step
-
-
-@jit.elementwise(roles.update)
-def lion(p, g, s0, s1, s2, n, hyper):
-    """p -= lr (sign(b1 m + (1 - b1) g) + weight_decay p); m = b2 m + (1 - b2) g."""
-    rate = cast(p, hyper[LEARNING_RATE])
-    keep_1, keep_2 = cast(p, hyper[_LION_BETA_1]), cast(p, hyper[_LION_BETA_2])
-    new_1, new_2 = cast(p, 1.0 - hyper[_LION_BETA_1]), cast(p, 1.0 - hyper[_LION_BETA_2])
-    shrink = cast(p, 1.0 - hyper[LEARNING_RATE] * hyper[_LION_DECAY])
-    for i in range(n):
-        direction = _sign(keep_1 * s0[i] + new_1 * g[i], p)
-        s0[i] = keep_2 * s0[i] + new_2 * g[i]
-        p[i] = shrink * p[i] - rate * direction
-
-
 UPDATES = {
-    "rmsprop": UpdateKernel(_rmsprop(False, False), 1, _RMSPROP, squares=(0,)),
-    "rmsprop_momentum": UpdateKernel(_rmsprop(False, True), 2, _RMSPROP, squares=(0,)),
-    "rmsprop_centered": UpdateKernel(_rmsprop(True, False), 2, _RMSPROP, squares=(0,)),
-    "rmsprop_centered_momentum": UpdateKernel(_rmsprop(True, True), 3, _RMSPROP, squares=(0,)),
-    "adagrad": UpdateKernel(adagrad, 1, _ADAGRAD, squares=(0,)),
-    "adadelta": UpdateKernel(adadelta, 2, _ADADELTA, squares=(0, 1)),
-    "rprop": UpdateKernel(rprop, 2, _RPROP, squares=(1,)),
-    "lion": UpdateKernel(lion, 1, _LION),
+    "rmsprop": UpdateKernel(_rmsprop(False, False), 1, _RMSPROP, nonnegative_slots=(0,)),
+    "rmsprop_momentum": UpdateKernel(_rmsprop(False, True), 2, _RMSPROP, nonnegative_slots=(0,)),
+    "rmsprop_centered": UpdateKernel(_rmsprop(True, False), 2, _RMSPROP, nonnegative_slots=(0,)),
+    "rmsprop_centered_momentum": UpdateKernel(
+        _rmsprop(True, True), 3, _RMSPROP, nonnegative_slots=(0,)
+    ),
+    "adagrad": UpdateKernel(adagrad, 1, _ADAGRAD, nonnegative_slots=(0,)),
+    "adadelta": UpdateKernel(adadelta, 2, _ADADELTA, nonnegative_slots=(0, 1)),
 }

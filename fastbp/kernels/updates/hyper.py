@@ -16,7 +16,10 @@ LEARNING_RATE, OWN, STATE, PENDING, HYPER_SIZE = 0, 1, 16, 24, 32
 
 
 def places(*constants: str) -> range:
-    """The places in `hyper` of an optimizer's own constants: the first is at OWN, and so on."""
+    """The places in `hyper` of an optimizer's own constants, from OWN on.
+
+    There is one place for each name; name both of a pair.
+    """
     return range(OWN, OWN + len(constants))
 
 
@@ -42,9 +45,9 @@ class UpdateKernel:
         The state before the first step.
     outer : CFunc or None
         The update by one sample's gradient, if that is worth while.
-    squares : tuple of int
-        Slots that are never negative.
-    most : tuple of float
+    nonnegative_slots : tuple of int
+        Slots whose values are never below 0, running squares for one.
+    greatest_state : tuple of float
         The greatest values of the state; the least are 0.
     """
 
@@ -54,5 +57,5 @@ class UpdateKernel:
     prepare: jit.CFunc | None = None
     state: tuple[float, ...] = ()
     outer: jit.CFunc | None = None
-    squares: tuple[int, ...] = ()
-    most: tuple[float, ...] = ()
+    nonnegative_slots: tuple[int, ...] = ()
+    greatest_state: tuple[float, ...] = ()
