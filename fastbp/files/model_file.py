@@ -171,7 +171,7 @@ def _tensors(description: Mapping[str, Any]) -> Tensors:
     return tensors
 
 
-def _demanded(model: Any) -> Tensors:
+def _demanded(model: Any, version: int) -> Tensors:
     _check_description(model)
     return _tensors(model)
 
