@@ -33,6 +33,7 @@ with atheris.instrument_imports(
         "fastbp.training.batches",
         "fastbp.training.engine",
         "fastbp.training.fit",
+        "fastbp.training.resuming",
         "fastbp.training.session",
     ]
 ):
