@@ -77,7 +77,7 @@ from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
 from fastbp.training.background import BackgroundFit
 from fastbp.training.status import DivergenceError
-from fastbp.version import __version__
+from fastbp.version import __version__, named_by
 from fastbp.warm import warmup
 
 logging.getLogger("fastbp").addHandler(logging.NullHandler())  # a program asks for them, or not
@@ -161,8 +161,5 @@ __all__ = [
     "warmup",
 ]
 
-# Named by where they are public, so that pickles don't depend on which file a class stands in.
-for _name in __all__:
-    if isinstance(globals()[_name], type):
-        globals()[_name].__module__ = __name__
-del _name
+named_by(__name__, [globals()[name] for name in __all__])
+del named_by

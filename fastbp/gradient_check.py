@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.checks import integer
 from fastbp.layers.dense import shapes
 from fastbp.layers.differences import EPSILON, slopes
-from fastbp.network import Network, parameters_of
+from fastbp.network import Network, copy_with, parameters_of
 from fastbp.objectives.losses import Loss
 from fastbp.training import arguments
 from fastbp.training.engine import Engine
@@ -114,8 +114,7 @@ def check_gradients(
     integer("most", most, minimum=1)
     plain = {"dropout": 0.0, "l1": 0.0, "l2": 0.0, "max_norm": None, "trainable": True}
     layers = [replace(layer, **plain) for layer in network.layers]  # type: ignore[arg-type]
-    copy = Network(network.n_inputs, layers, dtype="float64", seed=network.seed)
-    copy.set_weights(network.get_weights())
+    copy = copy_with(network, layers, "float64")
     # No trainer, which would refuse a custom derivative that is wrong: that is for the table.
     parameters = parameters_of(copy)
     settings = Settings.of(copy.layers[-1], loss, "sgd", (), batch_size=None, seed=0)

@@ -383,11 +383,18 @@ def description(network: Network) -> dict[str, Any]:
 
 
 def from_description(about: dict[str, Any]) -> Network:
-    """Return a new network like the one that `description` is of, but for its weights."""
+    """Return a new network like the one that `description` is of, but that its weights are 0."""
     layers = [Dense._from_stored(layer) for layer in about["layers"]]
-    network = Network(about["n_inputs"], layers, dtype=about["dtype"], seed=about["seed"])
+    network = Network.__new__(Network)
+    network._build(about["n_inputs"], layers, about["dtype"], about["seed"])
     network.metadata = about["metadata"]
     return network
+
+
+def copy_with(network: Network, layers: Sequence[Dense], dtype: str) -> Network:
+    """Return a network of these layers in that dtype, with the inputs, seed and weights of one."""
+    weights, seed = network.get_weights(), network.seed
+    return Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
 
 
 def _stored(layer: Dense) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The trainer: checks, preallocation, then one call a chunk of work into the kernels."""
+"""The trainer: what a person calls; arguments are checked and handed on to the session and fits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from fastbp.objectives.metrics import Metric
 from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
-from fastbp.training.fit import Fit, check_state
+from fastbp.training.fit import Fit
 from fastbp.training.progress import Choice, Watcher, watcher
-from fastbp.training.resuming import saved_state
+from fastbp.training.resuming import check_fit, saved_state
 from fastbp.training.session import Saved, Session, check_architecture
 from fastbp.training.settings import Settings
 
@@ -320,7 +320,7 @@ class Trainer:
         [0, 1, 2]
         """
         epochs = integer("epochs", epochs, minimum=0)
-        handle = BackgroundFit(watcher(progress, background=True))
+        shown_by = watcher(progress, background=True)
         made = self._prepared(
             callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
         )
@@ -330,8 +330,7 @@ class Trainer:
             self._fit = made(report, cancelled)
             return self._fit.run(epochs)
 
-        handle._start(self._session.lock, work)
-        return handle
+        return BackgroundFit(shown_by, self._session.lock, work)
 
     def step(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """One update; the whole of X is the batch.
@@ -488,7 +487,7 @@ class Trainer:
         RuntimeError
             This trainer is at work in another thread.
         """
-        if not self._session.inside:
+        if not self._session.asked_by_callback:
             self._session.refuse_others()
         elif self._fit is not None:
             self._fit.work.snapshot()  # with which a resumed run will begin
@@ -553,7 +552,7 @@ class Trainer:
         Refused while the trainer is at work in another thread, as `save` is.
         """
         self._session.refuse_torn()
-        if not self._session.inside:
+        if not self._session.asked_by_callback:
             self._session.refuse_others()
         parts = ("network", "loss", "optimizer", "metrics", "n_threads", *settings.PLAIN)
         kept = {name: value for name, value in self._session.state().items() if name != "weights"}
@@ -612,7 +611,7 @@ class Trainer:
         except MemoryError as error:
             raise ValueError(f"it needs more memory than there is: {error}") from None
         trainer._session.check_state(kept)
-        check_state(kept["fit"], trainer._session)
+        check_fit(kept["fit"], trainer._session)
         trainer._session.set_state(kept)
         return trainer
 

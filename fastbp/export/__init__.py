@@ -11,9 +11,9 @@ from fastbp.data.columns import Category, Labels, Number
 from fastbp.export.c import CHeader, to_c
 from fastbp.export.graph import to_onnx
 from fastbp.export.table import Table
+from fastbp.version import named_by
 
 __all__ = ["CHeader", "Category", "Labels", "Number", "Table", "to_c", "to_onnx"]
 
-for _public in (CHeader, Category, Labels, Number, Table):  # as those of fastbp itself
-    _public.__module__ = __name__
-del _public
+named_by(__name__, [globals()[name] for name in __all__])
+del named_by

@@ -36,7 +36,8 @@ class NotFiniteError(ModelFileError):
     """A state holds a value that is not finite, and is not written."""
 
 
-def _demanded(value: Any) -> Tensors:
+def _demanded(value: Any, version: int) -> Tensors:
+    """Return what the value's own list says, in format 1 as in 2: they differ in the state."""
     check_keys("the checkpoint", value, {"state", "tensors"})
     tensors: Tensors = {}
     if not isinstance(value["tensors"], list):

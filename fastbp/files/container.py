@@ -62,16 +62,22 @@ class Kind:
     what : str
         For messages.
     version : int
-        The format's newest.
+        The newest format: all from 1 to it are read.
     tensors : callable
-        The tensors that the value of `key` demands, in order, after every check of it.
+        The tensors that the value of `key` demands in a file of the format that is the second
+        argument, in order, after every check of it.
     """
 
     entry: str
     key: str
     what: str
     version: int
-    tensors: Callable[[Any], Tensors]
+    tensors: Callable[[Any, int], Tensors]
+
+    @property
+    def readable(self) -> str:
+        """Which formats are read, in words."""
+        return "format 1" if self.version == 1 else f"formats 1 to {self.version}"
 
 
 @contextmanager
@@ -85,14 +91,15 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
         raise ModelFileError(f"{os.fspath(path)}: {str(error)[:400]}") from None
 
 
-def pack(kind: Kind, value: Any, arrays: Mapping[str, Array]) -> bytes:
-    """The file's bytes; `arrays` are as the kind demands."""
-    tensors = kind.tensors(value)
+def pack(kind: Kind, value: Any, arrays: Mapping[str, Array], version: int | None = None) -> bytes:
+    """The file's bytes, in the newest format or in `version`; `arrays` are as that demands."""
+    version = kind.version if version is None else version
+    tensors = kind.tensors(value, version)
     stored = {
         name: np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
         for name, array in arrays.items()
     }
-    fields = {"format_version": kind.version, "library": __version__, kind.key: value}
+    fields = {"format_version": version, "library": __version__, kind.key: value}
     fields["sha256"] = _digest(fields, tensors, stored)
     content: bytes = safetensors.numpy.save(stored, {kind.entry: dumps(fields).decode()})
     length = int.from_bytes(content[:8], "little")
@@ -112,7 +119,7 @@ def read(path: str | os.PathLike[str], kind: Kind) -> tuple[Any, dict[str, Array
 def _from_file(file: io.BufferedReader, kind: Kind) -> tuple[Any, dict[str, Array], int]:
     size = os.fstat(file.fileno()).st_size
     header, fields = _read_fields(file, size, kind)
-    tensors = kind.tensors(fields[kind.key])
+    tensors = kind.tensors(fields[kind.key], fields["format_version"])
     start, n_data = file.tell(), sum(map(_n_bytes, tensors.values()))
     if size - start != n_data:
         raise ValueError(
@@ -213,7 +220,7 @@ def _read_fields(
     if newer:
         raise ValueError(
             f"written in format {version} by fastbp {str(fields.get('library'))[:40]!r}; "
-            f"this fastbp ({__version__}) reads format {kind.version}"
+            f"this fastbp ({__version__}) reads {kind.readable}"
         )
     if not strict:
         raise ValueError("damaged: its metadata is not JSON as fastbp writes it")

@@ -57,7 +57,7 @@ class Model:
         ``[W0, b0, W1, b1, ...]``, finite: W ``(n_in, n_out)``; b ``(n_out,)``, ``(1,)`` if shared,
         left out if there is none.
     extra : dict
-        The caller's own: whatever comes back from JSON the same.
+        `Network.metadata`, not safetensors' own: whatever comes back from JSON the same.
     """
 
     n_inputs: int
@@ -171,7 +171,7 @@ def _tensors(description: Mapping[str, Any]) -> Tensors:
     return tensors
 
 
-def _demanded(model: Any) -> Tensors:
+def _demanded(model: Any, version: int) -> Tensors:
     _check_description(model)
     return _tensors(model)
 

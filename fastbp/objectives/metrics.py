@@ -22,10 +22,14 @@ class Metric:
     """A figure beside the loss; samples count by their weights, never by those of classes."""
 
     _kernel: ClassVar[jit.CFunc]
+    #: whether it is the better the larger it is, which every metric has to say
+    _rises: ClassVar[bool]
     #: whether it takes all samples together, and so can't be had of an epoch under way
     _whole: ClassVar[bool] = False
     #: whether no sum of it is ever below 0
     _positive: ClassVar[bool] = False
+    #: whether its settings are each output's mean target, which is found before the samples are run
+    _about_means: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -67,6 +71,7 @@ class Accuracy(Metric):
 
     name: ClassVar[str] = "accuracy"
     _kernel: ClassVar[jit.CFunc] = kernels.accuracy
+    _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
     def _settings(self, activation: str, k: int) -> list[float]:
@@ -95,6 +100,7 @@ class TopK(Metric):
     """
 
     _kernel: ClassVar[jit.CFunc] = kernels.top_k
+    _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
     k: int = 5
 
@@ -122,6 +128,7 @@ class MeanAbsoluteError(Metric):
 
     name: ClassVar[str] = "mae"
     _kernel: ClassVar[jit.CFunc] = kernels.absolute_errors
+    _rises: ClassVar[bool] = False
     _positive: ClassVar[bool] = True
 
 
@@ -131,6 +138,7 @@ class RootMeanSquaredError(Metric):
 
     name: ClassVar[str] = "rmse"
     _kernel: ClassVar[jit.CFunc] = kernels.squared_errors
+    _rises: ClassVar[bool] = False
     _positive: ClassVar[bool] = True
 
     def _value(self, sums: Doubles, k: int) -> float:
@@ -147,6 +155,8 @@ class R2(Metric):
 
     name: ClassVar[str] = "r2"
     _kernel: ClassVar[jit.CFunc] = kernels.variances
+    _rises: ClassVar[bool] = True
+    _about_means: ClassVar[bool] = True
 
     def _sums(self, k: int) -> int:
         return 1 + 3 * k
@@ -172,6 +182,7 @@ class F1(Metric):
 
     name: ClassVar[str] = "f1"
     _kernel: ClassVar[jit.CFunc] = kernels.confusions
+    _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
     def _sums(self, k: int) -> int:
@@ -199,6 +210,7 @@ class AUC(Metric):
 
     name: ClassVar[str] = "auc"
     _kernel: ClassVar[jit.CFunc] = kernels.collect
+    _rises: ClassVar[bool] = True
     _whole: ClassVar[bool] = True
 
     def _sums(self, k: int) -> int:
@@ -261,4 +273,5 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
 def rises(monitor: str) -> bool:
     """Whether a figure of `History` is the better the larger it is, as an accuracy is."""
     name = monitor.removeprefix("val_")
-    return name in ("accuracy", "r2", "f1", "auc") or name.startswith("top_")
+    metric = METRICS.get("top_k" if name.startswith("top_") else name)
+    return metric is not None and metric._rises

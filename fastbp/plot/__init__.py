@@ -30,6 +30,7 @@ from fastbp.plot.functions import activation_functions
 from fastbp.plot.histograms import activation_histograms, weight_histograms
 from fastbp.plot.landscape import LossLandscape, loss_landscape
 from fastbp.plot.surface import loss_contours, loss_surface
+from fastbp.version import named_by
 
 del _matplotlib
 
@@ -47,6 +48,5 @@ __all__ = [
     "weight_histograms",
 ]
 
-for _public in (Descent, LossLandscape):  # as those of fastbp itself
-    _public.__module__ = __name__
-del _public
+named_by(__name__, [globals()[name] for name in __all__])
+del named_by

@@ -109,7 +109,7 @@ class Parameters(Watched):
         self.buffer: Array = aligned_zeros(self.layout.size, dtype)
         self.pieces: Records = cut_into_pieces(self.layout)
         self._address = int(self.buffer.ctypes.data)
-        # Taken in this order.
+        # Where both are taken, the gate comes first.
         self._gate = threading.Lock()  # held by one who changes the parameters
         self._mutex = threading.Lock()  # guards the snapshot
         self.readers: dict[object, Array] = {}

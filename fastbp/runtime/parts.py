@@ -68,7 +68,7 @@ class Refinement(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """Metrics that are taken, as kernels/measure.py reads them, and their sums."""
+    """The records of the metrics that are taken, for kernels/measure.py, and their sums."""
 
-    plan: Int64s
+    records: Int64s
     sums: NDArray[np.float64]

@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeAlias
 
 from fastbp.checks import integer
 
-Threads: TypeAlias = "int | Literal['auto']"
+Threads: TypeAlias = int | Literal["auto"]
 
 # A thread more is worth its barriers from so many floating-point operations an update on: at half
 # of it two threads gained 1.2 on idle cores, and lost 3 times as much where one core was busy.

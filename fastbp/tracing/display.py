@@ -8,7 +8,8 @@ from fastbp.tracing import rendering, sections
 from fastbp.tracing.record import Record
 
 
-@dataclass(frozen=True, eq=False)
+# The constructor is Record's, which stands where the names in its annotations are known.
+@dataclass(frozen=True, eq=False, init=False)
 class Trace(Record):
     """Every quantity of one backpropagation step; see `fastbp.trace`.
 

@@ -16,7 +16,7 @@ from fastbp.kernels import predict as kernels
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.layers.activations import kernel_of, name_of
 from fastbp.layers.custom import call_kernel
-from fastbp.network import Network, parameters_of
+from fastbp.network import Network, copy_with, parameters_of
 from fastbp.objectives import losses
 from fastbp.objectives.losses import HalfSquaredError, Loss
 from fastbp.optimizers import SGD, Optimizer
@@ -136,8 +136,7 @@ class Tracer:
         if weights_only:
             kept = {True: "weights", "biases": False}
             layers = [replace(n, trainable=kept.get(n.trainable, n.trainable)) for n in layers]  # type: ignore[arg-type]
-        self.network = Network(network.n_inputs, layers, dtype=network.dtype, seed=network.seed)
-        self.network.set_weights(network.get_weights())
+        self.network = copy_with(network, layers, network.dtype)
         self._x = _one(x, network.n_inputs, "x", "inputs")
         self._t = _target(t, network.n_outputs, classes=loss._kernel.classes)
         self.trainer = Trainer(

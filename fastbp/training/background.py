@@ -45,13 +45,22 @@ class _Kept(Watcher):
 class BackgroundFit(Watched):
     """A fit under way (`Trainer.fit_async`); ``await`` it, or ask for its `result`.
 
+    Parameters
+    ----------
+    watcher : Watcher or None
+        Who is shown the progress.
+    lock : Lock
+        The trainer's, held until the fit has ended. Where somebody else holds it, `result` raises.
+    work : callable
+        Trains, in a thread of its own, which has begun when the constructor returns.
+
     Attributes
     ----------
     progress : Progress or None
         Where it was about 100 ms ago at most; None before the first such moment.
     """
 
-    def __init__(self, watcher: Watcher | None) -> None:
+    def __init__(self, watcher: Watcher | None, lock: threading.Lock, work: Work) -> None:
         self.progress: Progress | None = None
         self._watcher = _Kept(self, watcher)
         self._cancelled = False  # set in one step, and no lock is left taken by it
@@ -60,6 +69,7 @@ class BackgroundFit(Watched):
         self._outcome: Callable[[Future[History]], None] | None = None  # once it has ended
         self._thread: int | None = None  # in which it runs
         watch(self)
+        self._start(lock, work)
 
     def cancel(self) -> None:
         """Have it end after the chunk of work that it is in, about 100 ms.
@@ -102,10 +112,7 @@ class BackgroundFit(Watched):
             raise
 
     def _start(self, lock: threading.Lock, work: Work) -> None:
-        """Have `work` begin in a thread of its own, which holds `lock` until it has ended.
-
-        Returns when it has begun. Where somebody else holds the lock, `result` raises.
-        """
+        """Have `work` begin in a thread of its own; return when it has."""
         begun, go = threading.Event(), SimpleQueue[bool]()
 
         def run() -> None:

@@ -27,16 +27,14 @@ class Work(Protocol):
 
     Attributes
     ----------
-    n_samples, n_batches, size : int
+    n_samples, n_batches, batch_size : int
         Samples, batches of an epoch, samples of a batch.
     results : ndarray
         Figures of the epoch so far (R_ERROR ... in kernels/layout.py).
     result_cells : memoryview
         The same, quicker for single values.
-    inside : bool
+    in_epoch : bool
         Whether an epoch has been begun, and not ended.
-    batches : int
-        How many of the epoch under way have been worked on.
     recovery : Recovery or None
         What is kept in case of divergence.
     stopped : str or None
@@ -45,10 +43,10 @@ class Work(Protocol):
 
     n_samples: int
     n_batches: int
-    size: int
+    batch_size: int
     results: Array
     result_cells: Any
-    inside: bool
+    in_epoch: bool
     recovery: Recovery | None
     stopped: str | None
 
@@ -62,7 +60,7 @@ class Work(Protocol):
     def begin_epoch(self) -> None:
         """Clear all figures."""
 
-    def work(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
+    def advance(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
         """Work on batches from `first` on, `most` of them at most.
 
         Returns
@@ -71,8 +69,8 @@ class Work(Protocol):
             Of kernels/layout.py, or STOPPED.
         last : int
             The batch after those.
-        whole : bool
-            Whether weights that were to be kept were finite, so that they have been.
+        sound : bool
+            False where a snapshot was due and a weight was not finite.
         """
 
     def figures(self) -> dict[str, float]:
@@ -121,18 +119,18 @@ class Batches:
         self._samples, self._weighing = samples, weighing
         self._settings = settings = engine.settings
         self.n_samples = samples[0].n
-        self.size = settings.rows_of(self.n_samples)
-        self.n_batches = -(-self.n_samples // self.size)
-        self._program = engine.training(self.size)
+        self.batch_size = settings.rows_of(self.n_samples)
+        self.n_batches = -(-self.n_samples // self.batch_size)
+        self._program = engine.training(self.batch_size)
         self._set_samples()
         self._measuring = engine.measuring["training"]
         self.results: Array = self._program.results
         self.result_cells = self._program.result_cells
-        self.inside = False
+        self.in_epoch = False
         self.recovery: Recovery | None = None
         if settings.on_divergence != "ignore":
             self.recovery = Recovery(
-                engine.parameters, engine.snapshot, engine.rates, self.size, self.n_batches,
+                engine.parameters, engine.snapshot, engine.rates, self.batch_size, self.n_batches,
                 settings.on_divergence == "reduce",
             )  # fmt: skip
 
@@ -142,7 +140,7 @@ class Batches:
         self._program.set_samples(
             *self._samples,
             weighing=self._weighing,
-            batch=self.size,
+            batch=self.batch_size,
             shuffle_seed=seed if shuffle else None,
             dropout_seed=seed,
         )
@@ -150,7 +148,7 @@ class Batches:
     @property
     def batches(self) -> int:
         """How many of the epoch under way have been worked on."""
-        return int(self.result_cells[lay.R_BATCHES]) if self.inside else 0
+        return int(self.result_cells[lay.R_BATCHES]) if self.in_epoch else 0
 
     def begin(self) -> None:
         """Take the first snapshot; draw as a run that is gone on with did."""
@@ -165,8 +163,8 @@ class Batches:
         self.results[:] = 0.0
         self._measuring.begin(self._samples)
 
-    def work(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
-        """Make updates by batches from `first` on, see `Work.work`."""
+    def advance(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
+        """Make updates by batches from `first` on, see `Work.advance`."""
         recovery, rates, program = self.recovery, self._engine.rates, self._program
         if not (
             recovery is None
@@ -185,13 +183,13 @@ class Batches:
             count = count if count <= left else int(left)
         rates.write(count)
         program.begin(epoch, rates.steps)
-        status, whole = self._engine.train(program, first, first + count), True
+        status, sound = self._engine.train(program, first, first + count), True
         if recovery is not None:
             if recovery.lowest == math.inf and status == lay.OK:
                 recovery.lowest = self.result_cells[lay.R_LAST_ERROR]  # the first batch's
             if recovery.snapshot.since >= recovery.interval:
-                whole = status != lay.OK or self.snapshot(first=False)
-        return status, first + count, whole
+                sound = status != lay.OK or self.snapshot(first=False)
+        return status, first + count, sound
 
     def figures(self) -> dict[str, float]:
         """Return the metrics of the epoch's samples."""
@@ -210,9 +208,9 @@ class Batches:
         """Return where it stands inside an epoch, and what it knows of losses."""
         recovery = self.recovery
         return {
-            "inside": self.inside,
-            "results": self.results.copy() if self.inside else None,
-            "sums": self._measuring.sums.copy() if self.inside else None,
+            "inside": self.in_epoch,
+            "results": self.results.copy() if self.in_epoch else None,
+            "sums": self._measuring.sums.copy() if self.in_epoch else None,
             "lowest": math.inf if recovery is None else recovery.lowest,
             "rising": recovery is None or recovery.rising,
         }
@@ -226,7 +224,7 @@ class Batches:
             self._measuring.sums[:] = state["sums"]
             # The rest are places of threads, of which there may be another number.
             self.results[: lay.R_STATUS] = state["results"][: lay.R_STATUS]
-            self.inside = True
+            self.in_epoch = True
 
 
 def check_epoch_state(state: dict[str, Any], parameters: Parameters, settings: Settings) -> None:

@@ -14,16 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.callbacks import hooks as callback_hooks
 from fastbp.callbacks.hooks import Hooks
-from fastbp.checks import integer, real
 from fastbp.data.inputs import Samples
-from fastbp.files.container import check_keys, whole_number
-from fastbp.history import NOT_FIGURES, History, Progress, check_lists, last_figures
+from fastbp.history import NOT_FIGURES, History, Progress, last_figures
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE
 from fastbp.training import provenance
-from fastbp.training.batches import Work, check_epoch_state, work_on
+from fastbp.training.batches import Work, work_on
 from fastbp.training.progress import Watcher
 from fastbp.training.session import Saved, Session
 from fastbp.training.snapshot import MOST_REDUCTIONS, Place, told
@@ -32,10 +29,6 @@ from fastbp.training.status import STOPPED, DivergenceError, check
 CANCELLED = "cancelled"
 _LOG = logging.getLogger("fastbp")
 _CHUNK_SECONDS = 0.1  # Python is back in charge about so often
-_STATE = {
-    "inside", "results", "sums", "spent", "reductions", "lowest", "rising", "val_loss", "data",
-    "validation", "history", "callbacks",
-}  # fmt: skip
 
 
 class Fit:
@@ -81,7 +74,8 @@ class Fit:
         self.unrecorded: tuple[int, float, dict[str, float]] | None = None  # one that has ended
         self.columns: list[list[Any]] = []  # of the history, where nobody adds figures
         self.spent = 0.0
-        self.place: tuple[int, int, int, bool] | None = None  # as it was shown last
+        # Epoch of this call, epochs, samples of the epoch, its end: as they were shown last.
+        self.shown: tuple[int, int, int, bool] | None = None
         self.chunk = 1
         self.chunk_seconds = min(_CHUNK_SECONDS, hooks.longest_chunk)
         try:
@@ -181,19 +175,24 @@ class Fit:
         return "the network is as it was before"
 
     def _epoch(self, epoch: int, epochs: int) -> bool:
-        """Train for one epoch, or what is left of it; return whether another may follow."""
+        """Train for one epoch, or what is left of it; return whether another may follow.
+
+        `epoch` of `epochs` is what is shown: counted in this call, or from the beginning of a run
+        that is resumed. `number` counts the epochs of the trainer's life, which shuffling, dropout,
+        schedules, the history and callbacks go by.
+        """
         session, work, hooks = self.session, self.work, self.hooks
         rates, callbacks, n_batches = session.engine.rates, self.hooks.callbacks, work.n_batches
         number = rates.epochs
-        if not work.inside:
+        if not work.in_epoch:
             if callbacks:
                 hooks.on_epoch_begin(number)
             work.begin_epoch()
-            self.spent, work.inside = 0.0, True
+            self.spent, work.in_epoch = 0.0, True
         done = work.batches
         while done < n_batches:
             started = time.perf_counter()
-            status, last, whole = work.work(number, done, self.chunk)
+            status, last, sound = work.advance(number, done, self.chunk)
             seconds = time.perf_counter() - started
             self.spent += seconds
             if status == STOPPED:
@@ -201,7 +200,7 @@ class Fit:
                 return False
             if status not in (lay.OK, lay.NONFINITE_LOSS):
                 check(status, self.results, session.parameters.dtype)
-            if status == lay.NONFINITE_LOSS or not whole:
+            if status == lay.NONFINITE_LOSS or not sound:
                 found = int(self.results[lay.R_BATCHES])
                 if status or last:
                     where = number, found if status else last - 1
@@ -215,7 +214,7 @@ class Fit:
             self.chunk = max(1, min(n_batches, int(fitting)))
             done = last
             if done < n_batches:
-                self._show(epoch, epochs, min(work.n_samples, done * work.size))
+                self._show(epoch, epochs, min(work.n_samples, done * work.batch_size))
             if callbacks:
                 hooks.on_chunk_end()
             if self.cancelled is not None:
@@ -233,7 +232,7 @@ class Fit:
         plateau, scale = rates.after_epoch(logs)
         ended = number, work.n_samples / max(self.spent, 1e-9), logs
         # The epoch has ended for all or for none: no call that an interrupt could come after.
-        rates.epochs, work.inside, self.unrecorded = number + 1, False, ended
+        rates.epochs, work.in_epoch, self.unrecorded = number + 1, False, ended
         self.history.network_epoch = number
         rates.plateau, rates.cells[SCALE] = plateau, scale
         rates.watch(logs)
@@ -303,10 +302,10 @@ class Fit:
     # -- what is shown -----------------------------------------------------------------------------
 
     def _show(self, epoch: int, epochs: int, samples: int, done: bool = False) -> None:
-        self.place = epoch, epochs, samples, done
+        self.shown = epoch, epochs, samples, done
         report = self.report
         if report is not None and time.perf_counter() >= report.due:
-            report(self._progress(*self.place))
+            report(self._progress(*self.shown))
 
     def _progress(self, epoch: int, epochs: int, samples: int, done: bool) -> Progress:
         n, rate = self.work.n_samples, samples / max(self.spent, 1e-9)
@@ -317,7 +316,7 @@ class Fit:
     def _leave(self) -> None:
         """Tell who watches, and the log, where it has ended."""
         if self.report is not None:
-            self.report.close(None if self.place is None else self._progress(*self.place))
+            self.report.close(None if self.shown is None else self._progress(*self.shown))
         if self.history.stopped is not None:
             _LOG.info("the fit has ended early: %s", self.history.stopped)
 
@@ -344,7 +343,7 @@ class Fit:
         }
 
     def set_state(self, state: Saved) -> None:
-        """Stand where another stood, `check_state` having let it pass; callbacks come later."""
+        """Stand where another stood, `check_fit` having let it pass; callbacks come later."""
         self.reductions, self.val_loss = state["reductions"], state["val_loss"]
         self.spent = state["spent"]
         for name, values in state["history"].items():
@@ -364,34 +363,6 @@ class Fit:
         if saved["fit"] is not None:
             self.set_state(saved["fit"])
         self.session.restoring = None
-
-
-def check_state(fit: Any, session: Session) -> None:
-    """Raise TypeError or ValueError for what `Fit.set_state` can't take; None is right."""
-    if fit is None:
-        return
-    check_keys("its fit", fit, _STATE)
-    integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
-    real("its spent", fit["spent"], low=0.0)
-    if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:
-        raise TypeError(f"its val_loss must be a float or None, got {fit['val_loss']!r}")
-    provenance.check_fingerprint("its data", fit["data"])
-    if fit["validation"] is not None:
-        provenance.check_fingerprint("its validation data", fit["validation"])
-    _check_history(fit["history"])
-    callback_hooks.check_saved(fit["callbacks"])
-    check_epoch_state(fit, session.parameters, session.engine.settings)
-
-
-def _check_history(history: Any) -> None:
-    if not isinstance(history, dict):
-        raise TypeError(f"its history must be a dict, got {type(history).__name__}")
-    for name, values in history.items():
-        if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.ndim != 1:
-            raise TypeError(f"its history's {name} must be a row of float64")
-    check_lists(history)
-    for value in history["epoch"]:
-        whole_number("its history's epoch", value)
 
 
 def _mean(results: Any) -> float:

@@ -12,7 +12,7 @@ from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
 from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
-from fastbp.objectives.metrics import R2, Metric
+from fastbp.objectives.metrics import Metric
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement
@@ -63,7 +63,7 @@ class Measuring:
         """Clear all sums; what follows are these samples."""
         self.sums[:] = 0.0
         for i, metric in enumerate(self._metrics):
-            if isinstance(metric, R2):
+            if metric._about_means:
                 self._settings[i][:] = _means(samples, self._k, self._dtype)
             if metric._whole:
                 self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import logging
 import warnings
+from typing import Any
 
-from fastbp.callbacks.hooks import Hooks
+import numpy as np
+
+from fastbp.callbacks.hooks import Hooks, check_saved
+from fastbp.checks import integer, real
 from fastbp.data.inputs import Samples
 from fastbp.files import checkpoints, container
+from fastbp.files.container import check_keys, whole_number
+from fastbp.history import check_lists
 from fastbp.training import provenance
-from fastbp.training.batches import check_batches
-from fastbp.training.fit import check_state
+from fastbp.training.batches import check_batches, check_epoch_state
 from fastbp.training.session import Saved, Session
+from fastbp.training.snapshot import MOST_REDUCTIONS
 
 _LOG = logging.getLogger("fastbp")
 _SAME_BITS = "the run goes on, but not to the same bits"
+#: what `Fit.state` gives
+_FIT = {
+    "inside", "results", "sums", "spent", "reductions", "lowest", "rising", "val_loss", "data",
+    "validation", "history", "callbacks",
+}  # fmt: skip
 
 
 def saved_state(
@@ -38,7 +49,7 @@ def saved_state(
     with container.naming(file):
         session.check_state(kept)
         fit, here = kept["fit"], provenance.fingerprints(samples, validation, parameters.dtype)
-        check_state(fit, session)
+        check_fit(fit, session)
         if fit is not None:
             _refuse_old_weights(kept)
             if provenance.same_samples(fit, here):
@@ -68,3 +79,31 @@ def _refuse_old_weights(kept: Saved) -> None:
             "meaning (format 1): going on would be neither that run nor one as it is now. Begin "
             "the fit anew; Trainer.load still gives its network"
         )
+
+
+def check_fit(fit: Any, session: Session) -> None:
+    """Raise TypeError or ValueError for what `Fit.set_state` can't take; None is right."""
+    if fit is None:
+        return
+    check_keys("its fit", fit, _FIT)
+    integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
+    real("its spent", fit["spent"], low=0.0)
+    if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:
+        raise TypeError(f"its val_loss must be a float or None, got {fit['val_loss']!r}")
+    provenance.check_fingerprint("its data", fit["data"])
+    if fit["validation"] is not None:
+        provenance.check_fingerprint("its validation data", fit["validation"])
+    _check_history(fit["history"])
+    check_saved(fit["callbacks"])
+    check_epoch_state(fit, session.parameters, session.engine.settings)
+
+
+def _check_history(history: Any) -> None:
+    if not isinstance(history, dict):
+        raise TypeError(f"its history must be a dict, got {type(history).__name__}")
+    for name, values in history.items():
+        if not isinstance(values, np.ndarray) or values.dtype != np.float64 or values.ndim != 1:
+            raise TypeError(f"its history's {name} must be a row of float64")
+    check_lists(history)
+    for value in history["epoch"]:
+        whole_number("its history's epoch", value)

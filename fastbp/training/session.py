@@ -101,7 +101,7 @@ class Session(Watched):
     # -- who may use it ----------------------------------------------------------------------------
 
     @property
-    def inside(self) -> bool:
+    def asked_by_callback(self) -> bool:
         """Whether this is asked from within the trainer's own fit, by a callback."""
         return self.training.running and self.training.thread == threading.get_ident()
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Write tests/golden/models: files of format 1 that every later version has to load to these bits.
 
-Run once a format version; files that are there already are left alone. Two are not to be loaded: a
+Run it when there is a new format; files that exist are kept. Two are not to be loaded: a
 file of a later format, and one with a layer's key that this version doesn't know.
 """
 

@@ -33,6 +33,7 @@ with atheris.instrument_imports(
         "fastbp.training.batches",
         "fastbp.training.engine",
         "fastbp.training.fit",
+        "fastbp.training.resuming",
         "fastbp.training.session",
     ]
 ):
@@ -57,7 +58,7 @@ class Stat:
         self.st_size = size
 
 
-def read(data: bytes, kind: container.Kind) -> tuple[object, dict[str, container.Array]]:
+def read(data: bytes, kind: container.Kind) -> tuple[object, dict[str, container.Array], int]:
     container._digest = lambda fields, *_: fields.get("sha256", "")  # type: ignore[assignment]
     container.os.fstat = lambda _: Stat(len(data))  # type: ignore[assignment, attr-defined]
     with container.naming("input"):
@@ -66,17 +67,16 @@ def read(data: bytes, kind: container.Kind) -> tuple[object, dict[str, container
             found = tree.decode(value["state"], arrays)
             if version == kind.version:
                 Trainer._of(found)
-    return value, arrays
+    return value, arrays, version
 
 
 def one_input(data: bytes, kind: container.Kind) -> None:
     try:
-        value, arrays = read(data, kind)
+        found = read(data, kind)
     except container.ModelFileError:
         return
-    again = container.pack(kind, value, arrays)
-    value, arrays = read(again, kind)
-    assert container.pack(kind, value, arrays) == again
+    again = container.pack(kind, *found)
+    assert container.pack(kind, *read(again, kind)) == again
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -174,7 +175,7 @@ def not_finite(r: random.Random, blob: bytes, _: bytes) -> bytes:
     ((entry, text),) = entries.pop("__metadata__").items()
     kind = next(kind.format for kind in KINDS.values() if kind.format.entry == entry)
     fields = json.loads(text)
-    tensors = kind.tensors(fields[kind.key])
+    tensors = kind.tensors(fields[kind.key], fields["format_version"])
     weights = [
         name
         for name, (_, shape) in tensors.items()
@@ -203,10 +204,12 @@ def signed_sizes(r: random.Random, blob: bytes, _: bytes) -> bytes:
         sizes = [(value, "n_inputs"), *((layer, "units") for layer in value["layers"])]
     else:
         sizes = [(shape, i) for *_, shape in value["tensors"] for i in range(len(shape))]
+    demanded = partial(kind.tensors, value, fields["format_version"])
+    demanded()  # as long as nothing is wrong: what it raises below, the other size has caused
     holder, key = r.choice(sizes)
     holder[key] = r.choice([size for size in PLAIN_SIZES if size != holder[key]])
     with suppress(TypeError, ValueError, KeyError):  # refused before its digest is looked at
-        tensors = kind.tensors(value)
+        tensors = demanded()
         raw = {name: data[slice(*entries[name]["data_offsets"])] for name in tensors}
         fields["sha256"] = container._digest(fields, tensors, raw)
     entries["__metadata__"] = {entry: container.dumps(fields).decode()}

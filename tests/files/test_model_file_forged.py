@@ -229,10 +229,10 @@ def test_keys_twice_in_the_header(path: Path, blob: bytes, key: str, value: str)
 
 def test_newer_format_says_so(path: Path, blob: bytes) -> None:
     header, data = take_apart(blob)
-    edit_fields(format_version=2, library="3.1.4\x1b[2Jß", future="!", model=...)(header)
+    edit_fields(format_version=999, library="3.1.4\x1b[2Jß", future="!", model=...)(header)
     header["something.new"] = header.pop("layers.0.weight")
     reason = (
-        "written in format 2 by fastbp '3.1.4\\x1b[2Jß'; "
+        "written in format 999 by fastbp '3.1.4\\x1b[2Jß'; "
         f"this fastbp ({fastbp.__version__}) reads format 1"
     )
     assert refusal(path, assemble(header, data)) == reason

@@ -10,6 +10,7 @@ import pytest
 import sklearn.metrics as sk
 
 import fastbp
+from fastbp.objectives.metrics import METRICS, rises
 
 RNG = np.random.default_rng(3)
 N = 700
@@ -91,6 +92,34 @@ def test_evaluate(case: str, dtype: str, weighted: bool) -> None:
     close(found, case, y, p, ones, 1e-9 if dtype == "float64" else 1e-5)
     with_loss = trainer.evaluate(X[:1], y[:1])
     assert list(with_loss) == ["loss", *(m.name for m in trainer.metrics)]
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_says_which_way_is_better(name: str) -> None:
+    """A metric is the larger for right outputs where it says so, and the smaller elsewhere."""
+    y = np.eye(7)[np.arange(21) % 7]
+    found = []
+    for sign in (1.0, -1.0):
+        net = fastbp.Network(7, [fastbp.Dense(7, bias=False)], dtype="float64", seed=0)
+        net.set_weights([sign * np.eye(7)])
+        figures = fastbp.Trainer(net, "mse", metrics=[name]).evaluate(y, y)
+        figures.pop("loss")
+        (figure,) = figures.items()
+        found.append(figure)
+    (reported, right), (_, wrong) = found
+    assert right != wrong
+    assert rises(reported) == rises(f"val_{reported}") == (right > wrong)
+
+
+def test_one_that_does_not_say_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Forgotten(fastbp.Metric):
+        name = "forgotten"
+
+    monkeypatch.setitem(METRICS, "forgotten", Forgotten())
+    with pytest.raises(AttributeError, match="_rises"):
+        fastbp.EarlyStopping("val_forgotten")
+    assert not rises("anything else")
+    assert not rises("loss")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64, 600])

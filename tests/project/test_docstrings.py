@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import doctest
 import inspect
 import pickle
 import pickletools
+import pydoc
+import typing
 from typing import Any
 
 import pytest
@@ -24,6 +27,18 @@ CHOSEN = [
     and dataclasses.fields(getattr(fastbp, name))
     and name not in ("Optimizer", "Loss", "Activation")
 ]
+
+
+def _has_defaults(kind: Any) -> bool:
+    """Whether it is a dataclass that is compared by its fields and may be made without any."""
+    return (
+        dataclasses.is_dataclass(kind)
+        and kind.__eq__ is not object.__eq__
+        and not any(
+            field.default is field.default_factory is dataclasses.MISSING
+            for field in dataclasses.fields(kind)
+        )
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -55,6 +70,48 @@ def test_classes_are_named_by_where_they_are_public(module: Any) -> None:
         if inspect.isclass(kind):
             assert kind.__module__ == module.__name__
             assert pickle.loads(pickle.dumps(kind)) is kind
+
+
+def public_classes() -> list[Any]:
+    things = [getattr(module, name) for module in (fastbp, export, plot) for name in module.__all__]
+    return [thing for thing in things if inspect.isclass(thing)]
+
+
+@pytest.mark.parametrize("kind", public_classes())
+def test_classes_are_described_as_if_they_stood_there(kind: Any) -> None:
+    """What editors, notebooks and libraries ask of a class is found, though it names no file."""
+    hints = typing.get_type_hints(kind)
+    if dataclasses.is_dataclass(kind):
+        assert {field.name for field in dataclasses.fields(kind)} <= hints.keys()
+    for name, method in inspect.getmembers(kind, inspect.isfunction):
+        if not name.startswith("_"):
+            typing.get_type_hints(method)
+            assert inspect.getsource(method)
+    assert f"class {kind.__name__}" in pydoc.plain(pydoc.render_doc(kind))
+    if not issubclass(kind, Exception):
+        assert kind.__init__ is object.__init__ or "self" in str(inspect.signature(kind.__init__))
+        typing.get_type_hints(kind.__init__)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_types_of_functions_are_found(name: str) -> None:
+    if inspect.isfunction(getattr(fastbp, name)):
+        assert "return" in typing.get_type_hints(getattr(fastbp, name))
+
+
+def test_types_that_a_class_says() -> None:
+    assert typing.get_type_hints(fastbp.TopK)["k"] is int
+    assert typing.get_type_hints(fastbp.Trainer.fit)["return"] is fastbp.History
+    rate = typing.get_type_hints(fastbp.Adam)["learning_rate"]
+    assert {float, fastbp.Schedule} <= {*typing.get_args(rate)}
+
+
+@pytest.mark.parametrize("kind", [kind for kind in public_classes() if _has_defaults(kind)])
+def test_copies_are_equal(kind: Any) -> None:
+    one = kind()
+    for copied in (copy.copy(one), copy.deepcopy(one), pickle.loads(pickle.dumps(one))):
+        assert type(copied) is kind
+        assert copied == one
 
 
 def test_pickles_name_no_file_of_fastbp() -> None:

@@ -42,7 +42,7 @@ class Driver:
     ----------
     results : ndarray
         The last iteration's figures, where a program's results hold those of an epoch.
-    n_samples, n_batches, size, inside, batches, recovery
+    n_samples, n_batches, batch_size, in_epoch, batches, recovery
         As of `Work` (training/batches.py): an epoch is one iteration over all samples, in whose
         middle nobody stops, and which goes back by itself where it would diverge.
     stopped : str or None
@@ -60,8 +60,8 @@ class Driver:
         parameters, layout = self.parameters, self.parameters.layout
         self.dtype = parameters.dtype
         self.n = parameters.n_parameters
-        self.n_samples = self.size = 0
-        self.inside = False
+        self.n_samples = self.batch_size = 0
+        self.in_epoch = False
         self.stopped: str | None = None
         self.results: Vector = np.zeros(lay.R_STATUS)
         self.result_cells: Any = memoryview(self.results.data)
@@ -142,8 +142,8 @@ class Driver:
 
         `weighing` is that of a step where it is None.
         """
-        self._samples, self._weighing, self.inside = samples, weighing, False
-        self.n_samples = self.size = samples[0].n
+        self._samples, self._weighing, self.in_epoch = samples, weighing, False
+        self.n_samples = self.batch_size = samples[0].n
 
     def begin(self) -> None:
         """Begin from the network's parameters as they are."""
@@ -155,8 +155,8 @@ class Driver:
         """Clear all figures."""
         self.results[:] = 0.0
 
-    def work(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
-        """Make one iteration, see `Work.work`."""
+    def advance(self, epoch: int, first: int, most: int) -> tuple[int, int, bool]:
+        """Make one iteration, see `Work.advance`."""
         return self.iterate()[0], first + 1, True
 
     def figures(self) -> dict[str, float]:
