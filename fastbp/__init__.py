@@ -5,7 +5,9 @@
 >>> trainer = fastbp.Trainer(net, "cross_entropy", "adam")
 """
 
+import importlib
 import logging
+from typing import TYPE_CHECKING, Any
 
 from fastbp.callbacks.base import Callback
 from fastbp.callbacks.checkpoint import Checkpoint
@@ -14,7 +16,6 @@ from fastbp.callbacks.stopping import EarlyStopping, TimeBudget
 from fastbp.callbacks.tensorboard import TensorBoard
 from fastbp.ffi.c_function import CFunction
 from fastbp.files.model_file import ModelFileError
-from fastbp.gradient_check import GradientCheck, check_gradients
 from fastbp.history import History, Progress
 from fastbp.layers.activations import ELU, Activation, LeakyReLU
 from fastbp.layers.custom import CustomActivation
@@ -73,12 +74,15 @@ from fastbp.optimizers.schedules import (
     Schedule,
     StepDecay,
 )
-from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 from fastbp.trainer import Trainer
 from fastbp.training.background import BackgroundFit
 from fastbp.training.status import DivergenceError
 from fastbp.version import __version__, named_by
 from fastbp.warm import warmup
+
+if TYPE_CHECKING:
+    from fastbp.gradient_check import GradientCheck, check_gradients
+    from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 
 logging.getLogger("fastbp").addHandler(logging.NullHandler())  # a program asks for them, or not
 
@@ -161,5 +165,24 @@ __all__ = [
     "warmup",
 ]
 
-named_by(__name__, [globals()[name] for name in __all__])
+# What training has no need of is imported when it is asked for.
+_LATER = {
+    "GradientCheck": "gradient_check", "check_gradients": "gradient_check",
+    "LayerTrace": "tracing", "Trace": "tracing", "WeightTrace": "tracing", "trace": "tracing",
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+named_by(__name__, [globals()[name] for name in __all__ if name not in _LATER])
 del named_by

@@ -17,6 +17,7 @@ from fastbp.objectives.losses import Loss
 from fastbp.training import arguments
 from fastbp.training.engine import Engine
 from fastbp.training.settings import Settings
+from fastbp.version import named_by
 
 # The first step: so much a change of a unit's weighted sum, of which the largest is 1 or less.
 _STEP = 1e-3
@@ -204,3 +205,6 @@ def _steps(network: Network, X: NDArray[Any]) -> list[NDArray[np.float64]]:
             found.append(size if len(b) == len(size) else size.min(keepdims=True))
         below = above
     return found
+
+
+named_by("fastbp", [GradientCheck])
