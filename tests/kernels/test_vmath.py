@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import functools
 import math
 import os
@@ -18,8 +17,8 @@ import mpmath
 import numba
 import numpy as np
 import pytest
+from calling import function
 from mpmath import mpf
-from numba import types
 from numba.core import config
 from numba.core.compiler import Compiler
 
@@ -164,17 +163,12 @@ def test_float64_is_within_4_ulps_of_mpmath(name: str) -> None:
 
 def sine(dtype: str, z: Array, *, slope: bool) -> Array:
     """The activation's kernel, or its derivative's."""
-    cfuncs = smooth.KERNELS["sine"][:2]
-    found, kinds = z.copy(), {types.int64: ctypes.c_int64}
-    signature = cfuncs[slope]._types(dtype)
-    call = ctypes.CFUNCTYPE(None, *(kinds.get(t, ctypes.c_void_p) for t in signature.args))(
-        cfuncs[slope].c_address(dtype)
-    )
+    kernel, found = smooth.ACTIVATIONS["sine"], z.copy()
     if slope:
         found[:] = 1
-        call(found.ctypes.data, z.ctypes.data, z.ctypes.data, 1, z.size, z.size, z.ctypes.data)
+        function(kernel.backward, dtype)(found, z, z, 1, z.size, z.size, z)
     else:
-        call(found.ctypes.data, 1, z.size, z.size, z.ctypes.data)
+        function(kernel.forward, dtype)(found, 1, z.size, z.size, z)
     return found
 
 
