@@ -1,4 +1,4 @@
-"""Small problems of which nothing stands near a kink, where derivatives jump."""
+"""Small problems: the textbooks' 2-2-2 network, and those of which nothing stands near a kink."""
 
 from __future__ import annotations
 
@@ -94,3 +94,15 @@ def draw(hidden: str, output: str, loss: str, k: int, bias: bool | str, weighted
         if clear and alive:
             return Problem(layers, weights, loss, X, y, w)
     raise AssertionError("no draw is clear of the kinks")
+
+
+#: sample, target and weights of the 2-2-2 network that textbooks work through by hand
+X, T = [0.05, 0.10], [0.01, 0.99]
+WEIGHTS: list[Any] = [[[0.15, 0.25], [0.2, 0.3]], [0.35], [[0.4, 0.5], [0.45, 0.55]], [0.6]]
+
+
+def textbook() -> fastbp.Network:
+    layers = [fastbp.Dense(2, "sigmoid", bias="shared") for _ in range(2)]
+    net = fastbp.Network(2, layers, dtype="float64")
+    net.set_weights(WEIGHTS)
+    return net

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from browser import Page, chromium, needs_chromium
 from examples import worked_example
-from textbook import T, X, textbook
+from problems import T, X, textbook
 from typer.testing import CliRunner
 
 import fastbp

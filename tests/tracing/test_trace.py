@@ -9,7 +9,7 @@ from typing import Any
 import naive
 import numpy as np
 import pytest
-from textbook import WEIGHTS, T, X, textbook
+from problems import WEIGHTS, T, X, textbook
 
 import fastbp
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import naive
 import numpy as np
+import problems
 import pytest
-import textbook
 
 import fastbp
 
-X, T = np.array([textbook.X]), np.array([textbook.T])
-WEIGHTS = [np.array(p) for p in textbook.WEIGHTS]
+X, T = np.array([problems.X]), np.array([problems.T])
+WEIGHTS = [np.array(p) for p in problems.WEIGHTS]
 LAYERS = [naive.Layer(2, "sigmoid", "shared")] * 2
 H = np.array([[0.593269992107187, 0.596884378259767]])
 O = np.array([[0.751365069552316, 0.772928465321463]])  # noqa: E741
@@ -21,7 +21,7 @@ W0_AFTER = np.array([[0.14978071613276, 0.24975114363237], [0.19956143226553, 0.
 
 @pytest.fixture
 def net() -> fastbp.Network:
-    return textbook.textbook()
+    return problems.textbook()
 
 
 @pytest.fixture
