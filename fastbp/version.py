@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import inspect
+import sys
 from collections.abc import Iterable
 
 __version__ = "0.1.0"
+_KNOWN = {"bool", "float", "int", "str", "float | None", "int | None"}  # everywhere
 
 
 def named_by(package: str, things: Iterable[object]) -> None:
@@ -16,6 +17,8 @@ def named_by(package: str, things: Iterable[object]) -> None:
     """
     for kind in things:
         if isinstance(kind, type):
-            if "__annotations__" in vars(kind):
-                kind.__annotations__ = inspect.get_annotations(kind, eval_str=True)
+            there = vars(sys.modules[kind.__module__])
+            for name, text in vars(kind).get("__annotations__", {}).items():
+                if isinstance(text, str) and text not in _KNOWN:
+                    kind.__annotations__[name] = eval(text, there)
             kind.__module__ = package

@@ -85,7 +85,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, repr=False)  # neither is needed, and each takes its time to make
 class Settings:
     """All that a trainer was built with beside its network, checked (`of`).
 

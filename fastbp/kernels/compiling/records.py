@@ -61,10 +61,11 @@ class Record:
 
     def at_address(self) -> Any:
         """An intrinsic: the record at an ``int64`` address, or where a pointer or record stands."""
-        record = from_dtype(self.dtype)
 
         @intrinsic
         def of(typingctx, where):
+            record = from_dtype(self.dtype)  # when something is compiled: it takes its time
+
             def codegen(context, builder, sig, args):
                 return _cast(builder, args[0], context.get_value_type(record))
 
@@ -77,10 +78,12 @@ class Record:
 
         The first of them is `behind` values behind the address.
         """
-        record, size = from_dtype(self.dtype), self.size
+        size = self.size
 
         @intrinsic
         def of_number(typingctx, where, number):
+            record = from_dtype(self.dtype)
+
             def codegen(context, builder, sig, args):
                 first = _cast(builder, args[0], _I64.as_pointer())
                 place = builder.add(builder.mul(args[1], _I64(size)), _I64(behind))
