@@ -481,8 +481,9 @@ def test_well_signed_nonsense(named: int, tmp_path: Path) -> None:
 
 
 def test_a_newer_format_says_so(tmp_path: Path) -> None:
-    empty = {"state": {}, "tensors": []}
-    (tmp_path / "t").write_bytes(container.pack(checkpoint._KIND, empty, {}, 999))
+    value = {"state": {"a": {"tensor": "a"}}, "tensors": [["a", "F64", [2]]]}
+    blob = container.pack(checkpoint._KIND, value, {"a": np.zeros(2)}, 999)
+    (tmp_path / "t").write_bytes(blob)
     with pytest.raises(
         fastbp.ModelFileError, match=r"in format 999 by fastbp.*reads formats 1 to 2$"
     ):
