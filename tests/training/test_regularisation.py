@@ -35,6 +35,19 @@ def agree(net: fastbp.Network, expected: Any) -> None:
         assert naive.relative_error(p, q) <= TOLERANCE[net.dtype]
 
 
+def expected_updates(
+    net: fastbp.Network, X: Any, y: Any, size: int, clips: Any, twin: Any
+) -> tuple[Any, list[float]]:
+    """The oracle's weights after an epoch, and the loss of each batch before its update."""
+    weights, losses = net.get_weights(), []
+    for at in naive.consecutive(len(X), size):
+        losses.append(naive.evaluate(weights, net.layers, "mse", X[at], y[at]))
+        g = naive.gradients(weights, net.layers, "mse", X[at], y[at])
+        twin.update(weights, naive.clipped(naive.penalised(g, weights, net.layers), **clips))
+        weights = naive.bounded(weights, net.layers)
+    return weights, losses
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize(
@@ -55,14 +68,9 @@ def test_updates(layer: Any, clips: Any, shape: Any, dtype: str) -> None:
     net = network(widths, dtype, **layer)
     X, y = data(widths, 3 * size)
     limits = {f"clip_{name}": value for name, value in clips.items()}
-    optimizer, twin = fastbp.SGD(0.3, momentum=0.5), naive.SGD(0.3, momentum=0.5)
+    optimizer = fastbp.SGD(0.3, momentum=0.5)
     trainer = fastbp.Trainer(net, "mse", optimizer, batch_size=size, shuffle=False, **limits)
-    weights, losses = net.get_weights(), []
-    for at in naive.consecutive(len(X), size):
-        losses.append(naive.evaluate(weights, net.layers, "mse", X[at], y[at]))
-        g = naive.gradients(weights, net.layers, "mse", X[at], y[at])
-        twin.update(weights, naive.clipped(naive.penalised(g, weights, net.layers), **clips))
-        weights = naive.bounded(weights, net.layers)
+    weights, losses = expected_updates(net, X, y, size, clips, naive.SGD(0.3, momentum=0.5))
     history = trainer.fit(X, y)
     agree(net, weights)
     assert history.loss[0] == pytest.approx(np.mean(losses), rel=1e-4)  # the data's alone
@@ -71,6 +79,34 @@ def test_updates(layer: Any, clips: Any, shape: Any, dtype: str) -> None:
     expected = naive.penalised(raw, net.get_weights(), net.layers)
     for p, q in zip(found, expected, strict=True):
         assert naive.relative_error(p, q) <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("shape", [((3, 4, 1), 1), ((3, 4, 2), 3), ((40, 33, 9), 1)], ids=str)
+@pytest.mark.parametrize(
+    ("layer", "clips"),
+    [({"l1": 0.1}, {}), ({"l2": 0.2}, {}), ({"max_norm": 0.5}, {}), ({}, {"value": 0.02}),
+     ({}, {"norm": 0.1})],
+    ids=str,
+)  # fmt: skip
+def test_short_ways_are_closed(layer: Any, clips: Any, shape: Any) -> None:
+    """Tiny networks by a few rows, and single samples by plain SGD, have ways that refine nothing.
+
+    They are taken without the setting, whose weights must be others.
+    """
+    widths, size = shape
+    rng = np.random.default_rng(1)
+    X, y = rng.normal(size=(6 * size, widths[0])), rng.normal(size=(6 * size, widths[-1]))
+    found = []
+    for settings, limits in (({}, {}), (layer, clips)):
+        net = network(widths, "float64", **settings)
+        weights, _ = expected_updates(net, X, y, size, limits, naive.SGD(0.05))
+        named = {f"clip_{name}": value for name, value in limits.items()}
+        fastbp.Trainer(net, "mse", fastbp.SGD(0.05), batch_size=size, shuffle=False, **named).fit(
+            X, y
+        )
+        agree(net, weights)
+        found.append(weights)
+    assert not np.allclose(found[0][0], found[1][0], rtol=1e-3)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
