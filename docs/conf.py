@@ -24,7 +24,7 @@ extensions = [
     "sphinx_design",
     "mathml",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "_vendor"]
 nitpicky = True
 
 # -- pages -----------------------------------------------------------------------------------------
