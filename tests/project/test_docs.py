@@ -102,7 +102,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     check_console("$ fastbp --version\nfastbp ...\n", tmp_path)
-    for wrong in ("$ fastbp --version\nanother name\n", "$ fastbp info nothing\n", "$ rm x\n"):
+    check_console("$ python -c \"print('open', end='')\"\nopen\n", tmp_path)
+    for wrong in (
+        "$ fastbp --version\nanother name\n",
+        "$ fastbp --version\n",
+        "$ fastbp info nothing\n",
+        "$ rm x\n",
+    ):
         with pytest.raises(AssertionError):
             check_console(wrong, tmp_path)
 
