@@ -63,7 +63,7 @@ def test_import_brings_in_no_extra() -> None:
     assert not brought & (extras | {"tqdm", "tensorboard", "multiprocessing", "IPython"})
 
 
-@pytest.mark.parametrize("name", ["demo", "test", "example"])
+@pytest.mark.parametrize("name", ["demo", "test", "example", "lint"])
 def test_scripts_can_be_run(name: str) -> None:
     script = ROOT / "scripts" / name
     assert os.access(script, os.X_OK)
