@@ -59,7 +59,8 @@ def read(like, address, runs, times):
 def measure(seconds: float = 0.003, rounds: int = 200) -> dict[str, float]:
     """Bytes a second by place, the best of many rounds; the places take turns.
 
-    A round is shorter than the turn that a system gives a process: some rounds have the core alone.
+    By the processor's clock, and in rounds shorter than the turn that a system gives a process:
+    others' turns don't count, and some rounds have the caches for themselves.
     """
     best = dict.fromkeys(PLACES, 0.0)
     entry = read.compiled("float32")
@@ -70,9 +71,9 @@ def measure(seconds: float = 0.003, rounds: int = 200) -> dict[str, float]:
             if place == "memory" and i % 5:
                 continue  # 10 ms each
             times = max(1, round(seconds * max(best[place], 1e10) / x.nbytes))
-            started = time.perf_counter()
+            started = time.process_time()
             entry(0.0, x.ctypes.data, x.nbytes // run, times)
-            best[place] = max(best[place], times * x.nbytes / (time.perf_counter() - started))
+            best[place] = max(best[place], times * x.nbytes / (time.process_time() - started))
     return best
 
 

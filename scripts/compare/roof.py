@@ -21,29 +21,33 @@ except ModuleNotFoundError:  # a commit from before the kernels had folders
 # gives a function of a count that releases the interpreter lock, and the operations of one count.
 CANDIDATES = ("fma", "tile")
 
+Clock = Callable[[], float]
 
-def measure(dtype: str, threads: int, seconds: float) -> dict[str, float]:
+
+def measure(
+    dtype: str, threads: int, seconds: float, clock: Clock = time.perf_counter
+) -> dict[str, float]:
     """Operations a second of each candidate, on all threads at once."""
     rates = {}
     for name in CANDIDATES:
         kernel, flops = roof.candidates(dtype)[name]
         count = 1
-        while (took := _timed(kernel, count, 1)) < 0.01:
+        while (took := _timed(kernel, count, 1, clock)) < 0.01:
             count *= 2
         count = max(1, round(count * seconds / took))
-        rates[name] = count * flops * threads / _timed(kernel, count, threads)
+        rates[name] = count * flops * threads / _timed(kernel, count, threads, clock)
     return rates
 
 
-def _timed(kernel: Callable[[int], Any], count: int, threads: int) -> float:
+def _timed(kernel: Callable[[int], Any], count: int, threads: int, clock: Clock) -> float:
     """Seconds from the first thread's start to the last one's end."""
     barrier = Barrier(threads)
 
     def work() -> tuple[float, float]:
         barrier.wait()
-        start = time.perf_counter()
+        start = clock()
         kernel(count)
-        return start, time.perf_counter()
+        return start, clock()
 
     with ThreadPoolExecutor(threads) as pool:
         spans = [f.result() for f in [pool.submit(work) for _ in range(threads)]]
