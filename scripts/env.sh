@@ -1,10 +1,12 @@
 # shellcheck shell=bash
 # Sourced by the scripts beside it: sets `root`, the checkout, and has `make_env EXTRA`, which sets
-# `python` to that of <root>/.venv, with fastbp (editable) and its extra EXTRA installed.
+# `python` to that of `venv` (<root>/.venv unless a script says otherwise), with fastbp (editable)
+# and its extra EXTRA installed.
 
 root="$(CDPATH='' cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)"
+venv="$root/.venv"
 
-# Whatever these say, nothing but .venv is read from or installed into.
+# Whatever these say, nothing but `venv` is read from or installed into.
 unset PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX
 export PIP_USER=0
 
@@ -37,11 +39,11 @@ find_python() {
 }
 
 make_env() {
-    local extra="$1" venv="$root/.venv" base log stamp key
+    local extra="$1" base log stamp key
     local prefix='import sys; print(sys.base_prefix)'
     if [[ ! -e "$venv" ]]; then
         base="$(find_python)"
-        echo "Making .venv with $("$base" --version)"
+        echo "Making ${venv##*/} with $("$base" --version)"
         "$base" -m venv "$venv"
     fi
     python="$venv/bin/python"
@@ -57,13 +59,13 @@ make_env() {
         # One made without pip (by uv, say), or whose making was cut short
         "$python" -m pip --version >/dev/null 2>&1 || "$python" -m ensurepip >/dev/null
         log="$venv/install-$extra.log"
-        echo "Installing fastbp[$extra] into .venv (the first time this fetches packages) ..."
+        echo "Installing fastbp[$extra] into ${venv##*/} (the first time this fetches packages) ..."
         # From the root, as a path in brackets would not survive spaces in all versions of pip
         if ! (cd -- "$root" && "$python" -m pip install --disable-pip-version-check \
             --no-input --prefer-binary -e ".[$extra]") >"$log" 2>&1; then
             tail -n 15 -- "$log" >&2
             die "could not install; all of it is in $log." \
-                "If a package has no wheel for $("$python" --version) yet, remove .venv and set" \
+                "If a package has no wheel for $("$python" --version) yet, remove ${venv##*/} and set" \
                 "PYTHON to an older one."
         fi
         printf '%s\n' "$key" >"$stamp"

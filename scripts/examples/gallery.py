@@ -1,7 +1,7 @@
-"""Make the README's pictures, from the code that stands above each.
+"""Make the documentation's pictures, from the code that stands above each.
 
-With no arguments they are written where the README shows them. With --style and --size, to look at
-them on other backgrounds and smaller.
+With no arguments they are written where the pages show them. With --style and --size, to look at
+them on other backgrounds and smaller; with --page, those of one page.
 """
 
 from __future__ import annotations
@@ -23,17 +23,24 @@ except ModuleNotFoundError as error:
     sys.exit(f"error: {error.name} is not installed here; ./scripts/example gallery installs it")
 
 ROOT = Path(__file__).resolve().parents[2]
-# Of the README's section: a block of code, or a picture
-_PARTS = re.compile(r"^```python\n(.*?)^```$|^!\[.*?\]\((.*?)\)$", re.DOTALL | re.MULTILINE)
+# Of a page: a block of code that runs by itself, or a picture
+_PARTS = re.compile(
+    r"^```python\n(.*?)^```$|^!\[[^]]*\]\((\S*pictures/\S+\.png)\)$", re.DOTALL | re.MULTILINE
+)
 
 
-def steps(readme: str) -> list[tuple[str, str]]:
-    """Each picture's path and the code that stands above it."""
-    section = readme.split("\n## Pictures\n")[1].split("\n## ")[0]
+def pages() -> list[Path]:
+    """The pages that show pictures made here."""
+    found = sorted((ROOT / "docs").rglob("*.md"))
+    return [path for path in found if any(picture for picture, _ in steps(path))]
+
+
+def steps(page: Path) -> list[tuple[Path, str]]:
+    """Each picture's path and the code that stands above it, below the picture before."""
     found, code = [], ""
-    for block, picture in _PARTS.findall(section):
+    for block, picture in _PARTS.findall(page.read_text(encoding="utf-8")):
         if picture:
-            found.append((picture, code))
+            found.append(((page.parent / picture).resolve(), code))
             code = ""
         else:
             code += block
@@ -59,7 +66,8 @@ def smaller(path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Make the README's pictures.")
+    parser = argparse.ArgumentParser(description="Make the documentation's pictures.")
+    parser.add_argument("--page", type=Path, help="only those of this page")
     parser.add_argument("--out", type=Path, help="another folder")
     parser.add_argument("--style", default="default", help="of matplotlib's, or a file")
     parser.add_argument(
@@ -67,17 +75,17 @@ def main() -> None:
     )
     parser.add_argument("--dpi", type=int, default=100)
     args = parser.parse_args()
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    names: dict[str, Any] = {}
     with plt.style.context(args.style), plt.rc_context({"figure.figsize": args.size}):
-        for picture, code in steps(readme):
-            exec(compile(code, "README.md", "exec"), names)
-            path = ROOT / picture if args.out is None else args.out / Path(picture).name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            plt.gcf().savefig(path, dpi=args.dpi)
-            smaller(path)
-            plt.close("all")
-            print(f"{path}   {path.stat().st_size / 1000:.0f} kB", flush=True)
+        for page in pages() if args.page is None else [args.page]:
+            names: dict[str, Any] = {}
+            for picture, code in steps(page):
+                exec(compile(code, page.name, "exec"), names)
+                path = picture if args.out is None else args.out / picture.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                plt.gcf().savefig(path, dpi=args.dpi)
+                smaller(path)
+                plt.close("all")
+                print(f"{path}   {path.stat().st_size / 1000:.0f} kB", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.kernels.functions.losses import LOSSES
 from fastbp.kernels.updates.updates import UPDATES
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs" / "tracking.md").read_text(encoding="utf-8")
 #: a suite with one of each kind, and what becomes of them
 TOY = """
 import os
@@ -214,19 +214,19 @@ def test_pairs_of_processes_and_skipped_benchmarks(
     assert values["u"] is None
 
 
-def readmes(kind: str, words: str) -> str:
-    """The README's block of a kind that has these words."""
-    blocks = re.findall(rf"^```{kind}\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+def block_of(kind: str, words: str) -> str:
+    """The page's block of a kind that has these words."""
+    blocks = re.findall(rf"^```{kind}[^\n]*\n(.*?)^```$", PAGE, flags=re.DOTALL | re.MULTILINE)
     (found,) = (block for block in blocks if words in block)
     return str(found)
 
 
-def test_the_readmes_example_for_other_projects_runs(tmp_path: Path) -> None:
+def test_the_pages_example_for_other_projects_runs(tmp_path: Path) -> None:
     """Its two files, in a repository of their own, under asv."""
     (tmp_path / "benchmarks").mkdir()
     (tmp_path / "benchmarks" / "__init__.py").write_text("")
-    (tmp_path / "benchmarks" / "training.py").write_text(readmes("python", "class TimeTraining"))
-    configuration = json.loads(readmes("json", '"benchmark_dir"'))
+    (tmp_path / "benchmarks" / "training.py").write_text(block_of("python", "class TimeTraining"))
+    configuration = json.loads(block_of("json", '"benchmark_dir"'))
     (tmp_path / "asv.conf.json").write_text(json.dumps(configuration))
     environment = {
         **os.environ, "HOME": str(tmp_path), "ASV_PYTHONPATH": str(Path(fastbp.__file__).parents[1])

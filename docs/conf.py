@@ -1,0 +1,65 @@
+"""How Sphinx makes the site of these pages; `./scripts/docs` runs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import fastbp
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE / "_ext"))
+
+project = "fastbp"
+author = "The fastbp developers"
+project_copyright = author
+version = release = fastbp.__version__
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "mathml",
+]
+exclude_patterns = ["_build"]
+nitpicky = True
+
+# -- pages -----------------------------------------------------------------------------------------
+
+myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
+myst_heading_anchors = 3
+myst_links_external_new_tab = False
+
+# -- the reference ---------------------------------------------------------------------------------
+
+autosummary_generate = True
+autodoc_typehints = "none"  # docstrings tell types, with shapes and units
+autodoc_member_order = "groupwise"
+numpydoc_show_class_members = False
+
+# -- how it looks ----------------------------------------------------------------------------------
+
+html_theme = "pydata_sphinx_theme"
+html_title = "fastbp"
+html_static_path = ["_static"]
+html_css_files = ["fastbp.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "fastbp"},
+    "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "show_toc_level": 2,
+    "navigation_with_keys": False,  # the arrows would leave a page that is being read
+    "secondary_sidebar_items": ["page-toc"],
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
+}
+# Prompts are not copied with what is typed.
+copybutton_prompt_text = r"\$ |>>> |\.\.\. "
+copybutton_prompt_is_regexp = True
