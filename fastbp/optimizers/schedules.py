@@ -442,13 +442,12 @@ class LinearWarmUp(Schedule):
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """Times `factor` after more than `patience` epochs without progress: PyTorch's
-    ReduceLROnPlateau.
+    """Times `factor` after more than `patience` epochs without progress.
 
-    Progress is a figure below ``best - |best| min_delta``, or above ``best + |best| min_delta`` for
-    one that should rise (see `EarlyStopping`). PyTorch's "rel" mode has ``best (1 - min_delta)``,
-    by which every figure that stays the same is progress where it is negative; for others they are
-    the same. A NaN is no progress.
+    PyTorch's ReduceLROnPlateau. Progress is a figure below ``best - |best| min_delta``, or above
+    ``best + |best| min_delta`` for one that should rise (see `EarlyStopping`). PyTorch's "rel" mode
+    has ``best (1 - min_delta)``, by which every figure that stays the same is progress where it is
+    negative; for others they are the same. A NaN is no progress.
 
     Parameters
     ----------
