@@ -1,4 +1,4 @@
-"""README and the pages of docs/ do what they say: every snippet runs, what they list is there."""
+"""README and the pages under docs/ do what they say: snippets run, and what they list is there."""
 
 from __future__ import annotations
 
