@@ -27,6 +27,7 @@ extensions = [
     "sphinx_design",
     "mathml",
     "reference",
+    "navigation",
 ]
 exclude_patterns = ["_build"]
 nitpicky = True
@@ -60,6 +61,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "fastbp"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
+html_search_scorer = str(HERE / "_ext" / "scorer.js")
 html_css_files = ["fastbp.css"]
 html_copy_source = False
 html_show_sourcelink = False
