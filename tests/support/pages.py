@@ -16,6 +16,8 @@ from typing import Any
 
 from paths import ROOT
 
+from fastbp.kernels.compiling import cache
+
 #: of README and of everything under docs/
 PAGES = [
     ROOT / "README.md",
@@ -91,7 +93,10 @@ def check_console(text: str, folder: Path) -> None:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                # asv takes PYTHONPATH from its benchmarks, and gives them this
+                "ASV_PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
                 "HOME": str(folder),
+                "FASTBP_CACHE_DIR": str(cache.root()),  # a home without machine code takes longer
             },
             capture_output=True,
             text=True,
@@ -100,6 +105,8 @@ def check_console(text: str, folder: Path) -> None:
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         got = done.stdout
+        if got and not got.endswith("\n"):
+            got += "\n"  # as a block's last line ends
         matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
         assert matches, f"{line}\nthe page:\n{expected}\ngot:\n{got}"
 
