@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from typing import Any
@@ -80,6 +81,19 @@ def public_bases(app: Sphinx, name: str, kind: type, options: Any, bases: list[A
     bases[:] = [f":py:obj:`{base.__name__}`"] if base else []
 
 
+def made_defaults(
+    app: Sphinx, what: str, name: str, kind: Any, options: Any, signature: str | None, result: str
+) -> tuple[str, str] | None:
+    """Say of a field that starts as a new list or dict what that is."""
+    if what != "class" or not dataclasses.is_dataclass(kind) or signature is None:
+        return None
+    for field in dataclasses.fields(kind):
+        if field.default_factory is not dataclasses.MISSING:
+            value = repr(field.default_factory())
+            signature = signature.replace(f"{field.name}=<factory>", f"{field.name}={value}")
+    return signature, result
+
+
 def find(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement
 ) -> nodes.Node | None:
@@ -118,6 +132,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register these."""
     app.connect("config-inited", only_aliases, priority=900)
     app.connect("autodoc-skip-member", skip_member)
+    app.connect("autodoc-process-signature", made_defaults)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("missing-reference", find)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
