@@ -1,7 +1,8 @@
-"""README and the pages under docs/ do what they say: every snippet runs, what they list is there."""
+"""README and the pages under docs/ do what they say: snippets run, and what they list is there."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -21,7 +22,7 @@ from fastbp.optimizers import OPTIMIZERS
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 #: what a test knows how to run, or to check, and what is only shown
-_KINDS = {"python", "console", "sh", "text", "json", "c", "yaml", "toml"}
+_KINDS = {"python", "output", "console", "sh", "text", "json", "c", "yaml", "toml"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=_NAMES)
 
 
@@ -30,6 +31,10 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     found, text = blocks(page), page.read_text(encoding="utf-8")
     assert len(re.findall(r"^`{3,}", text, flags=re.MULTILINE)) == 2 * len(found)
     assert {block.kind for block in found if not block.kind.startswith("{")} <= _KINDS
+    for above, block in itertools.pairwise([None, *found]):
+        if block.kind == "output":
+            assert above is not None
+            assert (above.kind, "file" in above.options) == ("python", False)
     for block in found:
         assert set(block.options) <= {"needs", "file"}
         if block.kind == "c":
@@ -105,6 +110,16 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     for wrong in ("$ fastbp --version\nanother name\n", "$ fastbp info nothing\n", "$ rm x\n"):
         with pytest.raises(AssertionError):
             check_console(wrong, tmp_path)
+
+
+def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    code = "```python\nprint(3)\n```\n\nIt prints:\n\n```output\n{}\n```\n"
+    page.write_text(code.format(3), encoding="utf-8")
+    run(page, tmp_path, {})
+    page.write_text(code.format(4), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        run(page, tmp_path, {})
 
 
 def test_every_script_has_a_line() -> None:
