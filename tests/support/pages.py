@@ -18,6 +18,8 @@ from typing import Any
 
 from paths import ROOT
 
+from fastbp.kernels.compiling import cache
+
 #: of README and of everything under docs/
 PAGES = [
     ROOT / "README.md",
@@ -91,6 +93,8 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
 
 def check_output(expected: str, got: str, where: str) -> None:
     """Compare what a page shows as printed with what was; "..." is anything."""
+    if got and not got.endswith("\n"):
+        got += "\n"  # as a block's last line ends
     matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
     assert matches, f"{where}\nthe page:\n{expected}\ngot:\n{got}"
 
@@ -107,7 +111,10 @@ def check_console(text: str, folder: Path) -> None:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                # asv takes PYTHONPATH from its benchmarks, and gives them this
+                "ASV_PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
                 "HOME": str(folder),
+                "FASTBP_CACHE_DIR": str(cache.root()),  # a home without machine code takes longer
             },
             capture_output=True,
             text=True,
