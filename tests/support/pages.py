@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib.util
+import io
 import os
 import re
 import shlex
@@ -67,8 +69,14 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
 
     `folder` is the current one.
     """
-    absent = missing(page)
+    absent, printed = missing(page), None
     for block in blocks(page):
+        if block.kind == "output":
+            # of the block above; what could not be run has printed nothing
+            if printed is not None:
+                check_output(block.text, printed, page.name)
+            continue
+        printed = None
         if block.options.get("needs") in absent:
             continue
         if "file" in block.options:
@@ -76,9 +84,19 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
         elif block.kind == "python":
-            exec(compile(block.text, page.name, "exec"), namespace)
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                exec(compile(block.text, page.name, "exec"), namespace)
+            printed = stream.getvalue()
         elif block.kind == "console":
             check_console(block.text, folder)
+
+
+def check_output(expected: str, got: str, where: str) -> None:
+    """Compare what a page shows as printed with what was; "..." is anything."""
+    if got and not got.endswith("\n"):
+        got += "\n"  # as a block's last line ends
+    matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
+    assert matches, f"{where}\nthe page:\n{expected}\ngot:\n{got}"
 
 
 def check_console(text: str, folder: Path) -> None:
@@ -104,11 +122,7 @@ def check_console(text: str, folder: Path) -> None:
             timeout=300,
         )
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        got = done.stdout
-        if got and not got.endswith("\n"):
-            got += "\n"  # as a block's last line ends
-        matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
-        assert matches, f"{line}\nthe page:\n{expected}\ngot:\n{got}"
+        check_output(expected, done.stdout, line)
 
 
 def _arguments(line: str, folder: Path) -> list[str]:
