@@ -18,6 +18,8 @@ from typing import Any
 
 from paths import ROOT
 
+from fastbp.kernels.compiling import cache
+
 #: of README and of everything under docs/
 PAGES = [
     ROOT / "README.md",
@@ -112,6 +114,7 @@ def check_console(text: str, folder: Path, code: int = 0) -> None:
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
                 "HOME": str(folder),
+                "FASTBP_CACHE_DIR": str(cache.root()),  # else each page would compile anew
             },
             capture_output=True,
             text=True,
