@@ -29,7 +29,7 @@ nitpicky = True
 
 # -- pages -----------------------------------------------------------------------------------------
 
-myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline"]
+myst_enable_extensions = ["dollarmath", "deflist", "attrs_inline", "colon_fence"]
 myst_heading_anchors = 3
 myst_links_external_new_tab = False
 
@@ -45,12 +45,14 @@ numpydoc_show_class_members = False
 html_theme = "pydata_sphinx_theme"
 html_title = "fastbp"
 html_static_path = ["_static"]
+html_favicon = "_static/favicon.svg"
 html_css_files = ["fastbp.css"]
 html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {
     "logo": {"text": "fastbp"},
     "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 6,
     "navbar_persistent": ["search-button"],
     "show_toc_level": 2,
     "navigation_with_keys": False,  # the arrows would leave a page that is being read

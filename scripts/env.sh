@@ -47,6 +47,7 @@ make_env() {
         "$base" -m venv "$venv"
     fi
     python="$venv/bin/python"
+    [[ ! -d "$venv/Scripts" ]] || python="$venv/Scripts/python" # Windows
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null ||
         die "$venv has no Python 3.10 or newer that runs; remove it and start this again"
     if [[ -n "${PYTHON:-}" && "$("$PYTHON" -c "$prefix")" != "$("$python" -c "$prefix")" ]]; then

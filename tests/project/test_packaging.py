@@ -25,10 +25,6 @@ installed = pytest.mark.skipif(
 @installed
 def test_version() -> None:
     assert importlib.metadata.version("fastbp") == fastbp.__version__
-    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert re.search(rf"^## \[{re.escape(fastbp.__version__)}\]", changelog, re.MULTILINE) or (
-        f"To become {fastbp.__version__}." in changelog
-    )
 
 
 @installed
@@ -63,7 +59,7 @@ def test_import_brings_in_no_extra() -> None:
     assert not brought & (extras | {"tqdm", "tensorboard", "multiprocessing", "IPython"})
 
 
-@pytest.mark.parametrize("name", ["demo", "test", "example"])
+@pytest.mark.parametrize("name", ["demo", "test", "example", "lint"])
 def test_scripts_can_be_run(name: str) -> None:
     script = ROOT / "scripts" / name
     assert os.access(script, os.X_OK)

@@ -26,11 +26,20 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromi
 
 
 class Page:
-    """The one page of a browser."""
+    """The one page of a browser.
+
+    Attributes
+    ----------
+    problems : list of str
+        What went wrong: errors in the console, and requests that left `home`.
+    home : str
+        What the address of everything that may be asked for begins with.
+    """
 
     def __init__(self, socket: websocket.WebSocket) -> None:
         self._socket, self._numbers = socket, count(1)
         self.problems: list[str] = []
+        self.home = "file:"
         for domain in ("Page", "Runtime", "Network", "Log"):
             self.call(f"{domain}.enable")
 
@@ -47,36 +56,46 @@ class Page:
                 self.problems.append(json.dumps(message["params"]))
             if message["method"] == "Network.requestWillBeSent":
                 url = message["params"]["request"]["url"]
-                if not url.startswith("file:"):
+                if not url.startswith((self.home, "data:", "blob:")):
                     self.problems.append(f"asked for {url}")
 
-    def open(self, path: Path, width: int = 1100, height: int = 900, dark: bool = False) -> None:
-        """Load a file in a window of that size."""
+    def open(
+        self, where: Path | str, width: int = 1100, height: int = 900, dark: bool = False
+    ) -> None:
+        """Load a file, or what stands at an address, in a window of that size."""
+        url = where if isinstance(where, str) else where.as_uri()
         self.call(
             "Emulation.setDeviceMetricsOverride",
             width=width, height=height, deviceScaleFactor=1, mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url=path.as_uri())
-        for _ in range(500):
-            if self.run("document.readyState === 'complete' && location.protocol === 'file:'"):
+        self.call("Page.navigate", url=url)
+        self.wait("document.readyState === 'complete' && location.protocol !== 'about:'")
+
+    def wait(self, condition: str, seconds: float = 30.0) -> None:
+        """Wait until an expression of JavaScript is true."""
+        for _ in range(int(seconds / 0.02)):
+            if self.run(condition):
                 return
             time.sleep(0.02)
-        raise AssertionError(f"{path} doesn't load")
+        raise AssertionError(f"it has not come to be: {condition}")
 
     def run(self, script: str) -> Any:
-        """Evaluate an expression of JavaScript, and return its value."""
-        done = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """Evaluate an expression of JavaScript; return its value, or what a promise comes to."""
+        done = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in done, done["exceptionDetails"]
         return done["result"].get("value")
 
-    def key(self, key: str, code: int) -> None:
-        """Press and release a key."""
+    def key(self, key: str, code: int, modifiers: int = 0) -> None:
+        """Press and release a key; `modifiers` is 2 for Ctrl."""
         for kind in ("rawKeyDown", "keyUp"):
             self.call(
-                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
-            )
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code,
+                modifiers=modifiers,
+            )  # fmt: skip
 
     def mouse(self, kind: str, x: float, y: float) -> None:
         """mouseMoved, mousePressed or mouseReleased."""

@@ -113,8 +113,10 @@ def check_console(text: str, folder: Path, code: int = 0) -> None:
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+                # asv takes PYTHONPATH from its benchmarks, and gives them this
+                "ASV_PYTHONPATH": os.pathsep.join([str(folder), *filter(None, sys.path)]),
                 "HOME": str(folder),
-                "FASTBP_CACHE_DIR": str(cache.root()),  # else each page would compile anew
+                "FASTBP_CACHE_DIR": str(cache.root()),  # a home without machine code takes longer
             },
             capture_output=True,
             text=True,
@@ -122,7 +124,10 @@ def check_console(text: str, folder: Path, code: int = 0) -> None:
             timeout=300,
         )
         assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
-        check_output(expected, done.stdout + (done.stderr if code else ""), line)
+        got = done.stdout + (done.stderr if code else "")
+        if got and not got.endswith("\n"):
+            got += "\n"  # as a block's last line ends
+        check_output(expected, got, line)
 
 
 def _arguments(line: str, folder: Path) -> list[str]:

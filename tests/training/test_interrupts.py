@@ -341,12 +341,17 @@ def test_the_torture_by_interrupts(threads: int) -> None:
 
 def test_llvm_is_not_asked_where_interrupts_come(monkeypatch: Any, tmp_path: Path) -> None:
     """An interrupt there would have its objects freed twice, which ends the process."""
+
+    def use() -> None:
+        trainer, X, y = level(1)
+        trainer.fit(X, y)
+        trainer.save(tmp_path / "run")
+        fastbp.Trainer.load(tmp_path / "run").fit(X, y)
+
+    use()  # compiles where nothing is compiled yet, and that does ask
     for name in ("get_host_cpu_name", "get_process_triple", "get_host_cpu_features"):
         monkeypatch.delattr(f"llvmlite.binding.{name}")
-    trainer, X, y = level(1)
-    trainer.fit(X, y)
-    trainer.save(tmp_path / "run")
-    fastbp.Trainer.load(tmp_path / "run").fit(X, y)
+    use()
     seen = []
     monkeypatch.setattr(objects, "_read", lambda _: seen.append(threading.current_thread()))
     assert objects.read(tmp_path / "nothing") is None
