@@ -36,7 +36,8 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
             assert above is not None
             assert (above.kind, "file" in above.options) == ("python", False)
     for block in found:
-        assert set(block.options) <= {"needs", "file"}
+        assert set(block.options) <= {"needs", "file", "exit"}
+        assert "exit" not in block.options or block.kind == "console"
         if block.kind == "c":
             assert "file" in block.options, "a test has to compile it"
 
@@ -133,6 +134,10 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     ):
         with pytest.raises(AssertionError):
             check_console(wrong, tmp_path)
+    check_console("$ fastbp info nothing\nerror: nothing: ...\n", tmp_path, 2)
+    for wrong in ("$ fastbp --version\nfastbp ...\n", "$ fastbp info nothing\nanother\n"):
+        with pytest.raises(AssertionError):
+            check_console(wrong, tmp_path, 2)
 
 
 def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:

@@ -37,7 +37,8 @@ class Block:
     kind : str
         Of the text, or a directive's name in braces.
     options : dict of str to str
-        ``needs=`` is a module without which it can't run, ``file=`` where a reader saves it.
+        ``needs=`` is a module without which it can't run, ``file=`` where a reader saves it,
+        ``exit=`` the exit code of each command, which is 0 unless told.
     text : str
         What it holds.
     """
@@ -88,7 +89,7 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
                 exec(compile(block.text, page.name, "exec"), namespace)
             printed = stream.getvalue()
         elif block.kind == "console":
-            check_console(block.text, folder)
+            check_console(block.text, folder, int(block.options.get("exit", 0)))
 
 
 def check_output(expected: str, got: str, where: str) -> None:
@@ -99,8 +100,11 @@ def check_output(expected: str, got: str, where: str) -> None:
     assert matches, f"{where}\nthe page:\n{expected}\ngot:\n{got}"
 
 
-def check_console(text: str, folder: Path) -> None:
-    """Run the lines that start with "$"; compare the lines below each, "..." is anything."""
+def check_console(text: str, folder: Path, code: int = 0) -> None:
+    """Run the lines that start with "$"; compare the lines below each, "..." is anything.
+
+    Of a command that has to fail, with another exit code than 0, these are of stderr too.
+    """
     commands = re.split(r"^\$ ", text, flags=re.MULTILINE)
     assert commands[0] == ""
     for command in commands[1:]:
@@ -121,8 +125,11 @@ def check_console(text: str, folder: Path) -> None:
             encoding="utf-8",
             timeout=300,
         )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        check_output(expected, done.stdout, line)
+        assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
+        got = done.stdout + (done.stderr if code else "")
+        if got and not got.endswith("\n"):
+            got += "\n"  # as a block's last line ends
+        check_output(expected, got, line)
 
 
 def _arguments(line: str, folder: Path) -> list[str]:
