@@ -106,6 +106,23 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).is_file(), target
 
 
+def test_recipes_are_short_and_listed() -> None:
+    folder = ROOT / "docs" / "cookbook"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    recipes = sorted(set(folder.glob("*.md")) - {folder / "index.md"})
+    assert len(recipes) >= 12
+    for page in recipes:
+        assert f"]({page.name})" in index
+        assert f"\n{page.stem}\n" in index
+        code = [block.text for block in blocks(page) if block.kind == "python"]
+        assert code
+        assert all(sum(map(bool, text.split("\n"))) < 20 for text in code), page.name
+        prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        headings = re.findall("^#+ (.*)", prose, flags=re.MULTILINE)
+        assert headings[0].endswith("?")
+        assert headings[1:] == ["When", "How", "The trap", "Read on"], page.name
+
+
 def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     check_console("$ fastbp --version\nfastbp ...\n", tmp_path)
     check_console("$ python -c \"print('open', end='')\"\nopen\n", tmp_path)

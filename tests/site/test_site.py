@@ -26,6 +26,8 @@ ROLES = ["scikit-learn", "keras", "pytorch", "numba", "teaching", "deploying", "
 KINDS = [
     "index", *(f"start/{role}" for role in ROLES), "start/index", "guide/index", "guide/training",
     "guide/pictures", "theory/losses", "theory/backpropagation", "cookbook/index", "api/index",
+    "api/losses", "api/compiled", "api/command_line", "api/environment",
+    "api/generated/fastbp.Trainer", "api/generated/fastbp.jit.train_step",
     "design/index", "design/lab", "performance", "tracking", "reliability", "search",
 ]  # fmt: skip
 

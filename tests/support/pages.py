@@ -94,6 +94,8 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
 
 def check_output(expected: str, got: str, where: str) -> None:
     """Compare what a page shows as printed with what was; "..." is anything."""
+    if got and not got.endswith("\n"):
+        got += "\n"  # as a block's last line ends
     matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
     assert matches, f"{where}\nthe page:\n{expected}\ngot:\n{got}"
 
@@ -124,10 +126,7 @@ def check_console(text: str, folder: Path, code: int = 0) -> None:
             timeout=300,
         )
         assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
-        got = done.stdout + (done.stderr if code else "")
-        if got and not got.endswith("\n"):
-            got += "\n"  # as a block's last line ends
-        check_output(expected, got, line)
+        check_output(expected, done.stdout + (done.stderr if code else ""), line)
 
 
 def _arguments(line: str, folder: Path) -> list[str]:
