@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import fastbp
 
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE / "_ext"))
+
+import reference  # noqa: E402  it stands in _ext
 
 project = "fastbp"
 author = "The fastbp developers"
@@ -23,6 +26,8 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "mathml",
+    "reference",
+    "navigation",
 ]
 exclude_patterns = ["_build", "_vendor"]
 nitpicky = True
@@ -35,10 +40,20 @@ myst_links_external_new_tab = False
 
 # -- the reference ---------------------------------------------------------------------------------
 
+templates_path = ["_templates"]
+default_role = "py:obj"  # single backticks in docstrings: see _ext/reference.py
+shutil.rmtree(HERE / "api" / "generated", ignore_errors=True)  # pages of names that are gone
 autosummary_generate = True
+autosummary_context = reference.context()
+smartquotes = False  # "sgd" is what is typed, and so is --help
 autodoc_typehints = "none"  # docstrings tell types, with shapes and units
 autodoc_member_order = "groupwise"
+autodoc_inherit_docstrings = False  # a hook that a callback has is told once, with Callback
 numpydoc_show_class_members = False
+numpydoc_attributes_as_param_list = True
+numpydoc_xref_param_type = True
+numpydoc_xref_ignore = "all"  # but for these: fastbp's own names lead to their pages
+numpydoc_xref_aliases = reference.aliases()
 
 # -- how it looks ----------------------------------------------------------------------------------
 
@@ -46,6 +61,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "fastbp"
 html_static_path = ["_static"]
 html_favicon = "_static/favicon.svg"
+html_search_scorer = str(HERE / "_ext" / "scorer.js")
 html_css_files = ["fastbp.css"]
 html_copy_source = False
 html_show_sourcelink = False

@@ -34,14 +34,24 @@ class GradientCheck:
 
     Attributes
     ----------
-    errors : dict
+    errors : dict of str to float
         By parameter array, "W0", "b0", …: max|difference| / max|gradient| over what was checked.
         Where the loss is so large beside the gradient that its rounding would be an error above
         1e-6, a difference is divided by what makes that 1e-6 instead: rounding alone is no error.
-    checked, skipped : dict
-        How many parameters of each array were compared, and how many lie at a kink.
+    checked : dict of str to int
+        How many parameters of each array were compared.
+    skipped : dict of str to int
+        How many of each array lie at a kink.
     loss : float
         Of the data, without penalties.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+    >>> check = fastbp.check_gradients(net, "mse", np.eye(2), [0.0, 1.0])
+    >>> check.checked
+    {'W0': 6, 'b0': 3, 'W1': 3, 'b1': 1}
     """
 
     errors: dict[str, float]
@@ -87,8 +97,14 @@ def check_gradients(
     ----------
     network : Network
         Left as it is.
-    loss, X, y, sample_weight
-        As for `Trainer` and `Trainer.fit`; all samples are one batch.
+    loss : str or Loss
+        As for `Trainer`.
+    X : array_like
+        As for `Trainer.fit`; all samples are one batch.
+    y : array_like
+        As for `Trainer.fit`.
+    sample_weight : array_like or None
+        As for `Trainer.fit`.
     most : int
         Parameters of each array that are checked: all, or so many drawn at random (always the
         same). Each takes four evaluations of the loss, and four more for each shorter step.
@@ -96,6 +112,7 @@ def check_gradients(
     Returns
     -------
     GradientCheck
+        A table when printed.
 
     Raises
     ------

@@ -16,6 +16,10 @@ NOT_FIGURES = ("stopped", "network_epoch")
 class History:
     """Figures of a `fit`: lists of one entry an epoch each.
 
+    Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
+    is validation data; so has each figure that a callback adds. An epoch without a figure, before
+    its first or later, has NaN in its list.
+
     Attributes
     ----------
     epoch : list of int
@@ -33,9 +37,14 @@ class History:
         an earlier one than the last where the best weights were given back, or after divergence.
         None before there is one, and where a callback has set others after the best came back.
 
-    Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
-    is validation data; so has each figure that a callback adds. An epoch without a figure, before
-    its first or later, has NaN in its list.
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=["mae"], seed=0)
+    >>> history = trainer.fit(np.eye(2), [0.0, 1.0], epochs=3)
+    >>> history.epoch, len(history.loss), len(history.mae)
+    ([0, 1, 2], 3, 3)
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -48,7 +57,21 @@ class History:
     def recording(self, epoch: int, rate: float, figures: dict[str, float]) -> Iterator[None]:
         """An iterator that appends an epoch's figures, each to the list of its name, step by step.
 
-        What is no figure (see `check_figures`) is left out.
+        For the `fit` itself. What is no figure is left out.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch's number.
+        rate : float
+            Its samples a second.
+        figures : dict of str to float
+            Its figures by name.
+
+        Returns
+        -------
+        iterator of None
+            Each step appends one figure.
         """
         entries: dict[str, float] = {"epoch": epoch, "samples_per_second": rate}
         entries |= {n: float(v) for n, v in figures.items() if _fault(n, v) is None}
@@ -68,7 +91,20 @@ class History:
         return map(list.append, columns, values)
 
     def columns(self, figures: dict[str, float]) -> list[list[float]]:
-        """The lists of an epoch's number, its speed and these figures; none if there are others."""
+        """The lists of an epoch's number, its speed and these figures; none if there are others.
+
+        For the `fit` itself.
+
+        Parameters
+        ----------
+        figures : dict of str to float
+            An epoch's, by name.
+
+        Returns
+        -------
+        list of list
+            Empty where there are others.
+        """
         lists = self.__dict__
         columns = [lists[name] for name in ("epoch", "samples_per_second", *figures)]
         filled = sum(values.__class__ is list and bool(values) for values in lists.values())
@@ -171,6 +207,16 @@ class Progress:
     figures : dict of str to float
         Of the last finished epoch, by their names in `History`: losses, metrics, what callbacks
         add; empty before.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+    >>> seen = []
+    >>> trainer = fastbp.Trainer(net, "mse", seed=0)
+    >>> history = trainer.fit(np.eye(2), [0.0, 1.0], epochs=3, progress=seen.append)
+    >>> [progress.epoch for progress in seen if progress.done_epoch]
+    [0, 1, 2]
     """
 
     epoch: int

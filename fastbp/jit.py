@@ -16,6 +16,20 @@ is read, and nothing looks for that. Every function returns a status, or a statu
 `BUSY`                     another thread is at work with this state
 `NO_TRAINER`               the state is of a network, which doesn't train
 ========================== =========================================================================
+
+>>> import numba, numpy as np, fastbp, fastbp.jit
+>>> @numba.njit(nogil=True)
+... def fall(state, x, steps):
+...     y = np.empty_like(x)
+...     for _ in range(steps):
+...         if fastbp.jit.predict_one(state, x, y) != fastbp.jit.OK:
+...             return -1.0
+...         x[:] = y
+...     return x[0]
+>>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+>>> net.set_weights([[[0.5]]])
+>>> fall(net.compiled(), np.array([8.0]), 3)
+1.0
 """
 
 from fastbp.kernels.ffi.callable import (

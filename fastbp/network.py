@@ -43,10 +43,14 @@ class Network:
 
     Attributes
     ----------
-    n_inputs, layers, dtype, seed
-        As given (`layers` as a tuple).
-    n_parameters : int
-        Weights and biases in all.
+    n_inputs : int
+        As given.
+    layers : tuple of Dense
+        As given.
+    dtype : str
+        "float32" or "float64".
+    seed : int
+        As given or drawn.
     metadata : dict
         What the caller had stored with the model file that this network was loaded from.
 
@@ -136,6 +140,13 @@ class Network:
             ``[W0, b0, W1, b1, ...]`` in the network's dtype: W is (n_in, n_out), b is (n_out,),
             (1,) where shared, and left out for ``bias=False``. During a `fit` in another thread,
             those of a finished update.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1, bias=False)], seed=0)
+        >>> [w.shape for w in net.get_weights()]
+        [(2, 3), (3,), (3, 1)]
         """
         return self._parameters.read(self._parameters.unpack)
 
@@ -151,6 +162,14 @@ class Network:
         ------
         TypeError, ValueError
             The number of arrays, a shape, a dtype or a value is wrong; nothing has changed.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> net.set_weights([[[3.0], [4.0]], [0.5]])
+        >>> net.predict([[1.0, 2.0]]).tolist()
+        [[11.5]]
         """
         self._parameters.set_weights(weights)
 
@@ -185,6 +204,11 @@ class Network:
 
         It shares the parameters with this network, which it keeps alive; as for `compiled`, nobody
         is locked out.
+
+        Returns
+        -------
+        CFunction
+            Its pointers are good as long as it lives.
 
         Examples
         --------
@@ -261,6 +285,13 @@ class Network:
         ------
         TypeError, ValueError
             X or `out` is of a wrong kind, shape or dtype, or holds a NaN or an infinity.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+        >>> net.predict(np.zeros((5, 2))).shape
+        (5, 1)
         """
         return self._predictor.outputs(X, out, n_threads)
 
@@ -272,13 +303,28 @@ class Network:
 
         Parameters
         ----------
-        X, n_threads
+        X : array_like
             As for `predict`.
+        n_threads : int or "auto"
+            The most threads to use.
 
         Returns
         -------
         ndarray of int64
-            (n,)
+            (n,): class ids, from 0.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+        >>> net.set_weights([[[1.0]], [0.0]])
+        >>> net.predict_classes([-2.0, 3.0]).tolist()
+        [0, 1]
         """
         return classes_of(self.predict(X, n_threads=n_threads), self.layers[-1].activation)
 
@@ -294,6 +340,19 @@ class Network:
         -------
         list of ndarray
             One (n, units) a layer, then the output layer's weighted sums, (n, n_outputs).
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `predict`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1, "sigmoid")], seed=0)
+        >>> hidden, outputs, logits = net.activations(np.zeros((5, 2)))
+        >>> hidden.shape, outputs.shape, logits.shape
+        ((5, 3), (5, 1), (5, 1))
         """
         return self._predictor.activations(X)
 
@@ -308,6 +367,25 @@ class Network:
             The file; one that exists is replaced, once the new one is whole.
         metadata : mapping or None
             Strings, finite numbers, booleans, None, lists and dicts to store along.
+
+        Raises
+        ------
+        ModelFileError
+            The metadata is not what JSON holds, a weight is not finite, an activation is a person's
+            own, or `path` is a folder or a device.
+        OSError
+            The system can't write the file; what was there still is.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> path = pathlib.Path(folder.name, "net.safetensors")
+        >>> net.save(path, {"about": "a first try"})
+        >>> fastbp.Network.load(path).metadata
+        {'about': 'a first try'}
+        >>> folder.cleanup()
         """
         layers = [layer._stored() for layer in self.layers]
         extra = dict(self.metadata if metadata is None else metadata)
@@ -320,12 +398,34 @@ class Network:
     def load(cls, path: str | os.PathLike[str]) -> Network:
         """Read a network that `save` has written.
 
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        Network
+            With the weights, dtype, seed and metadata of the one that was saved.
+
         Raises
         ------
-        ValueError
-            The file is damaged, is of a newer version, or is no fastbp model; the message says.
+        ModelFileError
+            A `ValueError`: the file is damaged, is of a newer version, or is no fastbp model; the
+            message says.
         OSError
             The file can't be read.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "net.safetensors")
+        ...     net.save(path)
+        ...     same = fastbp.Network.load(path)
+        >>> bool((same.predict([[1.0, 2.0]]) == net.predict([[1.0, 2.0]])).all())
+        True
         """
         model = model_file.read(path)
         try:

@@ -109,6 +109,33 @@ class Trainer:
         to divergence again it goes back to where the `fit` began. `step` raises likewise.
         "lbfgs" and "levenberg_marquardt" meet it at their start only.
 
+    Attributes
+    ----------
+    network : Network
+        The one that is trained.
+    loss : Loss
+        As an object; build another trainer for another one.
+    optimizer : Optimizer
+        As an object; build another trainer for another one.
+    metrics : tuple of Metric
+        As objects; build another trainer for others.
+    n_threads : int or "auto"
+        As given.
+    clip_norm : float or None
+        As given.
+    clip_value : float or None
+        As given.
+    batch_size : int or None
+        May be set between calls, as may those below.
+    shuffle : bool
+        As given or set.
+    seed : int
+        As given, drawn or set.
+    accumulate : int
+        As given or set.
+    on_divergence : str
+        As given or set.
+
     Raises
     ------
     TypeError, ValueError
@@ -247,6 +274,7 @@ class Trainer:
         Returns
         -------
         History
+            Figures of each epoch; `history` has them too.
 
         Raises
         ------
@@ -263,6 +291,16 @@ class Trainer:
         -----
         RuntimeWarning
             Data, callbacks, seed, versions or CPU are others than those of the run that is resumed.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> X = np.linspace(-1, 1, 64)
+        >>> net = fastbp.Network(1, [fastbp.Dense(8, "tanh"), fastbp.Dense(1)], seed=0)
+        >>> trainer = fastbp.Trainer(net, "mse", fastbp.Adam(0.01), batch_size=8, seed=0)
+        >>> history = trainer.fit(X, X**2, epochs=20, validation_split=0.25)
+        >>> len(history.loss), len(history.val_loss), history.loss[-1] < history.loss[0]
+        (20, 20, True)
         """
         epochs, report = integer("epochs", epochs, minimum=0), watcher(progress)
         made = self._prepared(
@@ -294,11 +332,27 @@ class Trainer:
 
         Parameters
         ----------
-        X, y, epochs, validation_data, validation_split, sample_weight, class_weight, resume
+        X : array_like
             As for `fit`. Don't write to the arrays meanwhile.
-        callbacks, progress
+        y : array_like
+            As for `fit`.
+        epochs : int
+            As for `fit`.
+        validation_data : (X, y) or (X, y, sample_weight), or None
+            As for `fit`.
+        validation_split : float
+            As for `fit`.
+        sample_weight : array_like or None
+            As for `fit`.
+        class_weight : mapping, "balanced" or None
+            As for `fit`.
+        callbacks : sequence of Callback
+            As for `fit`; called in that thread.
+        progress : None, bool, "lines" or callable
             As for `fit`; called in that thread. A bar has to be asked for, by True: the terminal is
             the program's own meanwhile.
+        resume : path-like or None
+            As for `fit`.
 
         Returns
         -------
@@ -337,8 +391,10 @@ class Trainer:
 
         Parameters
         ----------
-        X, y
-            As for `fit`.
+        X : array_like
+            Samples, as for `fit`; all of them are one batch, worked on in blocks.
+        y : array_like
+            Targets, as for `fit`.
         sample_weight : array_like or None
             (n,), at least 0, not all 0. It scales the step: the error is sum w e / n, there being
             no set whose mean weight it could be measured by.
@@ -352,6 +408,17 @@ class Trainer:
         ------
         TypeError, ValueError, DivergenceError, RuntimeError
             As `fit`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+        >>> net.set_weights([[[3.0]]])
+        >>> trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(0.25))
+        >>> trainer.step([[2.0]], [[5.0]])
+        0.5
+        >>> net.get_weights()[0].tolist()
+        [[2.5]]
         """
         samples = self._samples(X, y, sample_weight)
         self._session.refuse_others()
@@ -366,8 +433,12 @@ class Trainer:
 
         Parameters
         ----------
-        X, y, sample_weight
-            As for `step`; the whole of X is the batch.
+        X : array_like
+            Samples, as for `fit`; all of them are one batch.
+        y : array_like
+            Targets, as for `fit`.
+        sample_weight : array_like or None
+            As for `step`.
 
         Returns
         -------
@@ -380,6 +451,15 @@ class Trainer:
         ------
         TypeError, ValueError, RuntimeError
             As `fit`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+        >>> net.set_weights([[[3.0]]])
+        >>> loss, (dW,) = fastbp.Trainer(net, "half_squared_error").gradients([[2.0]], [[5.0]])
+        >>> loss, dW.tolist()
+        (0.5, [[2.0]])
         """
         samples = self._samples(X, y, sample_weight)
         self._session.refuse_others()
@@ -394,18 +474,30 @@ class Trainer:
 
         Parameters
         ----------
-        X, y, sample_weight
-            As for `fit`.
+        X : array_like
+            Samples, as for `fit`.
+        y : array_like
+            Targets, as for `fit`.
+        sample_weight : array_like or None
+            (n,), at least 0, not all 0.
 
         Returns
         -------
-        dict
+        dict of str to float
             ``{"loss": ..., metric: ...}``; the loss is sum w e / sum w.
 
         Raises
         ------
         TypeError, ValueError, RuntimeError
             As `fit`.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+        >>> net.set_weights([[[1.0]]])
+        >>> fastbp.Trainer(net, "mse", metrics=["mae"]).evaluate([1.0, 2.0], [1.0, 4.0])
+        {'loss': 2.0, 'mae': 1.0}
         """
         samples = self._samples(X, y, sample_weight)
         self._session.refuse_others()
@@ -435,6 +527,20 @@ class Trainer:
         TypeError, ValueError
             `rows` is not right; or the learning rate is a schedule, or the optimizer a solver over
             whole sets, which can't be carried there.
+
+        Examples
+        --------
+        >>> import numba, numpy as np, fastbp, fastbp.jit
+        >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+        >>> net.set_weights([[[3.0]]])
+        >>> trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(0.25))
+        >>> @numba.njit(nogil=True)
+        ... def learn(state, x, y):
+        ...     return fastbp.jit.train_step(state, x, y)
+        >>> learn(trainer.compiled(), np.array([2.0]), np.array([5.0])) == (fastbp.jit.OK, 0.5)
+        True
+        >>> net.get_weights()[0].tolist()
+        [[2.5]]
         """
         most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
         self._session.refuse_torn()
@@ -450,6 +556,28 @@ class Trainer:
         ----------
         rows : int or None
             As for `compiled`; what that refuses, this does.
+
+        Returns
+        -------
+        CFunction
+            Its pointers are good as long as it lives.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `compiled`.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+        >>> net.set_weights([[[3.0]]])
+        >>> f = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(0.25)).c_function(rows=1)
+        >>> inputs_and_targets, out = np.array([2.0, 5.0]), np.empty(1)
+        >>> f.ctypes(f.state_address, inputs_and_targets.ctypes.data, out.ctypes.data, 1)
+        0
+        >>> float(out[0]), net.get_weights()[0].tolist()
+        (0.5, [[2.5]])
         """
         return CFunction(self.compiled(rows=rows), training=True)
 
@@ -480,12 +608,26 @@ class Trainer:
 
         Raises
         ------
-        ValueError
-            A weight, or a value of the optimizer's, is not finite.
+        ModelFileError
+            A `ValueError`: a weight, or a value of the optimizer's, is not finite, or something is
+            not what JSON and tensors hold.
         OSError
             The system can't write the file; what was there still is.
         RuntimeError
             This trainer is at work in another thread.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+        >>> trainer = fastbp.Trainer(net, "mse", "adam", seed=0)
+        >>> history = trainer.fit([1.0, 2.0], [2.0, 4.0], epochs=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "run.safetensors")
+        ...     trainer.save(path)
+        ...     other = fastbp.Trainer.load(path)
+        >>> other.position.epochs
+        3
         """
         if not self._session.asked_by_callback:
             self._session.refuse_others()
@@ -502,6 +644,11 @@ class Trainer:
         path : path-like
             The file, or a folder of checkpoints.
 
+        Returns
+        -------
+        Trainer
+            In the state that was saved: its next `fit` goes on from there.
+
         Raises
         ------
         ModelFileError
@@ -509,6 +656,24 @@ class Trainer:
             or other objects that are not fastbp's own.
         OSError
             The file can't be read.
+
+        Warns
+        -----
+        RuntimeWarning
+            The newest checkpoint of the folder is damaged, and an older one is taken.
+
+        Examples
+        --------
+        >>> import pathlib, tempfile, fastbp
+        >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+        >>> trainer = fastbp.Trainer(net, "mse", "adam", seed=0)
+        >>> history = trainer.fit([1.0, 2.0], [2.0, 4.0], epochs=3)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = pathlib.Path(folder, "run.safetensors")
+        ...     trainer.save(path)
+        ...     other = fastbp.Trainer.load(path)
+        >>> other.position.epochs
+        3
         """
         found = checkpoints.newest(path)
         if found is None:
@@ -521,7 +686,15 @@ class Trainer:
 
     @property
     def position(self) -> Position:
-        """Where this trainer stands; for callbacks."""
+        """Where this trainer stands; for callbacks.
+
+        A named tuple: `epochs` finished over all calls of `fit`; `batches` of the next epoch that
+        were worked on; `resumed`, with how many finished epochs a `fit` that resumes began, or
+        None; the last update's `learning_rate`; `samples_per_second` of the epoch that ends, None
+        within epochs; `changes`, how often the network's weights have been changed; `all_counted`,
+        whether that counts all changes, which those of code that `compiled` has handed a state to
+        are not.
+        """
         session, fit = self._session, self._fit
         ended = None if fit is None else fit.unrecorded
         return Position(
@@ -541,6 +714,14 @@ class Trainer:
         ----------
         reason : str
             Kept in ``History.stopped``.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> class Enough(fastbp.Callback):
+        ...     def on_epoch_end(self, trainer, epoch, logs):
+        ...         if logs["loss"] < 1e-3:
+        ...             trainer.stop("the loss is small enough")
         """
         self._session.stopping = str(reason)
 

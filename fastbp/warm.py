@@ -56,6 +56,12 @@ def warmup(
     ------
     TypeError, ValueError
         A dtype is not known.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> fastbp.warmup(["float32"]) > 0
+    True
     """
     if isinstance(dtypes, str):
         dtypes = (dtypes,)

@@ -53,6 +53,12 @@ class Callback:
     ``trainer.learning_rate``, and end the `fit` by ``trainer.stop(reason)``. One that raises ends
     it as well, after a finished update.
 
+    Attributes
+    ----------
+    longest_chunk : float
+        Seconds that may pass at most between two calls of `on_chunk_end`; the least of all
+        callbacks counts, and about 0.1 where none is less.
+
     Examples
     --------
     >>> import fastbp
@@ -65,50 +71,119 @@ class Callback:
         """Raise ValueError for what doesn't go with a `fit` whose figures have these names.
 
         Called before anything has changed.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the figures that `on_epoch_end` will be handed.
+
+        Raises
+        ------
+        ValueError
+            As a callback sees fit; here nothing.
         """
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        """Before the first epoch."""
+        """Before the first epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        """
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:
-        """After the last epoch, or what ended the `fit` early; not after an exception."""
+        """After the last epoch, or what ended the `fit` early; not after an exception.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        history : History
+            What the `fit` will return.
+        """
 
     def on_epoch_begin(self, trainer: Trainer, epoch: int) -> None:
-        """Before an epoch; `epoch` is counted on over several calls of `fit`."""
+        """Before an epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        epoch : int
+            Its number, counted on over several calls of `fit`.
+        """
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """After an epoch and its validation.
 
-        `logs` holds the epoch's figures; what is added there becomes a list of `History`, with NaN
-        for epochs that it isn't added in. A value must be a number, and a name none of `History`'s
-        own, such as "epoch" or "stopped"; else the `fit` ends with a TypeError or a ValueError, and
-        without that figure.
+        A figure that is added must be a number, and its name none of `History`'s own, such as
+        "epoch" or "stopped"; else the `fit` ends with a TypeError or a ValueError, and without that
+        figure.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        epoch : int
+            Its number, counted on over several calls of `fit`.
+        logs : dict of str to float
+            The epoch's figures; what is added here becomes a list of `History`, with NaN for epochs
+            that it isn't added in.
         """
 
     def on_chunk_end(self, trainer: Trainer) -> None:
-        """About every 100 ms, when kernels come back to Python within an epoch."""
+        """About every 100 ms, when kernels come back to Python within an epoch.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        """
 
     def on_settled(self, trainer: Trainer, last: bool = False) -> None:
         """After all callbacks' other hooks of a moment: nothing changes until the next one.
 
-        `last` says that the `fit` ends here.
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        last : bool
+            Whether the `fit` ends here.
         """
 
     def check_folder(self, resume: str | None) -> None:
-        """Raise for a folder that this can't write to; `resume` is what `fit` is to go on from.
+        """Raise for a folder that this can't write to.
 
         Called before anything has changed.
+
+        Parameters
+        ----------
+        resume : str or None
+            What `fit` is to go on from.
         """
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps of this callback.
 
-        Numbers, strings, None, lists, dicts with strings for keys, arrays of float32 or float64.
+        Returns
+        -------
+        dict
+            Numbers, strings, None, lists, dicts with strings for keys, arrays of float32 or
+            float64.
         """
         return {}
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
-        """Go on from such a state; called after `on_train_begin` when a `fit` resumes."""
+        """Go on from such a state; called after `on_train_begin` when a `fit` resumes.
+
+        Parameters
+        ----------
+        trainer : Trainer
+            The one that is at work.
+        state : dict
+            What `state` gave.
+        """
 
     def _check_state(self, parameters: Parameters, state: dict[str, Any]) -> None:
         """Raise TypeError or ValueError for what `restore` can't take; nothing has changed yet."""

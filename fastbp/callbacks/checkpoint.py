@@ -78,7 +78,20 @@ class Checkpoint(Callback):
         self._last = 0.0
 
     def check_folder(self, resume: str | None) -> None:
-        """Raise for a folder that holds checkpoints of another run."""
+        """Raise for a folder that holds checkpoints of another run.
+
+        Parameters
+        ----------
+        resume : str or None
+            What `fit` is to go on from.
+
+        Raises
+        ------
+        ValueError
+            It has checkpoints, and this is no run that goes on with them.
+        OSError
+            It can't be made or written to.
+        """
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise NotADirectoryError(f"path must be a folder, got the file {self.path}")
         if not os.path.isdir(self.path):

@@ -16,7 +16,11 @@ class LearningRateLogger(Callback):
     Examples
     --------
     >>> import fastbp
-    >>> logger = fastbp.LearningRateLogger()
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> trainer = fastbp.Trainer(net, "mse", fastbp.SGD(fastbp.ExponentialDecay(0.1, gamma=0.5)))
+    >>> history = trainer.fit([1.0], [2.0], epochs=3, callbacks=[fastbp.LearningRateLogger()])
+    >>> history.learning_rate
+    [0.1, 0.05, 0.025]
     """
 
     _looks_on = True
@@ -34,6 +38,7 @@ class CSVLogger(Callback):
     Parameters
     ----------
     path : path-like
+        The file.
     append : bool
         Whether a file that exists is gone on with, with its columns; else it is replaced. A `fit`
         that resumes goes on with it, after the epochs that it goes on from.

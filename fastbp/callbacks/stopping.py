@@ -159,7 +159,12 @@ class EarlyStopping(_KeepsBest):
     Examples
     --------
     >>> import fastbp
-    >>> stopping = fastbp.EarlyStopping(patience=5)
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> trainer = fastbp.Trainer(net, "mse", fastbp.SGD(0.0), seed=0)  # which learns nothing
+    >>> stopping = fastbp.EarlyStopping("loss", patience=2)
+    >>> history = trainer.fit([1.0, 2.0], [1.0, 2.0], epochs=100, callbacks=[stopping])
+    >>> history.stopped, stopping.best_epoch
+    ('loss has not become better for 3 epochs', 0)
     """
 
     def __init__(
@@ -217,8 +222,7 @@ class EarlyStopping(_KeepsBest):
 class TimeBudget(_KeepsBest):
     """Ends a `fit` after so many seconds, with the weights of its best epoch.
 
-    They come back whoever ends it. `best`, `best_epoch` and `best_weights` are as of
-    `EarlyStopping`.
+    They come back whoever ends it.
 
     Parameters
     ----------
@@ -228,6 +232,15 @@ class TimeBudget(_KeepsBest):
         What tells the best epoch; None is "val_loss" where there is validation data, else "loss".
         Before the first epoch's end the weights stay as they are, and so they do where it is NaN in
         every epoch, which brings a RuntimeWarning.
+
+    Attributes
+    ----------
+    best : float or None
+        As of `EarlyStopping`.
+    best_epoch : int or None
+        As of `EarlyStopping`.
+    best_weights : list of ndarray or None
+        As of `EarlyStopping`.
 
     Raises
     ------

@@ -21,6 +21,17 @@ class Number:
         What is taken off.
     scale : float
         What it is divided by, above 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `mean` or `scale` is not of its kind or range.
+
+    Examples
+    --------
+    >>> from fastbp import export
+    >>> export.Number("age", mean=40.0, scale=12.0).width
+    1
     """
 
     name: str
@@ -51,6 +62,17 @@ class Category:
         The category that stands for a missing value.
     boolean : bool
         Whether the values are booleans.
+
+    Raises
+    ------
+    ValueError
+        `fill` is none of the categories, or categories of booleans are others than theirs.
+
+    Examples
+    --------
+    >>> from fastbp import export
+    >>> export.Category("colour", ("blue", "red"), fill="red").width
+    2
     """
 
     name: str
@@ -79,6 +101,12 @@ class Labels:
         In the outputs' order.
     name : str
         The column's, where there is a column to read labels from.
+
+    Examples
+    --------
+    >>> from fastbp import export
+    >>> export.Labels((False, True), "paid").names
+    ['false', 'true']
     """
 
     labels: tuple[str, ...] | tuple[bool, ...] | tuple[int, ...]

@@ -64,9 +64,19 @@ class CHeader:
         Of its constant arrays.
     scratch_bytes : int
         Of the stack that a prediction takes for layers' outputs.
-    max_error, rms_error : float or None
-        Of int8 weights: the largest difference of an output from the network's own `predict`, and
-        the root of the mean square of all.
+    max_error : float or None
+        Of int8 weights: the largest difference of an output from the network's own `predict`.
+    rms_error : float or None
+        Of int8 weights: the root of the mean square of all such differences.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from fastbp import export
+    >>> net = fastbp.Network(2, [fastbp.Dense(3, "tanh"), fastbp.Dense(1)], seed=0)
+    >>> header = export.to_c(net)
+    >>> header.weight_bytes, header.scratch_bytes, header.max_error
+    (52, 12, None)
     """
 
     text: str
@@ -95,13 +105,14 @@ def to_c(
     Parameters
     ----------
     network : Network
+        Left as it is.
     name : str
         Of the functions: a C identifier.
     math : bool
         Whether the header may include math.h; else it brings series of its own.
     int8 : bool
-        Whether weights are rounded to a byte each, with one factor a unit:
-        ``w = scale q, scale = max |w| / 127``. Biases stay float32.
+        Whether weights are rounded to a byte each, with one factor a unit: ``w = scale q, scale =
+        max |w| / 127``. Biases stay float32.
     data : array_like or None
         Inputs of the network, as `predict` takes them, to measure the rounding's error on; None
         takes 1,000 samples of standard normal numbers.
@@ -114,6 +125,7 @@ def to_c(
     Returns
     -------
     CHeader
+        The text, and how large it is.
 
     Raises
     ------

@@ -86,6 +86,7 @@ def to_onnx(network: Network, *, table: Table | None = None) -> Any:
     Parameters
     ----------
     network : Network
+        Left as it is.
     table : Table or None
         What is to be done with raw columns. A missing number that is not taken makes the outputs
         NaN; a category that is not taken is an error where the graph is run. An empty string is

@@ -27,6 +27,17 @@ class Table:
         Whether a missing value is the column's mean (or fill), or not taken.
     unseen : {"error", "zero"}
         Whether another category is none of them, or not taken.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> from fastbp import export
+    >>> age = export.Number("age", mean=40.0, scale=12.0)
+    >>> colour = export.Category("colour", ("blue", "red"), fill="red")
+    >>> table = export.Table((age, colour), export.Number("price", 100.0, 20.0), missing="mean")
+    >>> net = fastbp.Network(3, [fastbp.Dense(4, "tanh"), fastbp.Dense(1)], seed=0)
+    >>> "int net_predict(const double *in, double *out)" in export.to_c(net, table=table).text
+    True
     """
 
     columns: tuple[Number | Category, ...]
@@ -35,7 +46,18 @@ class Table:
     unseen: Literal["error", "zero"] = "error"
 
     def check(self, network: Network) -> None:
-        """Raise ValueError if the columns or the target don't fit `network`."""
+        """Raise ValueError if the columns or the target don't fit a network.
+
+        Parameters
+        ----------
+        network : Network
+            That is to be exported with it.
+
+        Raises
+        ------
+        ValueError
+            It makes another number of inputs or outputs, or a setting is not known.
+        """
         choice("missing", self.missing, ("error", "mean"))
         choice("unseen", self.unseen, ("error", "zero"))
         for column in (c for c in self.columns if isinstance(c, Category) and c.boolean):

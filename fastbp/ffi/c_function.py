@@ -20,14 +20,34 @@ class CFunction:
     The pointers are good as long as this object lives, which keeps network and trainer alive. Keep
     it until nobody calls any more.
 
+    Parameters
+    ----------
+    state : tuple of ndarray
+        From `Network.compiled` or `Trainer.compiled`.
+    training : bool
+        Whether it trains; else it predicts.
+
     Attributes
     ----------
-    address, state_address : int
-        Of the function, and what to hand it as `state`.
+    address : int
+        Of the function.
+    state_address : int
+        What to hand it as `state`.
     ctypes : ctypes function
         It takes addresses (``array.ctypes.data``) and n.
     cffi_signature : str
         As cffi's ``cast`` takes it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+    >>> f = net.c_function()
+    >>> x, out = np.ones((3, 2), np.float32), np.empty((3, 1), np.float32)
+    >>> f.ctypes(f.state_address, x.ctypes.data, out.ctypes.data, 3)
+    0
+    >>> f.cffi_signature
+    'int64_t (*)(void *, const float *, float *, int64_t)'
     """
 
     def __init__(self, state: State, *, training: bool) -> None:

@@ -46,7 +46,20 @@ _MAX_HEADER = 1 << 24  # bytes; the library's own bound is 100 MB, of which JSON
 
 
 class ModelFileError(ValueError):
-    """A model file or checkpoint that can't be read or written; says its path and the reason."""
+    """A model file or checkpoint that can't be read or written; says its path and the reason.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile, fastbp
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "model.safetensors")
+    ...     written = path.write_bytes(b"not a model")
+    ...     try:
+    ...         fastbp.Network.load(path)
+    ...     except fastbp.ModelFileError as error:
+    ...         print(str(path) in str(error), isinstance(error, ValueError))
+    True True
+    """
 
 
 @dataclass(frozen=True)

@@ -98,8 +98,11 @@ def from_torch(module: Any) -> Network:
     Examples
     --------
     >>> import fastbp
-    >>> module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))  # doctest: +SKIP
-    >>> net = fastbp.interop.from_torch(module)  # doctest: +SKIP
+    >>> from fastbp import interop
+    >>> from torch import nn
+    >>> module = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 1))
+    >>> [(layer.units, layer.activation) for layer in interop.from_torch(module).layers]
+    [(8, 'relu'), (1, 'linear')]
     """
     return network(read(module))
 
@@ -134,8 +137,11 @@ def to_torch(network: Network) -> Any:
     Examples
     --------
     >>> import fastbp
+    >>> from fastbp import interop
+    >>> import torch
     >>> net = fastbp.Network(4, [fastbp.Dense(8, "relu"), fastbp.Dense(3, "softmax")], seed=0)
-    >>> module = fastbp.interop.to_torch(net)  # doctest: +SKIP
+    >>> interop.to_torch(net)(torch.zeros(5, 4)).shape
+    torch.Size([5, 3])
     """
     return write(steps(network), imported("torch", "to_torch"))
 

@@ -12,7 +12,19 @@ from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
 
 @dataclass(frozen=True)
 class Activation:
-    """An activation with settings of its own; those without any go by their names."""
+    """An activation with settings of its own; those without any go by their names.
+
+    Attributes
+    ----------
+    name : str
+        By which `Dense` takes it, with its defaults.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.ELU(0.5), fastbp.Activation), fastbp.ELU(0.5).name
+    (True, 'elu')
+    """
 
     name: ClassVar[str]
 

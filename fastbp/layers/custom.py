@@ -54,6 +54,11 @@ class CustomActivation(Activation):
     label : str
         For summaries; none of fastbp's own.
 
+    Attributes
+    ----------
+    name : str
+        The label.
+
     Raises
     ------
     TypeError

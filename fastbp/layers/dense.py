@@ -58,6 +58,20 @@ class Dense:
     ------
     TypeError, ValueError
         An argument is not of that kind; the message lists what is known.
+
+    Notes
+    -----
+    Initial weights: Glorot & Bengio 2010, He et al. 2015, LeCun et al. 1998. "uniform" draws from
+    [-r, r], r being sqrt(6 / (n_in + n_out)), sqrt(6 / n_in) and sqrt(3 / n_in); "normal" has the
+    standard deviations sqrt(2 / (n_in + n_out)), sqrt(2 / n_in) and sqrt(1 / n_in).
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> hidden = fastbp.Dense(16, "relu", l2=1e-4, dropout=0.2)
+    >>> net = fastbp.Network(4, [hidden, fastbp.Dense(3, "softmax")], seed=0)
+    >>> [w.shape for w in net.get_weights()]
+    [(4, 16), (16,), (16, 3), (3,)]
     """
 
     units: int

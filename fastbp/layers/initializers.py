@@ -73,7 +73,19 @@ INITIALIZERS: dict[str, Draw] = {
 
 @dataclass(frozen=True)
 class Initializer:
-    """How weights start, with settings of its own; those without any go by their names."""
+    """How weights start, with settings of its own; those without any go by their names.
+
+    Attributes
+    ----------
+    name : str
+        By which `Dense` takes it, with its defaults, where it has one for every setting.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.Orthogonal(), fastbp.Initializer), fastbp.Orthogonal().name
+    (True, 'orthogonal')
+    """
 
     name: ClassVar[str]
 
@@ -86,6 +98,16 @@ class Orthogonal(Initializer):
     """W with orthonormal columns, or rows where there are fewer, times `gain` (Saxe et al. 2014).
 
     The Q of a normal matrix, with signs that make R's diagonal positive, as PyTorch's.
+
+    Parameters
+    ----------
+    gain : float
+        The norm of each column, or row.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `gain` is no finite number.
 
     Examples
     --------
@@ -113,12 +135,24 @@ class Orthogonal(Initializer):
 class TruncatedNormal(Initializer):
     """Normal with mean 0, drawn again where beyond two standard deviations, as Keras' and JAX's.
 
-    `stddev` is that of the normal distribution; that of what is left is 0.88 times as large.
+    Parameters
+    ----------
+    stddev : float
+        Above 0: the standard deviation of the normal distribution. That of what is left is 0.88
+        times as large.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `stddev` is not of its kind or range.
 
     Examples
     --------
-    >>> import fastbp
-    >>> layer = fastbp.Dense(3, kernel_initializer=fastbp.TruncatedNormal(stddev=0.1))
+    >>> import numpy as np, fastbp
+    >>> layer = fastbp.Dense(100, kernel_initializer=fastbp.TruncatedNormal(stddev=0.1))
+    >>> W = fastbp.Network(100, [layer], dtype="float64", seed=0).get_weights()[0]
+    >>> bool(np.abs(W).max() <= 0.2), round(float(W.std()), 2)
+    (True, 0.09)
     """
 
     name: ClassVar[str] = "truncated_normal"
@@ -139,6 +173,16 @@ class TruncatedNormal(Initializer):
 @dataclass(frozen=True)
 class Constant(Initializer):
     """Every weight the same.
+
+    Parameters
+    ----------
+    value : float
+        That of each weight.
+
+    Raises
+    ------
+    TypeError, ValueError
+        `value` is no finite number.
 
     Examples
     --------

@@ -45,6 +45,11 @@ class CustomLoss(Loss):
     label : str
         For messages; none of fastbp's own.
 
+    Attributes
+    ----------
+    name : str
+        The label.
+
     Raises
     ------
     TypeError, ValueError

@@ -17,6 +17,17 @@ class Loss:
     w_i is the sample's weight times its class's, 1 if not given; m the mean weight of all samples
     of the `fit`, 1 in `Trainer.step` and `Trainer.gradients`. What is reported of an epoch, of
     validation data and by `Trainer.evaluate` is sum_i w_i e_i / sum_i w_i.
+
+    Attributes
+    ----------
+    name : str
+        By which `Trainer` takes it, with its defaults.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.Huber(0.5), fastbp.Loss), fastbp.Huber(0.5).name
+    (True, 'huber')
     """
 
     name: ClassVar[str]
@@ -32,14 +43,39 @@ class Loss:
 
 @dataclass(frozen=True)
 class MSE(Loss):
-    """Mean squared error: ``e = (1/k) sum_j (p - t)²``."""
+    """Mean squared error: ``e = (1/k) sum_j (p - t)²``.
+
+    "mse" for `Trainer`; as PyTorch's ``MSELoss``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[1.5]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.MSE())
+    >>> round(trainer.evaluate([[2.0]], [[1.0]])["loss"], 4)
+    4.0
+    """
 
     name: ClassVar[str] = "mse"
 
 
 @dataclass(frozen=True)
 class HalfSquaredError(Loss):
-    """The textbook error: ``e = (1/2) sum_j (p - t)²``."""
+    """The textbook error: ``e = (1/2) sum_j (p - t)²``.
+
+    "half_squared_error" for `Trainer`; Rumelhart, Hinton & Williams 1986. Unlike `MSE` it is a sum
+    over outputs.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(2)], seed=0)
+    >>> net.set_weights([[[1.0, 2.0]], [0.0, 0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.HalfSquaredError())
+    >>> round(trainer.evaluate([[2.0]], [[1.0, 2.0]])["loss"], 4)
+    2.5
+    """
 
     name: ClassVar[str] = "half_squared_error"
 
@@ -49,6 +85,17 @@ class BinaryCrossEntropy(Loss):
     """``e = (1/k) sum_j -(t log p + (1 - t) log(1 - p))``, computed from the logits.
 
     Takes a sigmoid output layer and targets in [0, 1].
+
+    "binary_cross_entropy" for `Trainer`; as PyTorch's ``BCEWithLogitsLoss``, which takes logits.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[0.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.BinaryCrossEntropy())
+    >>> round(trainer.evaluate([[2.0]], [[1.0]])["loss"], 4)
+    0.6931
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
@@ -59,6 +106,8 @@ class CrossEntropy(Loss):
     """``e = -sum_j t log p``, computed from the logits by log-softmax.
 
     Takes a softmax output layer, and class ids (n,) or class probabilities (n, k).
+
+    "cross_entropy" for `Trainer`; the negative log-likelihood of classes (Bridle 1990).
 
     Parameters
     ----------
@@ -93,6 +142,17 @@ class KLDivergence(Loss):
     """``e = sum_j t log(t / p)``, 0 log 0 = 0, computed from the logits.
 
     Takes a softmax output layer, and class probabilities (n, k) or class ids (n,).
+
+    "kl_divergence" for `Trainer`; Kullback & Leibler 1951.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(2, "softmax")], seed=0)
+    >>> net.set_weights([[[0.0, 0.0]], [0.0, 0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.KLDivergence())
+    >>> round(trainer.evaluate([[2.0]], [[0.25, 0.75]])["loss"], 4)
+    0.1308
     """
 
     name: ClassVar[str] = "kl_divergence"
@@ -100,7 +160,19 @@ class KLDivergence(Loss):
 
 @dataclass(frozen=True)
 class MAE(Loss):
-    """Mean absolute error: ``e = (1/k) sum_j |p - t|``, derivative 0 at 0."""
+    """Mean absolute error: ``e = (1/k) sum_j |p - t|``, derivative 0 at 0.
+
+    "mae" for `Trainer`; as PyTorch's ``L1Loss``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[1.5]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.MAE())
+    >>> round(trainer.evaluate([[2.0]], [[1.0]])["loss"], 4)
+    2.0
+    """
 
     name: ClassVar[str] = "mae"
 
@@ -110,6 +182,8 @@ class Huber(Loss):
     """``e = (1/k) sum_j x²/2`` where ``|x| <= delta``, else ``delta (|x| - delta/2)``; x = p - t.
 
     Huber 1964; as PyTorch's ``HuberLoss``.
+
+    "huber" for `Trainer`.
 
     Parameters
     ----------
@@ -137,7 +211,19 @@ class Huber(Loss):
 
 @dataclass(frozen=True)
 class LogCosh(Loss):
-    """``e = (1/k) sum_j log cosh(p - t)``, without overflow."""
+    """``e = (1/k) sum_j log cosh(p - t)``, without overflow.
+
+    "log_cosh" for `Trainer`; as Keras's ``LogCosh``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[0.5]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.LogCosh())
+    >>> round(trainer.evaluate([[2.0]], [[0.0]])["loss"], 4)
+    0.4338
+    """
 
     name: ClassVar[str] = "log_cosh"
 
@@ -147,6 +233,8 @@ class Quantile(Loss):
     """``e = (1/k) sum_j max(q (t - p), (q - 1) (t - p))``: p becomes the q-quantile of t.
 
     Koenker & Bassett 1978.
+
+    "quantile" for `Trainer`.
 
     Parameters
     ----------
@@ -177,14 +265,39 @@ class Quantile(Loss):
 
 @dataclass(frozen=True)
 class Poisson(Loss):
-    """``e = (1/k) sum_j exp(z) - t z``, for counts t >= 0. Takes an exp output layer."""
+    """``e = (1/k) sum_j exp(z) - t z``, for counts t >= 0. Takes an exp output layer.
+
+    "poisson" for `Trainer`; the negative log-likelihood of a Poisson distribution without its
+    constant, as PyTorch's ``PoissonNLLLoss``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "exp")], seed=0)
+    >>> net.set_weights([[[0.5]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.Poisson())
+    >>> round(trainer.evaluate([[2.0]], [[3.0]])["loss"], 4)
+    -0.2817
+    """
 
     name: ClassVar[str] = "poisson"
 
 
 @dataclass(frozen=True)
 class Hinge(Loss):
-    """``e = (1/k) sum_j max(0, 1 - s p)``, s = ±1; targets are -1 and 1, or 0 and 1."""
+    """``e = (1/k) sum_j max(0, 1 - s p)``, s = ±1; targets are -1 and 1, or 0 and 1.
+
+    "hinge" for `Trainer`; Cortes & Vapnik 1995, as Keras's ``Hinge``.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[0.25]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, fastbp.Hinge())
+    >>> round(trainer.evaluate([[2.0]], [[1.0]])["loss"], 4)
+    0.5
+    """
 
     name: ClassVar[str] = "hinge"
 

@@ -19,7 +19,19 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure beside the loss; samples count by their weights, never by those of classes."""
+    """A figure beside the loss; samples count by their weights, never by those of classes.
+
+    Attributes
+    ----------
+    name : str
+        Its name in `History` and `Trainer.evaluate`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.TopK(3), fastbp.Metric), fastbp.F1().name
+    (True, 'f1')
+    """
 
     _kernel: ClassVar[jit.CFunc]
     #: whether it is the better the larger it is, which every metric has to say
@@ -67,7 +79,20 @@ def _classes(activation: str, k: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Accuracy(Metric):
-    """The share of samples whose class is right; with several sigmoid outputs, of labels."""
+    """The share of samples whose class is right; with several sigmoid outputs, of labels.
+
+    "accuracy" for `Trainer`. The class is that of the largest output; of a single output it is 1
+    above 0.5, or above 0 where the activation is linear or tanh.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.Accuracy()])
+    >>> round(trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 1, 1])[fastbp.Accuracy().name], 4)
+    0.75
+    """
 
     name: ClassVar[str] = "accuracy"
     _kernel: ClassVar[jit.CFunc] = kernels.accuracy
@@ -80,12 +105,20 @@ class Accuracy(Metric):
 
 @dataclass(frozen=True)
 class TopK(Metric):
-    """The share of samples whose class is among the k largest outputs; reported as "top_k".
+    """The share of samples whose class is among the k largest outputs.
+
+    "top_k" for `Trainer`, which is of 5; in `History` and `Trainer.evaluate` it is "top_5", or as k
+    is.
 
     Parameters
     ----------
     k : int
         At least 1, at most the number of outputs.
+
+    Attributes
+    ----------
+    name : str
+        "top_5", or as `k` is.
 
     Raises
     ------
@@ -124,7 +157,19 @@ class TopK(Metric):
 
 @dataclass(frozen=True)
 class MeanAbsoluteError(Metric):
-    """``sum w (1/k) sum_j |p - t| / sum w``."""
+    """Mean absolute error: ``sum w (1/k) sum_j |p - t| / sum w``.
+
+    "mae" for `Trainer`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.MeanAbsoluteError()])
+    >>> round(trainer.evaluate([1.0, 2.0], [1.0, 4.0])[fastbp.MeanAbsoluteError().name], 4)
+    1.0
+    """
 
     name: ClassVar[str] = "mae"
     _kernel: ClassVar[jit.CFunc] = kernels.absolute_errors
@@ -134,7 +179,19 @@ class MeanAbsoluteError(Metric):
 
 @dataclass(frozen=True)
 class RootMeanSquaredError(Metric):
-    """``sqrt(sum w (1/k) sum_j (p - t)² / sum w)``."""
+    """Root of the mean squared error: ``sqrt(sum w (1/k) sum_j (p - t)² / sum w)``.
+
+    "rmse" for `Trainer`.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.RootMeanSquaredError()])
+    >>> round(trainer.evaluate([1.0, 2.0], [1.0, 4.0])[fastbp.RootMeanSquaredError().name], 4)
+    1.4142
+    """
 
     name: ClassVar[str] = "rmse"
     _kernel: ClassVar[jit.CFunc] = kernels.squared_errors
@@ -147,10 +204,19 @@ class RootMeanSquaredError(Metric):
 
 @dataclass(frozen=True)
 class R2(Metric):
-    """``1 - sum w (p - t)² / sum w (t - mean)²``, the mean of the outputs' figures.
+    """The coefficient of determination: ``1 - sum w (p - t)² / sum w (t - mean)²``.
 
-    As scikit-learn's ``r2_score``: for an output whose targets are all the same, 1 if every one is
-    met, else 0.
+    "r2" for `Trainer`; the mean of the outputs' figures. As scikit-learn's ``r2_score``: for an
+    output whose targets are all the same, 1 if every one is met, else 0.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.R2()])
+    >>> round(trainer.evaluate([1.0, 2.0, 3.0], [1.0, 2.0, 6.0])[fastbp.R2().name], 4)
+    0.3571
     """
 
     name: ClassVar[str] = "r2"
@@ -176,8 +242,19 @@ class R2(Metric):
 
 @dataclass(frozen=True)
 class F1(Metric):
-    """``2 tp / (2 tp + fp + fn)``: of class 1 for one output, else the mean of all classes that
-    occur (macro), or of all labels for several sigmoid outputs.
+    """The harmonic mean of precision and recall, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979).
+
+    "f1" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur (macro),
+    or of all labels for several sigmoid outputs.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.F1()])
+    >>> round(trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 1, 1])[fastbp.F1().name], 4)
+    0.8
     """
 
     name: ClassVar[str] = "f1"
@@ -201,11 +278,20 @@ class F1(Metric):
 
 @dataclass(frozen=True)
 class AUC(Metric):
-    """The area under the ROC curve (Hanley & McNeil 1982): of class 1 for one output, else the mean
-    of each class against the rest. In `Trainer.evaluate` and for validation data only.
+    """The area under the ROC curve (Hanley & McNeil 1982).
 
-    A class counts where there are rows of weight above 0 both in it and out of it; NaN where there
-    is no such class.
+    "auc" for `Trainer`. Of class 1 for one output, else the mean of each class against the rest. In
+    `Trainer.evaluate` and for validation data only. A class counts where there are rows of weight
+    above 0 both in it and out of it; NaN where there is no such class.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.AUC()])
+    >>> round(trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 0, 1])[fastbp.AUC().name], 4)
+    0.75
     """
 
     name: ClassVar[str] = "auc"

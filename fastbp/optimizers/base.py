@@ -13,7 +13,24 @@ from fastbp.optimizers.schedules import Schedule
 
 @dataclass(frozen=True)
 class Optimizer:
-    """A learning rate, a number or a schedule, and the kernel that the settings select."""
+    """A learning rate, a number or a schedule, and the kernel that the settings select.
+
+    Parameters
+    ----------
+    learning_rate : float or Schedule
+        Greater than or equal to 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.Adam(1e-2), fastbp.Optimizer)
+    True
+    """
 
     learning_rate: float | Schedule
 

@@ -14,8 +14,8 @@ from fastbp.optimizers.schedules import Schedule
 class SGD(Optimizer):
     """Stochastic gradient descent: ``v = momentum v + g``, ``p -= learning_rate v``.
 
-    v starts as the first g. With `nesterov`, ``p -= learning_rate (g + momentum v)``. As PyTorch's
-    ``torch.optim.SGD``.
+    v starts as the first g (Polyak 1964). With `nesterov`, ``p -= learning_rate (g + momentum v)``
+    (Sutskever et al. 2013). As PyTorch's ``torch.optim.SGD``.
 
     Parameters
     ----------

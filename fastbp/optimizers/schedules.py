@@ -30,13 +30,24 @@ def _count(name: str, value: object, minimum: int) -> None:
 class Schedule:
     """A learning rate that changes by itself.
 
+    t is the number of epochs or updates before; it goes on over several calls of `fit`, and of
+    `step` where updates are counted. A schedule is an optimizer's `learning_rate`.
+
     Parameters
     ----------
     learning_rate : float
         At least 0.
-    per : {"epoch", "step"}
-        What is counted: epochs, or updates. The count goes on over several calls of `fit`, and of
-        `step` where updates are counted.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> isinstance(fastbp.StepDecay(0.1, every=10), fastbp.Schedule)
+    True
     """
 
     learning_rate: float
@@ -66,6 +77,12 @@ class Schedule:
         -------
         ndarray of float64
             Of the same shape.
+
+        Examples
+        --------
+        >>> import fastbp
+        >>> fastbp.ExponentialDecay(0.1, gamma=0.5).rates(2).tolist()
+        0.025
         """
         t = np.asarray(count, np.float64)
         # NumPy takes powers of a lone number by another routine than those of an array, which may
@@ -83,6 +100,22 @@ class Schedule:
 @dataclass(frozen=True)
 class StepDecay(Schedule):
     """``learning_rate gamma^floor(t / every)``: PyTorch's StepLR.
+
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0: that of the start.
+    every : int
+        At least 1.
+    gamma : float
+        At least 0.
+    per : {"epoch", "step"}
+        What t counts: epochs, or updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
 
     Examples
     --------
@@ -106,6 +139,22 @@ class StepDecay(Schedule):
 @dataclass(frozen=True)
 class MultiStepDecay(Schedule):
     """``learning_rate gamma^(milestones that are reached)``: PyTorch's MultiStepLR.
+
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0: that of the start.
+    milestones : sequence of int
+        Each at least 1, in any order; kept as a tuple.
+    gamma : float
+        At least 0.
+    per : {"epoch", "step"}
+        What t counts: epochs, or updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
 
     Examples
     --------
@@ -132,6 +181,20 @@ class MultiStepDecay(Schedule):
 class ExponentialDecay(Schedule):
     """``learning_rate gamma^t``: PyTorch's ExponentialLR.
 
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0: that of the start.
+    gamma : float
+        At least 0.
+    per : {"epoch", "step"}
+        What t counts: epochs, or updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
     Examples
     --------
     >>> import fastbp
@@ -152,6 +215,22 @@ class ExponentialDecay(Schedule):
 @dataclass(frozen=True)
 class PolynomialDecay(Schedule):
     """``learning_rate (1 - t / length)^power``, 0 from `length` on: PyTorch's PolynomialLR.
+
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0: that of the start.
+    length : int
+        Epochs or updates until the rate is 0, at least 1.
+    power : float
+        At least 0; 1 is a straight line.
+    per : {"epoch", "step"}
+        What t counts: epochs, or updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
 
     Examples
     --------
@@ -179,6 +258,26 @@ class CosineDecay(Schedule):
     Loshchilov & Hutter 2017; PyTorch's CosineAnnealingLR, but that from `length` on the rate stays
     at the minimum. With `restarts` it starts anew there, each time `lengthen` times as long:
     CosineAnnealingWarmRestarts.
+
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0: that of the start.
+    length : int
+        Epochs or updates until the rate is at the minimum, at least 1.
+    minimum : float
+        At least 0.
+    restarts : bool
+        Whether it starts anew at the minimum.
+    lengthen : int
+        At least 1: how many times as long as the one before each cycle is.
+    per : {"epoch", "step"}
+        What t counts: epochs, or updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
 
     Examples
     --------
@@ -222,6 +321,26 @@ class OneCycle(Schedule):
     Smith & Topin 2018, by cosines: from ``learning_rate / start_divisor`` up, then down to that
     divided by `end_divisor`. Momentum stays as it is.
 
+    Parameters
+    ----------
+    learning_rate : float
+        At least 0: the highest.
+    length : int
+        Epochs or updates in all, at least 2.
+    rise : float
+        In (0, 1): the part of `length` in which the rate rises.
+    start_divisor : float
+        Above 0.
+    end_divisor : float
+        Above 0.
+    per : {"epoch", "step"}
+        What t counts: epochs, or updates.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
+
     Examples
     --------
     >>> import fastbp
@@ -259,11 +378,23 @@ class LinearWarmUp(Schedule):
     Parameters
     ----------
     after : float or Schedule
-        What follows.
+        What follows; no `ReduceOnPlateau`.
     length : int
-        In what `after` counts; for a number, in updates or epochs as `per` says.
+        At least 1, in what `after` counts; for a number, in updates or epochs as `per` says.
     start : float
         In [0, 1].
+    per : {"epoch", "step"}
+        What is counted where `after` is a number.
+
+    Attributes
+    ----------
+    learning_rate : float
+        That of `after` at its start.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range.
 
     Examples
     --------
@@ -311,17 +442,34 @@ class LinearWarmUp(Schedule):
 
 @dataclass(frozen=True)
 class ReduceOnPlateau(Schedule):
-    """Times `factor` after more than `patience` epochs without progress: ReduceLROnPlateau.
+    """Times `factor` after more than `patience` epochs without progress.
 
-    Progress is a figure below ``best - |best| min_delta``, or above ``best + |best| min_delta`` for
-    one that should rise (see `EarlyStopping`). PyTorch's "rel" mode has ``best (1 - min_delta)``,
-    by which every figure that stays the same is progress where it is negative; for others they are
-    the same. A NaN is no progress. After a reduction `cooldown` epochs are not counted.
+    PyTorch's ReduceLROnPlateau. Progress is a figure below ``best - |best| min_delta``, or above
+    ``best + |best| min_delta`` for one that should rise (see `EarlyStopping`). PyTorch's "rel" mode
+    has ``best (1 - min_delta)``, by which every figure that stays the same is progress where it is
+    negative; for others they are the same. A NaN is no progress.
 
     Parameters
     ----------
+    learning_rate : float
+        At least 0: that of the start.
+    factor : float
+        In [0, 1).
+    patience : int
+        Epochs without progress that are still borne, at least 0.
+    min_delta : float
+        At least 0: what counts as progress, as a part of the best figure.
+    cooldown : int
+        Epochs after a reduction that are not counted, at least 0.
+    minimum : float
+        At least 0: the rate goes no lower.
     monitor : str
         A figure of `History`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        An argument is not of its kind or range; at the `fit`, that it has no such figure.
 
     Examples
     --------

@@ -34,7 +34,7 @@ class LBFGS(Solver):
     ----------
     learning_rate : float
         Greater than 0: the first step length that a line search tries. Before there is a history,
-        it is times min(1, 1 / sum |g|).
+        it is times ``min(1, 1 / sum |g|)``.
     history : int
         Pairs of changes that are kept, at least 1; each takes 16 bytes a parameter.
     tolerance_gradient : float

@@ -37,17 +37,19 @@ def decision_boundary(
     X : array_like
         (n, 2): the samples, whose range the picture covers.
     y : array_like or None
-        (n,): their class ids, or (n, k): probabilities, of which the largest counts. None draws
-        no samples.
+        (n,): their class ids, or (n, k): probabilities, of which the largest counts. None draws no
+        samples.
     classes : sequence of str or None
         What the classes are called.
     resolution : int
         Points of the grid each way, at least 2.
     ax : matplotlib.axes.Axes or None
+        Where to draw; None is a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
+        `ax`, or those of the new figure.
 
     Raises
     ------

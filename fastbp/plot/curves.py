@@ -33,6 +33,7 @@ def learning_curves(
     log : bool or None
         Whether the y axis is logarithmic; None decides by the values.
     ax : matplotlib.axes.Axes or None
+        Where to draw; None is a new figure.
 
     Returns
     -------

@@ -29,6 +29,7 @@ class Descent:
     Attributes
     ----------
     optimizer : Optimizer
+        As an object.
     weights : ndarray
         (epochs + 1, n_parameters): all parameters at the start and after each epoch, in the order
         of `Network.get_weights`, flattened, in the network's dtype.
@@ -38,6 +39,17 @@ class Descent:
         (epochs + 1, 2): where they are on the landscape's plane.
     stopped : str or None
         As `History.stopped`: training that diverges ends.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from fastbp import plot
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], dtype="float64", seed=0)
+    >>> X = np.linspace(-1, 1, 9)
+    >>> seen = plot.loss_landscape(net, "mse", X, 2 * X + 1, ("w1", "b1.1"), fastbp.SGD(0.3))
+    >>> path = seen.paths["SGD"]
+    >>> path.weights.shape, path.loss.shape, path.points.shape
+    ((101, 2), (101,), (101, 2))
     """
 
     optimizer: Optimizer

@@ -41,13 +41,15 @@ def network(
     Parameters
     ----------
     network : Network
+        Left as it is.
     values : bool
-        Whether weights and biases stand beside their names. Layers of more than 12 weights have
-        no names, and there are none where they would not fit.
+        Whether weights and biases stand beside their names. Layers of more than 12 weights have no
+        names, and there are none where they would not fit.
     most_units : int
         Units of a layer that are drawn at most, 3 or more.
     ax : matplotlib.axes.Axes or None
-        Circles and letters are sized for the size that it has now.
+        Where to draw; None is a new figure. Circles and letters are sized for the size that it has
+        now.
 
     Returns
     -------

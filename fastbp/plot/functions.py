@@ -39,6 +39,7 @@ def activation_functions(
     z_range : (float, float)
         The first and the last z.
     ax : matplotlib.axes.Axes or None
+        Where to draw; None is a new figure.
 
     Returns
     -------

@@ -23,9 +23,11 @@ def weight_histograms(network: Network, *, bins: int = 50, ax: Axes | None = Non
     Parameters
     ----------
     network : Network
+        Left as it is.
     bins : int
         Of the range that all weights have together.
     ax : matplotlib.axes.Axes or None
+        Where to draw; None is a new figure.
 
     Returns
     -------
@@ -64,11 +66,13 @@ def activation_histograms(
     Parameters
     ----------
     network : Network
+        Left as it is.
     X : array_like
         Samples, as for `Network.predict`: (n, n_inputs).
     bins : int
         Of the range that all outputs have together.
     ax : matplotlib.axes.Axes or None
+        Where to draw; None is a new figure.
 
     Returns
     -------

@@ -36,8 +36,10 @@ class LossLandscape:
 
     Attributes
     ----------
-    x, y : ndarray of float64
-        (resolution,): the grid's coordinates. Over two weights they are the weights' values.
+    x : ndarray of float64
+        (resolution,): the grid's coordinates. Over two weights they are the first one's values.
+    y : ndarray of float64
+        (resolution,): likewise, of the second one.
     loss : ndarray of float64
         (resolution, resolution): ``loss[i, j]`` is that at ``x[j], y[i]``.
     labels : (str, str)
@@ -45,6 +47,17 @@ class LossLandscape:
     paths : dict of str to Descent
         By the optimizers' labels.
     loss_name : str
+        As `Trainer` takes it.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from fastbp import plot
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], dtype="float64", seed=0)
+    >>> X = np.linspace(-1, 1, 9)
+    >>> seen = plot.loss_landscape(net, "mse", X, 2 * X + 1, ("w1", "b1.1"), fastbp.SGD(0.3))
+    >>> seen.labels, seen.loss.shape, list(seen.paths)
+    (('w1', 'b1.1'), (41, 41), ['SGD'])
     """
 
     x: Vector
@@ -57,7 +70,30 @@ class LossLandscape:
     _network: Network = field(repr=False)
 
     def weights_at(self, x: float, y: float) -> list[NDArray[Any]]:
-        """The weights at a point of the plane, as `Network.set_weights` takes them, in float64."""
+        """The weights at a point of the plane.
+
+        Parameters
+        ----------
+        x : float
+            The point's first coordinate.
+        y : float
+            Its second one.
+
+        Returns
+        -------
+        list of ndarray of float64
+            As `Network.set_weights` takes them.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> from fastbp import plot
+        >>> net = fastbp.Network(1, [fastbp.Dense(1)], dtype="float64", seed=0)
+        >>> X = np.linspace(-1, 1, 9)
+        >>> seen = plot.loss_landscape(net, "mse", X, 2 * X + 1, ("w1", "b1.1"), fastbp.SGD(0.3))
+        >>> [w.tolist() for w in seen.weights_at(2.0, 1.0)]
+        [[[2.0]], [1.0]]
+        """
         return shaped(self._network, self._plane.at(float(x), float(y)))
 
 
@@ -92,13 +128,18 @@ def loss_landscape(
     Parameters
     ----------
     network : Network
-    loss, X, y, sample_weight
-        As for `Trainer` and `Trainer.fit`.
+        Left as it is.
+    loss : str or Loss
+        As for `Trainer`.
+    X : array_like
+        As for `Trainer.fit`.
+    y : array_like
+        As for `Trainer.fit`.
     along : (weight, weight), "pca", "random", or (direction, direction)
-        Two weights or biases, each by its name in the trace ("w1", "b1.2") or as
-        ``(layer, source, unit)``, from 0; the two principal components of all paths' points; random
-        directions, filter-normalised; both as in Li et al. 2018, "Visualizing the loss landscape of
-        neural nets"; or two lists of arrays shaped as `Network.get_weights`.
+        Two weights or biases, each by its name in the trace ("w1", "b1.2") or as ``(layer, source,
+        unit)``, from 0; the two principal components of all paths' points; random directions,
+        filter-normalised; both as in Li et al. 2018, "Visualizing the loss landscape of neural
+        nets"; or two lists of arrays shaped as `Network.get_weights`.
     optimizers : str, Optimizer, sequence of them, or mapping of labels to them
         Each trains a copy from the same start.
     start : sequence of array_like, mapping or None
@@ -118,12 +159,15 @@ def loss_landscape(
         What the grid covers; None is the paths with a margin, or 1 (over weights 4) either way.
     resolution : int
         Points of the grid each way, 2 ... 1000. Each costs an evaluation of all samples.
+    sample_weight : array_like or None
+        As for `Trainer.fit`.
     seed : int
         Of shuffling and of random directions.
 
     Returns
     -------
     LossLandscape
+        For `loss_contours` and `loss_surface`.
 
     Raises
     ------

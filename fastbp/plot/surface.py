@@ -44,15 +44,28 @@ def loss_contours(
     colorbar : bool
         Whether there is a scale of the loss, beside the axes.
     ax : matplotlib.axes.Axes or None
+        Where to draw; None is a new figure.
 
     Returns
     -------
     matplotlib.axes.Axes
+        `ax`, or those of the new figure.
 
     Raises
     ------
     TypeError, ValueError
         An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from fastbp import plot
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], dtype="float64", seed=0)
+    >>> X = np.linspace(-1, 1, 9)
+    >>> seen = plot.loss_landscape(net, "mse", X, 2 * X + 1, ("w1", "b1.1"), fastbp.SGD(0.3))
+    >>> ax = plot.loss_contours(seen, ["SGD"])
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('w1', 'b1.1')
     """
     drawn = _checked(landscape, paths)
     canvas.check_axes(ax)
@@ -106,16 +119,28 @@ def loss_surface(
     log : bool
         Whether the loss's logarithm is drawn.
     ax : mpl_toolkits.mplot3d.axes3d.Axes3D or None
-        With ``projection="3d"``.
+        Where to draw, with ``projection="3d"``; None is a new figure.
 
     Returns
     -------
     mpl_toolkits.mplot3d.axes3d.Axes3D
+        `ax`, or those of the new figure.
 
     Raises
     ------
     TypeError, ValueError
         An argument is not of its kind or range.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> from fastbp import plot
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], dtype="float64", seed=0)
+    >>> X = np.linspace(-1, 1, 9)
+    >>> seen = plot.loss_landscape(net, "mse", X, 2 * X + 1, ("w1", "b1.1"), fastbp.SGD(0.3))
+    >>> ax = plot.loss_surface(seen, ["SGD"])
+    >>> ax.get_xlabel(), ax.get_ylabel()
+    ('w1', 'b1.1')
     """
     drawn = _checked(landscape, paths)
     canvas.check_axes(ax, "3d")

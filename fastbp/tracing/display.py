@@ -18,18 +18,24 @@ class Trace(Record):
 
     Attributes
     ----------
-    inputs, targets : ndarray
-        (n_inputs,) and (n_outputs,), as the kernels read them; read-only.
+    inputs : ndarray
+        (n_inputs,), as the kernels read them; read-only.
+    targets : ndarray
+        (n_outputs,), likewise.
     layers : tuple of LayerTrace
         First hidden layer first.
     errors : ndarray
         The error's part of each output, (n_outputs,).
-    error, error_after : float
-        E before and after the update.
+    error : float
+        E before the update.
+    error_after : float
+        E after the update.
     outputs_after : ndarray
         The network's outputs after the update, (n_outputs,).
     loss : Loss
+        As an object.
     optimizer : Optimizer
+        As an object.
     learning_rate : float
         Of this update.
     update : int
@@ -46,11 +52,23 @@ class Trace(Record):
     """
 
     def to_markdown(self) -> str:
-        """The tables as Markdown."""
+        """The tables as Markdown.
+
+        Returns
+        -------
+        str
+            Of several lines.
+        """
         return rendering.markdown(sections.of(self))
 
     def to_latex(self) -> str:
-        """The tables as LaTeX, for a document with the packages amsmath and longtable."""
+        """The tables as LaTeX, for a document with the packages amsmath and longtable.
+
+        Returns
+        -------
+        str
+            Of several lines.
+        """
         return rendering.latex(sections.of(self))
 
     def __str__(self) -> str:

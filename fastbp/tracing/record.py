@@ -25,8 +25,10 @@ class LayerTrace:
         Its name.
     penalised : bool
         Whether l1 or l2 is part of its weights' gradients.
-    net_inputs, outputs : ndarray
-        z and a = f(z), (units,).
+    net_inputs : ndarray
+        z, (units,).
+    outputs : ndarray
+        a = f(z), (units,).
     output_slopes : ndarray or None
         ∂E/∂a, (units,); None in an output layer whose loss is fused with its activation
         (cross-entropy, KL divergence, Poisson): δ is formed at once there.
@@ -34,10 +36,28 @@ class LayerTrace:
         ∂a/∂z, (units,); None for softmax, where it is a matrix.
     deltas : ndarray
         δ = ∂E/∂z, (units,).
-    weights, weight_gradients, new_weights : ndarray
-        (n_in, units).
-    biases, bias_gradients, new_biases : ndarray or None
-        (units,), or (1,) where shared; None for a layer without.
+    weights : ndarray
+        W before the update, (n_in, units).
+    weight_gradients : ndarray
+        ∂E/∂W, (n_in, units).
+    new_weights : ndarray
+        W after the update, (n_in, units).
+    biases : ndarray or None
+        b before the update, (units,), or (1,) where shared; None for a layer without.
+    bias_gradients : ndarray or None
+        ∂E/∂b, of the same shape.
+    new_biases : ndarray or None
+        b after the update, of the same shape.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64")
+    >>> net.set_weights([[[3.0]]])
+    >>> step = fastbp.trace(net, [2.0], [5.0], optimizer=fastbp.SGD(0.25))
+    >>> layer = step.layers[0]
+    >>> layer.outputs.tolist(), layer.deltas.tolist(), layer.weight_gradients.tolist()
+    ([6.0], [1.0], [[2.0]])
     """
 
     activation: str
@@ -66,15 +86,36 @@ class WeightTrace:
 
     Attributes
     ----------
-    name, source, unit : str
-        Its name, and those of the units that it leads from and to.
-    output_slope, slope, input : float or None
-        The chain rule's factors ∂E/∂a, ∂a/∂z and ∂z/∂w; the first two are None where
-        `LayerTrace` has none.
+    name : str
+        The weight's, such as "w5".
+    source : str
+        The unit that it leads from.
+    unit : str
+        The unit that it leads to.
+    output_slope : float or None
+        The chain rule's first factor, ∂E/∂a; None where `LayerTrace` has none.
+    slope : float or None
+        Its second factor, ∂a/∂z; None where `LayerTrace` has none.
+    input : float
+        Its third factor, ∂z/∂w.
     delta : float
         The product of the first two, δ.
-    gradient, weight, new_weight : float
-        ∂E/∂w, and the weight before and after the update.
+    gradient : float
+        ∂E/∂w.
+    weight : float
+        Before the update.
+    new_weight : float
+        After the update.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64")
+    >>> net.set_weights([[[3.0]]])
+    >>> step = fastbp.trace(net, [2.0], [5.0], optimizer=fastbp.SGD(0.25))
+    >>> w1 = step.weight("w1")
+    >>> w1.output_slope, w1.slope, w1.input, w1.gradient
+    (1.0, 1.0, 2.0, 2.0)
     """
 
     name: str
@@ -120,11 +161,32 @@ class Record:
         return isinstance(opt, SGD) and not (opt.momentum or opt.weight_decay)
 
     def source(self, layer: int) -> Array:
-        """What a layer reads: the inputs, or the outputs of the layer below."""
+        """What a layer reads: the inputs, or the outputs of the layer below.
+
+        Parameters
+        ----------
+        layer : int
+            From 0, the first hidden layer.
+
+        Returns
+        -------
+        ndarray
+            (n_in,)
+        """
         return self.layers[layer - 1].outputs if layer else self.inputs
 
     def weight(self, name: str) -> WeightTrace:
         """One weight by its name, such as "w5".
+
+        Parameters
+        ----------
+        name : str
+            As `plot.network` and the tables have it.
+
+        Returns
+        -------
+        WeightTrace
+            Its figures.
 
         Raises
         ------
@@ -134,7 +196,22 @@ class Record:
         return self.weight_at(*self.names.find_weight(name))
 
     def weight_at(self, layer: int, source: int, unit: int) -> WeightTrace:
-        """The weight W[source, unit] of a layer."""
+        """The weight W[source, unit] of a layer.
+
+        Parameters
+        ----------
+        layer : int
+            From 0, the first hidden layer.
+        source : int
+            The row of W, from 0.
+        unit : int
+            The column of W, from 0.
+
+        Returns
+        -------
+        WeightTrace
+            Its figures.
+        """
         names, here = self.names, self.layers[layer]
         return WeightTrace(
             names.weight(layer, source, unit),
@@ -150,7 +227,14 @@ class Record:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as plain numbers, strings, lists and dicts that JSON can hold."""
+        """Everything, as plain numbers, strings, lists and dicts that JSON can hold.
+
+        Returns
+        -------
+        dict
+            With "update", "inputs", "targets", "loss", "optimizer", "learning_rate", "layers" (a
+            list of dicts), "errors", "error", "error_after" and "outputs_after".
+        """
         layers = [
             {field.name: _plain(getattr(layer, field.name)) for field in fields(layer)}
             for layer in self.layers

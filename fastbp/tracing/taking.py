@@ -70,6 +70,7 @@ def trace(
     Returns
     -------
     Trace
+        Tables when printed.
 
     Raises
     ------

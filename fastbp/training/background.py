@@ -58,6 +58,15 @@ class BackgroundFit(Watched):
     ----------
     progress : Progress or None
         Where it was about 100 ms ago at most; None before the first such moment.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+    >>> handle = fastbp.Trainer(net, "mse", seed=0).fit_async(np.eye(2), [0.0, 1.0], epochs=10**9)
+    >>> handle.cancel()
+    >>> handle.result().stopped, handle.done()
+    ('cancelled', True)
     """
 
     def __init__(self, watcher: Watcher | None, lock: threading.Lock, work: Work) -> None:
@@ -79,7 +88,13 @@ class BackgroundFit(Watched):
         self._cancelled = True
 
     def done(self) -> bool:
-        """Whether it has ended, in whatever way."""
+        """Whether it has ended, in whatever way.
+
+        Returns
+        -------
+        bool
+            True once `result` returns, or raises, at once.
+        """
         return self._future.done()
 
     def result(self, timeout: float | None = None) -> History:
@@ -88,7 +103,12 @@ class BackgroundFit(Watched):
         Parameters
         ----------
         timeout : float or None
-            Seconds to wait at most.
+            Seconds to wait at most; None waits until it ends.
+
+        Returns
+        -------
+        History
+            As `Trainer.fit` returns.
 
         Raises
         ------

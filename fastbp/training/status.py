@@ -22,10 +22,23 @@ class DivergenceError(ArithmeticError):
 
     Attributes
     ----------
-    epoch, batch : int
-        Where it was found.
+    epoch : int
+        In which it was found.
+    batch : int
+        In which of the epoch's batches.
     history : History or None
         Up to the last finished epoch of the `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np, fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1)], seed=0)
+    >>> trainer = fastbp.Trainer(net, "mse", fastbp.SGD(1e6), seed=0)
+    >>> try:
+    ...     history = trainer.fit(np.arange(9.0), np.arange(9.0), epochs=100)
+    ... except fastbp.DivergenceError as error:
+    ...     print(error.epoch > 0, bool(np.isfinite(net.get_weights()[0]).all()))
+    True True
     """
 
     epoch = batch = 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import subprocess
 import sys
 from pathlib import Path
@@ -100,10 +98,3 @@ def test_no_onnx(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == 'error: --format onnx needs: pip install "fastbp[onnx]"\n'
-
-
-@pytest.mark.parametrize("name", ["", ".c", ".graph"])
-def test_examples(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"fastbp.export{name}"))
-    assert result.attempted
-    assert not result.failed

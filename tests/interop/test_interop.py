@@ -6,7 +6,6 @@ with modules of PyTorch itself need it installed.
 
 from __future__ import annotations
 
-import doctest
 import json
 from typing import Any
 
@@ -285,14 +284,6 @@ def test_what_others_can_not_hold() -> None:
         steps_of.steps(Network(2, [Dense(2, square)]))
     with pytest.raises(TypeError, match=r"must be a fastbp\.Network, got list"):
         interop.to_keras_weights([])  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("name", ["", *interop.__all__])
-def test_examples(name: str) -> None:
-    thing = getattr(interop, name) if name else interop
-    (test,) = doctest.DocTestFinder(recurse=False).find(thing, name or "interop")
-    assert test.examples
-    assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_a_neighbour_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

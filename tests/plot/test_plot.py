@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import inspect
 import re
 import subprocess
 import sys
@@ -92,14 +90,6 @@ def test_draws_on_the_axes_given_or_on_new_ones(name: str) -> None:
         DRAWN[name](3)
     with pytest.raises(ValueError, match='ax must have the projection "rectilinear", got "polar"'):
         DRAWN[name](plt.figure().add_subplot(projection="polar"))
-
-
-@pytest.mark.parametrize("name", plot.__all__)
-def test_examples(name: str) -> None:
-    thing = getattr(plot, name)
-    assert inspect.getdoc(thing)
-    for test in doctest.DocTestFinder(recurse=False).find(thing, name):
-        assert doctest.DocTestRunner().run(test).failed == 0
 
 
 def test_without_matplotlib_the_extra_is_named() -> None:

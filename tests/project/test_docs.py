@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -21,7 +22,7 @@ from fastbp.optimizers import OPTIMIZERS
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 _NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 #: what a test knows how to run, or to check, and what is only shown
-_KINDS = {"python", "console", "sh", "text", "json", "c", "yaml", "toml"}
+_KINDS = {"python", "output", "console", "sh", "text", "json", "c", "yaml", "toml"}
 each_page = pytest.mark.parametrize("page", PAGES, ids=_NAMES)
 
 
@@ -30,8 +31,13 @@ def test_every_block_is_of_a_kind_that_is_tested(page: Path) -> None:
     found, text = blocks(page), page.read_text(encoding="utf-8")
     assert len(re.findall(r"^`{3,}", text, flags=re.MULTILINE)) == 2 * len(found)
     assert {block.kind for block in found if not block.kind.startswith("{")} <= _KINDS
+    for above, block in itertools.pairwise([None, *found]):
+        if block.kind == "output":
+            assert above is not None
+            assert (above.kind, "file" in above.options) == ("python", False)
     for block in found:
-        assert set(block.options) <= {"needs", "file"}
+        assert set(block.options) <= {"needs", "file", "exit"}
+        assert "exit" not in block.options or block.kind == "console"
         if block.kind == "c":
             assert "file" in block.options, "a test has to compile it"
 
@@ -100,6 +106,23 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert (page.parent / target).is_file(), target
 
 
+def test_recipes_are_short_and_listed() -> None:
+    folder = ROOT / "docs" / "cookbook"
+    index = (folder / "index.md").read_text(encoding="utf-8")
+    recipes = sorted(set(folder.glob("*.md")) - {folder / "index.md"})
+    assert len(recipes) >= 12
+    for page in recipes:
+        assert f"]({page.name})" in index
+        assert f"\n{page.stem}\n" in index
+        code = [block.text for block in blocks(page) if block.kind == "python"]
+        assert code
+        assert all(sum(map(bool, text.split("\n"))) < 20 for text in code), page.name
+        prose = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        headings = re.findall("^#+ (.*)", prose, flags=re.MULTILINE)
+        assert headings[0].endswith("?")
+        assert headings[1:] == ["When", "How", "The trap", "Read on"], page.name
+
+
 def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     check_console("$ fastbp --version\nfastbp ...\n", tmp_path)
     check_console("$ python -c \"print('open', end='')\"\nopen\n", tmp_path)
@@ -111,6 +134,20 @@ def test_a_wrong_block_is_noticed(tmp_path: Path) -> None:
     ):
         with pytest.raises(AssertionError):
             check_console(wrong, tmp_path)
+    check_console("$ fastbp info nothing\nerror: nothing: ...\n", tmp_path, 2)
+    for wrong in ("$ fastbp --version\nfastbp ...\n", "$ fastbp info nothing\nanother\n"):
+        with pytest.raises(AssertionError):
+            check_console(wrong, tmp_path, 2)
+
+
+def test_a_wrong_output_is_noticed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    code = "```python\nprint(3)\n```\n\nIt prints:\n\n```output\n{}\n```\n"
+    page.write_text(code.format(3), encoding="utf-8")
+    run(page, tmp_path, {})
+    page.write_text(code.format(4), encoding="utf-8")
+    with pytest.raises(AssertionError):
+        run(page, tmp_path, {})
 
 
 def test_every_script_has_a_line() -> None:

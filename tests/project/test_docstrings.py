@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import doctest
+import importlib.util
 import inspect
 import pickle
 import pickletools
@@ -12,7 +13,10 @@ import pydoc
 import typing
 from typing import Any
 
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
+from docstrings import MODULES, THINGS
 
 import fastbp
 from fastbp import export, plot
@@ -41,15 +45,34 @@ def _has_defaults(kind: Any) -> bool:
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*MODULES, *THINGS])
 def test_examples(name: str) -> None:
-    thing: Any = getattr(fastbp, name)
-    assert inspect.getdoc(thing)
+    """Those of modules, and of all public names with their methods; every one of these has some."""
+    matplotlib.use("agg")  # pictures need no screen
+    thing: Any = MODULES.get(name) or THINGS[name]
     # without a module: a public class names fastbp as its own, but methods are of their file
-    tests = doctest.DocTestFinder(recurse=True).find(thing, name, module=False)  # type: ignore[arg-type]
+    finder = doctest.DocTestFinder(recurse=name in THINGS)
+    tests = finder.find(thing, name, module=False)  # type: ignore[arg-type]
+    assert any(test.name == name and test.examples for test in tests)
     for test in tests:
+        source = "".join(example.source for example in test.examples)
+        if "torch" in source.split() and not importlib.util.find_spec("torch"):
+            pytest.skip("it needs torch")
         result = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test)
         assert result.failed == 0, test.name
+    plt.close("all")
+
+
+def test_a_wrong_example_is_noticed() -> None:
+    def thing() -> None:
+        """Give 2.
+
+        >>> 1 + 1
+        3
+        """
+
+    (test,) = doctest.DocTestFinder().find(thing, "thing", module=False)  # type: ignore[arg-type]
+    assert doctest.DocTestRunner(verbose=False).run(test, out=lambda text: None).failed == 1
 
 
 @pytest.mark.parametrize("name", CHOSEN)

@@ -98,8 +98,11 @@ def test_every_section_has_a_source(page: str) -> None:
         assert re.search(r"\b(1[89]|20)\d\d\b", source), name
 
 
-def test_regularisation_has_the_sources_of_its_settings() -> None:
-    text = " ".join((THEORY / "regularisation.md").read_text(encoding="utf-8").split())
+def test_layers_and_regularisation_have_the_sources_of_settings() -> None:
+    """Those of `Dense` and `Trainer`: how weights start, and what holds them back."""
+    pages = ("layers", "regularisation")
+    text = " ".join((THEORY / f"{page}.md").read_text(encoding="utf-8") for page in pages)
+    text = " ".join(text.split())
     sources = cited(fastbp.Dense, fastbp.Trainer)
     assert len(sources) > 2
     assert all(source in text for source in sources), sources

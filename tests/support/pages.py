@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
 import importlib.util
+import io
 import os
 import re
 import shlex
@@ -35,7 +37,8 @@ class Block:
     kind : str
         Of the text, or a directive's name in braces.
     options : dict of str to str
-        ``needs=`` is a module without which it can't run, ``file=`` where a reader saves it.
+        ``needs=`` is a module without which it can't run, ``file=`` where a reader saves it,
+        ``exit=`` the exit code of each command, which is 0 unless told.
     text : str
         What it holds.
     """
@@ -67,8 +70,14 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
 
     `folder` is the current one.
     """
-    absent = missing(page)
+    absent, printed = missing(page), None
     for block in blocks(page):
+        if block.kind == "output":
+            # of the block above; what could not be run has printed nothing
+            if printed is not None:
+                check_output(block.text, printed, page.name)
+            continue
+        printed = None
         if block.options.get("needs") in absent:
             continue
         if "file" in block.options:
@@ -76,13 +85,26 @@ def run(page: Path, folder: Path, namespace: dict[str, Any]) -> None:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(block.text, encoding="utf-8")
         elif block.kind == "python":
-            exec(compile(block.text, page.name, "exec"), namespace)
+            with contextlib.redirect_stdout(io.StringIO()) as stream:
+                exec(compile(block.text, page.name, "exec"), namespace)
+            printed = stream.getvalue()
         elif block.kind == "console":
-            check_console(block.text, folder)
+            check_console(block.text, folder, int(block.options.get("exit", 0)))
 
 
-def check_console(text: str, folder: Path) -> None:
-    """Run the lines that start with "$"; compare the lines below each, "..." is anything."""
+def check_output(expected: str, got: str, where: str) -> None:
+    """Compare what a page shows as printed with what was; "..." is anything."""
+    if got and not got.endswith("\n"):
+        got += "\n"  # as a block's last line ends
+    matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
+    assert matches, f"{where}\nthe page:\n{expected}\ngot:\n{got}"
+
+
+def check_console(text: str, folder: Path, code: int = 0) -> None:
+    """Run the lines that start with "$"; compare the lines below each, "..." is anything.
+
+    Of a command that has to fail, with another exit code than 0, these are of stderr too.
+    """
     commands = re.split(r"^\$ ", text, flags=re.MULTILINE)
     assert commands[0] == ""
     for command in commands[1:]:
@@ -103,12 +125,8 @@ def check_console(text: str, folder: Path) -> None:
             encoding="utf-8",
             timeout=300,
         )
-        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
-        got = done.stdout
-        if got and not got.endswith("\n"):
-            got += "\n"  # as a block's last line ends
-        matches = doctest.OutputChecker().check_output(expected, got, doctest.ELLIPSIS)
-        assert matches, f"{line}\nthe page:\n{expected}\ngot:\n{got}"
+        assert done.returncode == code, f"{line}\n{done.stdout}{done.stderr}"
+        check_output(expected, done.stdout + (done.stderr if code else ""), line)
 
 
 def _arguments(line: str, folder: Path) -> list[str]:

@@ -94,7 +94,7 @@ def predict_one(state, x, out):
 
     Parameters
     ----------
-    state : tuple
+    state : tuple of ndarray
         From `Network.compiled` or `Trainer.compiled`.
     x : ndarray
         (n_inputs,), C-contiguous, of the network's dtype, as all arrays here.
@@ -105,6 +105,18 @@ def predict_one(state, x, out):
     -------
     int
         `OK`, or what is wrong; nothing has been written then, unless it is `BAD_X`.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, fastbp, fastbp.jit
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+    >>> net.set_weights([[[3.0]]])
+    >>> @numba.njit(nogil=True)
+    ... def outputs(state, x, out):
+    ...     return fastbp.jit.predict_one(state, x, out)
+    >>> out = np.empty(1)
+    >>> outputs(net.compiled(), np.array([2.0]), out) == fastbp.jit.OK, out.tolist()
+    (True, [6.0])
     """
     head = _head(state)
     if not _fits(state, head):
@@ -121,7 +133,7 @@ def predict_batch(state, X, out):
 
     Parameters
     ----------
-    state : tuple
+    state : tuple of ndarray
         From `Network.compiled` or `Trainer.compiled`.
     X : ndarray
         (n, n_inputs)
@@ -132,6 +144,18 @@ def predict_batch(state, X, out):
     -------
     int
         `OK`, or what is wrong; with `BAD_X` some rows may have been written.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, fastbp, fastbp.jit
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+    >>> net.set_weights([[[3.0]]])
+    >>> @numba.njit(nogil=True)
+    ... def outputs(state, X, out):
+    ...     return fastbp.jit.predict_batch(state, X, out)
+    >>> out = np.empty((2, 1))
+    >>> outputs(net.compiled(), np.array([[1.0], [2.0]]), out) == fastbp.jit.OK, out.tolist()
+    (True, [[3.0], [6.0]])
     """
     head = _head(state)
     if not _fits(state, head):
@@ -149,7 +173,7 @@ def train_step(state, x, y):
 
     Parameters
     ----------
-    state : tuple
+    state : tuple of ndarray
         From `Trainer.compiled`.
     x : ndarray
         (n_inputs,)
@@ -162,6 +186,20 @@ def train_step(state, x, y):
         `OK`, or what is wrong; there was no update then.
     loss : float
         Before the update; 0 where there was none to take.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, fastbp, fastbp.jit
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+    >>> net.set_weights([[[3.0]]])
+    >>> trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(0.25))
+    >>> @numba.njit(nogil=True)
+    ... def learn(state, x, y):
+    ...     return fastbp.jit.train_step(state, x, y)
+    >>> learn(trainer.compiled(), np.array([2.0]), np.array([5.0])) == (fastbp.jit.OK, 0.5)
+    True
+    >>> net.get_weights()[0].tolist()
+    [[2.5]]
     """
     head = _head(state)
     if not _fits(state, head):
@@ -181,7 +219,7 @@ def train_batch(state, X, Y):
 
     Parameters
     ----------
-    state : tuple
+    state : tuple of ndarray
         From `Trainer.compiled`.
     X : ndarray
         (n, n_inputs), n at least 1 and at most the `rows` that `compiled` was given.
@@ -194,6 +232,21 @@ def train_batch(state, X, Y):
         `OK`, or what is wrong; there was no update then.
     loss : float
         The mean, before the update.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, fastbp, fastbp.jit
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+    >>> net.set_weights([[[3.0]]])
+    >>> trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(0.25))
+    >>> @numba.njit(nogil=True)
+    ... def learn(state, X, Y):
+    ...     return fastbp.jit.train_batch(state, X, Y)
+    >>> X, Y = np.array([[2.0], [2.0]]), np.array([[5.0], [5.0]])
+    >>> learn(trainer.compiled(rows=2), X, Y) == (fastbp.jit.OK, 0.5)
+    True
+    >>> net.get_weights()[0].tolist()
+    [[2.5]]
     """
     head = _head(state)
     if not _fits(state, head):
@@ -215,10 +268,12 @@ def loss_and_gradients(state, X, Y, gradients):
 
     Parameters
     ----------
-    state : tuple
+    state : tuple of ndarray
         From `Trainer.compiled`.
-    X, Y : ndarray
-        (n, n_inputs) and (n, n_outputs), n at least 1.
+    X : ndarray
+        (n, n_inputs), n at least 1.
+    Y : ndarray
+        (n, n_outputs): targets, as for `train_batch`.
     gradients : ndarray
         (n_parameters,): written; all arrays of `Network.get_weights`, one behind the other.
 
@@ -227,6 +282,21 @@ def loss_and_gradients(state, X, Y, gradients):
     status : int
         `OK`, or what is wrong; nothing has been written then.
     loss : float
+        The mean, which is differentiated.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, fastbp, fastbp.jit
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+    >>> net.set_weights([[[3.0]]])
+    >>> trainer = fastbp.Trainer(net, "half_squared_error", fastbp.SGD(0.25))
+    >>> @numba.njit(nogil=True)
+    ... def slope(state, X, Y, gradients):
+    ...     return fastbp.jit.loss_and_gradients(state, X, Y, gradients)
+    >>> gradients = np.empty(1)
+    >>> status, loss = slope(trainer.compiled(), np.array([[2.0]]), np.array([[5.0]]), gradients)
+    >>> status == fastbp.jit.OK, loss, gradients.tolist()
+    (True, 0.5, [2.0])
     """
     head = _head(state)
     if not _fits(state, head):
@@ -248,10 +318,12 @@ def vjp(state, X, cotangent, gradients, input_gradients):
 
     Parameters
     ----------
-    state : tuple
+    state : tuple of ndarray
         From `Network.compiled` or `Trainer.compiled`.
-    X, cotangent : ndarray
-        (n, n_inputs) and (n, n_outputs), n at least 1.
+    X : ndarray
+        (n, n_inputs), n at least 1.
+    cotangent : ndarray
+        (n, n_outputs).
     gradients : ndarray
         (n_parameters,): written, as by `loss_and_gradients`; penalties are left out.
     input_gradients : ndarray
@@ -261,6 +333,21 @@ def vjp(state, X, cotangent, gradients, input_gradients):
     -------
     int
         `OK`, or what is wrong; what was to be written is not to be used then.
+
+    Examples
+    --------
+    >>> import numba, numpy as np, fastbp, fastbp.jit
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, bias=False)], dtype="float64", seed=0)
+    >>> net.set_weights([[[3.0]]])
+    >>> @numba.njit(nogil=True)
+    ... def backward(state, X, cotangent, gradients, input_gradients):
+    ...     return fastbp.jit.vjp(state, X, cotangent, gradients, input_gradients)
+    >>> X, cotangent = np.array([[2.0]]), np.array([[10.0]])
+    >>> gradients, input_gradients = np.empty(1), np.empty((1, 1))
+    >>> backward(net.compiled(), X, cotangent, gradients, input_gradients) == fastbp.jit.OK
+    True
+    >>> gradients.tolist(), input_gradients.tolist()
+    ([20.0], [[30.0]])
     """
     head = _head(state)
     if not _fits(state, head):
