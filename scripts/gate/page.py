@@ -14,7 +14,8 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums }
 th, td { padding: .2em .8em; text-align: left; border-bottom: 1px solid #ddd }
 td:nth-child(3) { text-align: right }
 .worse { color: #b00020; font-weight: bold } .better { color: #00722b } .noisy { color: #8a5a00 }
-svg { width: 100%; height: auto } svg text { font: 12px system-ui, sans-serif }
+svg { width: 100%; min-width: 700px; height: auto } svg text { font: 12px system-ui, sans-serif }
+.wide { overflow-x: auto }
 """
 _COLOURS = {"worse": "#b00020", "better": "#00722b", "noisy": "#8a5a00", "same": "#30507a"}
 _LEFT, _WIDTH, _ROW = 330, 1000, 20
@@ -28,7 +29,8 @@ def page(run: dict[str, Any]) -> str:
         + "</tr>\n" for row in rows(run)
     )  # fmt: skip
     return f"""<!DOCTYPE html>
-<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>
+<html lang="en"><head><meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1"><title>{escape(title)}</title>
 <style>{_STYLE}</style></head>
 <body>
 <h1>{escape(title)}</h1>
@@ -36,12 +38,12 @@ def page(run: dict[str, Any]) -> str:
 <h2>Timings</h2>
 <p>Head's time as a multiple of base's: the median of all pairs and its 99 % interval. The grey bar
 is the interval of the control, the base against itself; dashes mark the factor.</p>
-{picture(run)}
+<div class="wide" tabindex="0">{picture(run)}</div>
 <h2>All figures</h2>
-<table>
+<div class="wide" tabindex="0"><table>
 <thead><tr>{"".join(f"<th>{escape(x)}</th>" for x in HEAD)}</tr></thead>
 <tbody>
-{table}</tbody></table>
+{table}</tbody></table></div>
 <p>{escape(run["machine"])}, {escape(run["date"])}</p>
 </body></html>
 """
@@ -76,7 +78,9 @@ def picture(run: dict[str, Any]) -> str:
             f'stroke="{colour}" stroke-width="3"/>'
             f'<circle cx="{x(b["ratio"]):.1f}" cy="{y:.1f}" r="4.5" fill="{colour}"/></g>'
         )
-    return f'<svg viewBox="0 0 {_WIDTH} {height}" role="img">{"".join(parts)}</svg>'
+    label = "Ratios of times with their intervals: the figures of the table below"
+    opening = f'<svg viewBox="0 0 {_WIDTH} {height}" role="img" aria-label="{label}">'
+    return f"{opening}{''.join(parts)}</svg>"
 
 
 _ENDS = ("low", "high", "control_low", "control_high")
