@@ -25,7 +25,7 @@ except ModuleNotFoundError as error:
 ROOT = Path(__file__).resolve().parents[2]
 # Of a page: a block of code that runs by itself, or a picture
 _PARTS = re.compile(
-    r"^```python\n(.*?)^```$|^!\[[^]]*\]\((\S*pictures/\S+\.png)\)$", re.DOTALL | re.MULTILINE
+    r"^```python\n(.*?)^```$|^!\[[^]]*\]\((\S*pictures/[^/\s]+\.png)\)$", re.DOTALL | re.MULTILINE
 )
 
 
