@@ -108,12 +108,14 @@ class Fit:
             self._broken_off(error)
             raise
         finally:
-            # An interrupt comes after calls: the first call is the last thing that has to be done.
-            session.training.thread = session.resuming = None
-            history.stopped = session.stopping
-            parameters.end_training(session.training, None)
-            self.record()
-            self._leave()
+            try:  # an interrupt comes after calls: the first one is the last that has to be done
+                session.training.thread = session.resuming = None
+                history.stopped = session.stopping
+                parameters.end_training(session.training, None)
+                self.record()
+                self._leave()
+            finally:
+                pass  # and not where the `finally` begins (runtime/locks.py)
         return history
 
     def _train(self, epochs: int) -> None:
