@@ -626,5 +626,6 @@ class Trainer:
 
     def _state(self) -> Saved:
         """Return all that a checkpoint holds."""
-        fit = None if self._fit is None else self._fit.state()
-        return {**self._session.state(), "fit": fit}
+        session, fit = self._session, self._fit
+        told = fit is not None and (fit.begun or session.asked_by_callback)
+        return {**session.state(), "fit": fit.state() if fit is not None and told else None}
