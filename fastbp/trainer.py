@@ -307,9 +307,17 @@ class Trainer:
             callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
         )
         self._session.refuse_others()
-        with self._session.lock:
-            self._fit = made(report)
-            return self._fit.run(epochs)
+        lock, held = self._session.lock, False
+        try:  # as `Lock.holding` does, which knows nothing of fits
+            for held in lock.taking:  # noqa: B007
+                break
+            return self._fitted(made, epochs, report)
+        finally:
+            try:
+                if held:
+                    lock.release()
+            finally:
+                pass
 
     def fit_async(
         self,
@@ -381,8 +389,7 @@ class Trainer:
         self._session.refuse_others()
 
         def work(report: Watcher, cancelled: Callable[[], bool]) -> History:
-            self._fit = made(report, cancelled)
-            return self._fit.run(epochs)
+            return self._fitted(made, epochs, report, cancelled)
 
         return BackgroundFit(shown_by, self._session.lock, work)
 
@@ -423,8 +430,7 @@ class Trainer:
         samples = self._samples(X, y, sample_weight)
         self._session.refuse_others()
         self._compare_custom(samples)
-        with self._session.lock:
-            return self._session.update(samples)
+        return self._session.lock.holding(self._session.update, samples)
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -464,8 +470,7 @@ class Trainer:
         samples = self._samples(X, y, sample_weight)
         self._session.refuse_others()
         self._compare_custom(samples)
-        with self._session.lock:
-            return self._session.engine.gradients(samples)
+        return self._session.lock.holding(self._session.engine.gradients, samples)
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -501,8 +506,7 @@ class Trainer:
         """
         samples = self._samples(X, y, sample_weight)
         self._session.refuse_others()
-        with self._session.lock:
-            return self._session.engine.evaluate(samples)
+        return self._session.lock.holding(self._session.engine.evaluate, samples)
 
     def compiled(self, *, rows: int | None = None) -> State:
         """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
@@ -781,6 +785,11 @@ class Trainer:
 
         return made
 
+    def _fitted(self, made: Callable[..., Fit], epochs: int, *watching: Any) -> History:
+        """Make the `Fit`, and run it."""
+        self._fit = made(*watching)
+        return self._fit.run(epochs)
+
     @classmethod
     def _of(cls, kept: Saved) -> Trainer:
         """Make a trainer in that state; raise TypeError or ValueError for what is none."""
@@ -798,5 +807,6 @@ class Trainer:
 
     def _state(self) -> Saved:
         """Return all that a checkpoint holds."""
-        fit = None if self._fit is None else self._fit.state()
-        return {**self._session.state(), "fit": fit}
+        session, fit = self._session, self._fit
+        told = fit is not None and (fit.begun or session.asked_by_callback)
+        return {**session.state(), "fit": fit.state() if fit is not None and told else None}

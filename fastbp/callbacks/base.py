@@ -199,6 +199,12 @@ class Callback:
         `others` says that one that may change the weights is told before this one.
         """
 
+    def _epoch_cut_off(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Something has broken the `fit` off while callbacks were told of an epoch's end.
+
+        A callback whose state stands for all finished epochs takes that one in, if it hasn't.
+        """
+
     def _give_back(self, trainer: Trainer) -> None:
         """Give the network back the best weights, where this keeps them: the `fit` has ended."""
 

@@ -78,6 +78,11 @@ class Hooks:
             callback.on_epoch_end(self._trainer, epoch, logs)
             check_figures(logs, callback)
 
+    def on_epoch_cut_off(self, epoch: int, logs: Logs) -> None:
+        """Tell those of an epoch's end that keep the best weights, and haven't been told yet."""
+        for callback in self.callbacks[: self.begun]:
+            callback._epoch_cut_off(self._trainer, epoch, logs)
+
     def on_chunk_end(self) -> None:
         """Call each callback's hook of that name."""
         for callback in self.callbacks:

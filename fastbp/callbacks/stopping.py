@@ -37,12 +37,17 @@ class _Best:
         weights = parameters.unpack(parameters.buffer) if keep else None
         self._measured = figure, parameters.version, weights
 
-    def see(self, trainer: Trainer, epoch: int, figure: float, keep: bool) -> bool:
-        """Whether the figure is better by more than min_delta."""
+    def judged(
+        self, trainer: Trainer, figure: float, keep: bool
+    ) -> tuple[float, list[NDArray[Any]] | None, int] | None:
+        """Return `figure`, `weights` and `_version` where it is better by more than min_delta.
+
+        The caller sets them: an interrupt finds all of that and what goes with it, or none.
+        """
         figure = float(figure)
         gain = figure - self.figure if self.rises else self.figure - figure
         if not gain > self.min_delta:
-            return False
+            return None
         measured, version, weights = self._measured
         if not keep:
             weights = None
@@ -51,10 +56,8 @@ class _Best:
         ):  # nobody was told before, or has put a figure of its own there
             version, weights = trainer.position.changes, trainer.network.get_weights()
         if weights is not None and not all(np.isfinite(w).all() for w in weights):
-            return False  # the epoch's last update has made them so: its figure is of those before
-        # An interrupt finds all of these changed or none: there is no call in between.
-        self.figure, self.epoch, self.weights, self._version = figure, epoch, weights, version
-        return True
+            return None  # the epoch's last update has made them so: its figure is of those before
+        return figure, weights, version
 
     def state(self) -> dict[str, Any]:
         return {"figure": self.figure, "epoch": self.epoch, "weights": self.weights}
@@ -91,6 +94,9 @@ class _KeepsBest(Callback):
     """What those callbacks share at whose `fit` the best weights come back, whoever ends it."""
 
     _best: _Best
+    _keeps = True  # whether weights are kept
+    _waited = 0  # epochs since the best one
+    _seen: int | None = None  # the last epoch of this `fit`
 
     @property
     def best(self) -> float | None:
@@ -110,6 +116,20 @@ class _KeepsBest(Callback):
 
     def _begin(self, monitor: str, min_delta: float) -> None:
         self._best, self._given_back = _Best(monitor, min_delta), None
+        self._waited, self._seen = 0, None
+
+    def _see(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        """Take an epoch's figure in."""
+        best, waited = self._best, self._waited + 1
+        better = best.judged(trainer, logs[best.monitor], self._keeps)
+        # All of it or nothing: there is no call in between that an interrupt could come after.
+        if better is not None:
+            (best.figure, best.weights, best._version), best.epoch, waited = better, epoch, 0
+        self._waited, self._seen = waited, epoch
+
+    def _epoch_cut_off(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
+        if self._seen != epoch and self._best.monitor in logs:
+            self._see(trainer, epoch, logs)
 
     def _measured(self, parameters: Parameters, logs: Logs, others: bool) -> None:
         self._best.measured(parameters, logs.get(self._best.monitor, math.nan), others)
@@ -184,20 +204,19 @@ class EarlyStopping(_KeepsBest):
         self.patience = integer("patience", patience, minimum=0)
         self.min_delta = real("min_delta", min_delta, low=0.0)
         self.restore_best_weights = restore_best_weights
+        self._keeps = restore_best_weights
         self._begin(monitor, self.min_delta)
-        self._waited = 0
 
     def check(self, names: Sequence[str]) -> None:
         check_monitor(self.monitor, names)
 
     def on_train_begin(self, trainer: Trainer) -> None:
+        self._keeps = self.restore_best_weights
         self._begin(self.monitor, self.min_delta)
-        self._waited = 0
         self._watch = NaNWatch(type(self).__name__, self.monitor, self.patience)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        better = self._best.see(trainer, epoch, logs[self.monitor], self.restore_best_weights)
-        self._waited = 0 if better else self._waited + 1
+        self._see(trainer, epoch, logs)
         self._stop_if_due(trainer)
         self._watch.see(logs[self.monitor])
 
@@ -276,7 +295,7 @@ class TimeBudget(_KeepsBest):
             trainer.stop(f"the budget of {self.seconds:g} s is spent")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        self._best.see(trainer, epoch, logs[self._monitor], True)
+        self._see(trainer, epoch, logs)
         self._watch.see(logs[self._monitor])
 
     def state(self) -> dict[str, Any]:

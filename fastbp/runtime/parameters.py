@@ -5,7 +5,7 @@ transposes beside them; `Parameters.unpack` and `pack` lead to everyday arrays a
 
 Many threads may read the parameters while at most one changes them. An interrupt may come between
 any two steps of Python's, and a fork at any time, so nothing here can be left taken: readers come
-and go in one step each, and so does a fit.
+and go in one step each, and so do a fit and who holds a lock (runtime/locks.py).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
 from fastbp.layers.dense import Dense, check_weights, shapes
 from fastbp.runtime.forking import Watched, watch
+from fastbp.runtime.locks import Lock
 from fastbp.runtime.memory import Records, aligned_zeros, require_memory
 from fastbp.runtime.pieces import cut_into_pieces
 
@@ -47,7 +48,7 @@ class Training:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = Lock()
         self.thread: int | None = None
 
     @property
@@ -110,8 +111,8 @@ class Parameters(Watched):
         self.pieces: Records = cut_into_pieces(self.layout)
         self._address = int(self.buffer.ctypes.data)
         # Where both are taken, the gate comes first.
-        self._gate = threading.Lock()  # held by one who changes the parameters
-        self._mutex = threading.Lock()  # guards the snapshot
+        self._gate = Lock()  # held by one who changes the parameters
+        self._mutex = Lock()  # guards the snapshot
         self.readers: dict[object, Array] = {}
         # The fit under way, and in a list of one what others see meanwhile.
         self._training: dict[Training, list[Array]] = {}
@@ -187,7 +188,10 @@ class Parameters(Watched):
         try:
             return work(self.begin_reading(reader), *arguments)
         finally:
-            self.readers.pop(reader, None)
+            try:
+                self.readers.pop(reader, None)
+            finally:
+                pass  # (runtime/locks.py)
 
     def begin_reading(self, reader: object) -> Array:
         """A buffer that nobody changes while `reader` is in `readers`.
@@ -195,14 +199,28 @@ class Parameters(Watched):
         For `read`, and where a call more would take too long, a copy of its lines.
         """
         if self._training:
-            with self._mutex:
-                shown = self._shown()
-                if shown is not None:
-                    self.readers[reader] = shown[0]
-                    return shown[0]
-        with self._gate:
+            shown = self._mutex.holding(self._begin_reading_shown, reader)
+            if shown is not None:
+                return shown
+        gate, held = self._gate, False
+        try:  # as `Lock.holding` does
+            for held in gate.taking:  # noqa: B007
+                break
             self.readers[reader] = self.buffer
+        finally:
+            try:
+                if held:
+                    gate.release()
+            finally:
+                pass
         return self.buffer
+
+    def _begin_reading_shown(self, reader: object) -> Array | None:
+        shown = self._shown()
+        if shown is None:
+            return None
+        self.readers[reader] = shown[0]
+        return shown[0]
 
     def address_of(self, buffer: Array) -> int:
         """The address of a buffer that `begin_reading` has given; quick for the live one."""
@@ -229,7 +247,10 @@ class Parameters(Watched):
 
     def change(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work`, which changes the live buffer, while nobody reads it; show the result."""
-        with self._gate:  # as `_alone`, whose call would show in small epochs
+        gate, held = self._gate, False
+        try:  # as `_alone` and `Lock.holding`, whose calls would show in small epochs
+            for held in gate.taking:  # noqa: B007
+                break
             if self.readers:
                 self._wait_for_readers()
             # Counted before: an interrupt in between makes a change of nothing, which costs
@@ -237,6 +258,12 @@ class Parameters(Watched):
             self.version += 1
             result = work(*arguments)
             self._publish()
+        finally:
+            try:
+                if held:
+                    gate.release()
+            finally:
+                pass
         return result
 
     def replace(self, buffer: Array, expected: int | None = None) -> bool:
@@ -270,10 +297,13 @@ class Parameters(Watched):
 
     def _alone(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work` while nobody else changes the live buffer, and nobody reads it."""
-        with self._gate:
-            if self.readers:  # new ones wait at the gate
-                self._wait_for_readers()
-            return work(*arguments)
+        result: T = self._gate.holding(self._without_readers, work, *arguments)
+        return result
+
+    def _without_readers(self, work: Callable[..., T], *arguments: Any) -> T:
+        if self.readers:  # new ones wait at the gate
+            self._wait_for_readers()
+        return work(*arguments)
 
     def _wait_for_readers(self) -> None:
         pause = 0.0
@@ -290,23 +320,34 @@ class Parameters(Watched):
         return True
 
     def _begun(self, fit: Training) -> None:
-        with self._mutex:
-            for other in list(self._training):
-                if other.running and other is not fit:
-                    raise RuntimeError("another trainer is at work on this network")
-            self._training.clear()
-            self._training[fit] = [self.buffer.copy()]
+        self._mutex.holding(self._note, fit)
+
+    def _note(self, fit: Training) -> None:
+        for other in list(self._training):
+            if other.running and other is not fit:
+                raise RuntimeError("another trainer is at work on this network")
+        self._training.clear()
+        self._training[fit] = [self.buffer.copy()]
 
     def _publish(self) -> None:
         """Show the parameters, which nobody changes meanwhile, to readers of snapshots."""
         if not self._training:
             return
-        with self._mutex:
+        mutex, held = self._mutex, False
+        try:  # as `Lock.holding` does
+            for held in mutex.taking:  # noqa: B007
+                break
             for shown in list(self._training.values()):
                 if not (self.readers and self._read_by_any(shown[0])):
                     shown[0][:] = self.buffer
                 else:  # those who read the old one keep it
                     shown[0] = self.buffer.copy()
+        finally:
+            try:
+                if held:
+                    mutex.release()
+            finally:
+                pass
 
     # -- forks -------------------------------------------------------------------------------------
 
@@ -316,11 +357,11 @@ class Parameters(Watched):
         A fit needn't be waited for: the child goes on from its snapshot.
         """
         if self._shown() is None:
-            yield self._gate
-        yield self._mutex
+            yield self._gate.lock
+        yield self._mutex.lock
 
     def _after_fork(self) -> None:
-        self._gate, self._mutex = threading.Lock(), threading.Lock()
+        self._gate, self._mutex = Lock(), Lock()
         self.readers.clear()
         for fit, shown in list(self._training.items()):
             # Parameters are told of forks before trainers are, so a fit still says if it ran.

@@ -68,7 +68,10 @@ class Predictor:
             cells[PARAMETERS] = parameters.address_of(buffer)
             status = few.entry(0.0, few.address, few.outputs_address, 0)
         finally:
-            parameters.readers.pop(reader, None)
+            try:
+                parameters.readers.pop(reader, None)
+            finally:
+                pass
         if status == lay.OK:
             out[:] = few.outputs[:n]
         self._few.append(few)

@@ -145,6 +145,9 @@ class Team:
             calls += [partial(done.get)] * len(others)
             _do_all(calls, results)
         finally:
-            _idle.extend(taken)  # those that have been given no call
+            try:
+                _idle.extend(taken)  # those that have been given no call
+            finally:
+                pass  # (runtime/locks.py)
         status: int = max(results[2:])
         return status

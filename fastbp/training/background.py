@@ -12,6 +12,7 @@ from typing import Any
 
 from fastbp.history import History, Progress
 from fastbp.runtime.forking import Watched, watch
+from fastbp.runtime.locks import Lock
 from fastbp.training.progress import Watcher
 
 #: Trains until the end, or until the second argument says that it is to end earlier.
@@ -69,7 +70,7 @@ class BackgroundFit(Watched):
     ('cancelled', True)
     """
 
-    def __init__(self, watcher: Watcher | None, lock: threading.Lock, work: Work) -> None:
+    def __init__(self, watcher: Watcher | None, lock: Lock, work: Work) -> None:
         self.progress: Progress | None = None
         self._watcher = _Kept(self, watcher)
         self._cancelled = False  # set in one step, and no lock is left taken by it
@@ -131,7 +132,7 @@ class BackgroundFit(Watched):
             self.cancel()
             raise
 
-    def _start(self, lock: threading.Lock, work: Work) -> None:
+    def _start(self, lock: Lock, work: Work) -> None:
         """Have `work` begin in a thread of its own; return when it has."""
         begun, go = threading.Event(), SimpleQueue[bool]()
 

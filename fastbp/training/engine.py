@@ -114,12 +114,16 @@ class Engine:
         before, worked, status = results[lay.R_UPDATES], results[lay.R_BATCHES], lay.OK
         try:
             status = self.parameters.change(program.run, first, last)
-        finally:  # interrupts come after calls and jumps, of which there are none here
-            made = results[lay.R_UPDATES] - before
-            live[STEPS] += made
-            if snapshot is not None and results[lay.R_BATCHES] > worked:
-                snapshot.since += made
-                snapshot.seen += 1  # an interrupt before leaves a change that is taken for others'
+        finally:
+            try:  # interrupts come after calls and jumps, of which there are none here
+                made = results[lay.R_UPDATES] - before
+                live[STEPS] += made
+                if snapshot is not None and results[lay.R_BATCHES] > worked:
+                    snapshot.since += made
+                    # An interrupt before leaves a change that is taken for others'.
+                    snapshot.seen += 1
+            finally:
+                pass  # and not where the `finally` begins either (runtime/locks.py)
         return status
 
     def update(self, samples: Samples) -> float:

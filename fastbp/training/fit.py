@@ -48,11 +48,19 @@ class Fit:
         The checkpoint to go on from (training/resuming.py).
     cancelled : callable or None
         Asked about every 100 ms whether the fit is to end.
+
+    Attributes
+    ----------
+    begun : bool
+        Whether there is something of it in the trainer, and in all of the callbacks: before, they
+        may have what they had come to in another fit.
     """
 
+    begun = False
     reductions = 0  # of the rate, after divergence
     fallen: Place | None = None  # where the weights are of, after divergence
     val_loss: float | None = None
+    telling: Callable[[], None] | None = None  # tells what is left to be told of an epoch's end
 
     def __init__(
         self,
@@ -108,12 +116,14 @@ class Fit:
             self._broken_off(error)
             raise
         finally:
-            # An interrupt comes after calls: the first call is the last thing that has to be done.
-            session.training.thread = session.resuming = None
-            history.stopped = session.stopping
-            parameters.end_training(session.training, None)
-            self.record()
-            self._leave()
+            try:  # an interrupt comes after calls: the first one is the last that has to be done
+                session.training.thread = session.resuming = None
+                history.stopped = session.stopping
+                parameters.end_training(session.training, None)
+                self.record()
+                self._leave()
+            finally:
+                pass  # and not where the `finally` begins (runtime/locks.py)
         return history
 
     def _train(self, epochs: int) -> None:
@@ -125,6 +135,7 @@ class Fit:
         work.begin()
         rates.begin()
         hooks.on_train_begin()
+        self.begun = True
         self._stop_if_cancelled()
         if self.resumed is not None:
             if self.resumed["fit"] is not None:
@@ -150,14 +161,32 @@ class Fit:
         After divergence, what it says is completed. After an interrupt, or a callback's error, the
         run can be gone on with: its weights are kept apart for `Trainer.save`.
         """
-        parameters = self.session.parameters
+        session, parameters = self.session, self.session.parameters
+        if self.telling is not None:
+            self.telling()
         left = parameters.unpack(parameters.buffer)
-        self.hooks.give_back()
+        try:
+            self.hooks.give_back()
+        finally:
+            try:  # another interrupt may have come after any of its steps
+                session.left = parameters.version, left
+            finally:
+                pass
         standing = self._standing()
         if isinstance(error, DivergenceError):
             error.args = (f"{error}. {standing[0].upper()}{standing[1:]}",)
-        elif self.hooks.given_back is not None:
-            self.session.left = parameters.version, left
+        if isinstance(error, DivergenceError) or self.hooks.given_back is None:
+            session.left = None
+
+    def _tell_the_rest(self, epoch: int, logs: dict[str, float]) -> None:
+        """After an interrupt, or an error, while callbacks were told of an epoch's end.
+
+        The epoch has ended, and a run that is gone on with won't tell of it again. So those that
+        keep the best weights are told all the same; if another interrupt comes into that, the
+        trainer's next use begins with it.
+        """
+        self.hooks.on_epoch_cut_off(epoch, logs)
+        self.telling = self.session.restoring = None
 
     def _standing(self) -> str:
         """Where the network is, in words; the history is told its epoch."""
@@ -231,17 +260,22 @@ class Fit:
             logs |= {f"val_{name}": value for name, value in figures.items()}
         plateau, scale = rates.after_epoch(logs)
         ended = number, work.n_samples / max(self.spent, 1e-9), logs
+        telling = partial(self._tell_the_rest, number, logs) if callbacks else None
+        recovery, judged = work.recovery, None
+        if recovery is not None and recovery.reduces:
+            judged = recovery.judged(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
         # The epoch has ended for all or for none: no call that an interrupt could come after.
         rates.epochs, work.in_epoch, self.unrecorded = number + 1, False, ended
         self.history.network_epoch = number
         rates.plateau, rates.cells[SCALE] = plateau, scale
+        self.telling = session.restoring = telling
+        if recovery is not None and judged is not None:
+            recovery.lowest, recovery.rising = judged
         rates.watch(logs)
-        recovery = work.recovery
-        if recovery is not None and recovery.reduces:
-            recovery.judge(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
         if callbacks:
             hooks.on_measured(session.parameters, logs)
             hooks.on_epoch_end(number, logs)
+            self.telling = session.restoring = None
         self.record()
         if callbacks:
             hooks.on_settled()
@@ -358,7 +392,8 @@ class Fit:
         Where an interrupt comes before that is so, the trainer's next use begins with it: half a
         state would be saved, and resumed from, as a whole one.
         """
-        self.session.restoring = partial(self.restore, saved)
+        restoring = partial(self.restore, saved)
+        self.begun, self.session.restoring = True, restoring
         self.session.set_state(saved)
         if saved["fit"] is not None:
             self.set_state(saved["fit"])

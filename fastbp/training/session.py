@@ -13,6 +13,7 @@ from fastbp.checks import integer
 from fastbp.data.inputs import Samples
 from fastbp.files.container import MOST_COUNTED, check_keys
 from fastbp.runtime.forking import Watched, watch
+from fastbp.runtime.locks import Lock
 from fastbp.runtime.parameters import Parameters, Training
 from fastbp.training import provenance, solvers
 from fastbp.training.engine import Engine
@@ -83,8 +84,8 @@ class Session(Watched):
         watch(self)
 
     @property
-    def lock(self) -> threading.Lock:
-        """Held by the one who uses the trainer; taken by a plain `with`, after `refuse_others`."""
+    def lock(self) -> Lock:
+        """Held by the one who uses the trainer; taken by its `holding`, after `refuse_others`."""
         return self.training.lock
 
     @property
@@ -108,7 +109,7 @@ class Session(Watched):
     def refuse_others(self) -> None:
         """Refuse a second thread, and a callback.
 
-        What follows takes the lock by a plain `with`, which an interrupt can't come into.
+        What follows takes the lock and notes that in one step, which an interrupt can't come into.
         """
         self.refuse_torn()
         if self.training.lock.locked():
@@ -130,7 +131,7 @@ class Session(Watched):
         training = self.training
         if not training.lock.locked() or training.thread == threading.get_ident():
             return
-        training.lock, self._torn = threading.Lock(), True
+        training.lock, self._torn = Lock(), True
         training.thread = None
 
     # -- states ------------------------------------------------------------------------------------

@@ -242,8 +242,7 @@ class Recovery:
             return True
         return self.take(epochs, batches)
 
-    def judge(self, loss: float, last: float) -> None:
-        """Look at an epoch's loss, and that of its last batch."""
+    def judged(self, loss: float, last: float) -> tuple[float, bool]:
+        """`lowest` and `rising` after an epoch with this loss, and that of its last batch."""
         low = loss <= self.lowest and last - loss <= (_LAST - 1.0) * abs(loss)
-        self.rising = not low
-        self.lowest = min(self.lowest, loss)
+        return min(self.lowest, loss), not low

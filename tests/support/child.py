@@ -50,8 +50,13 @@ def end(process: subprocess.Popen[str]) -> None:
     process.kill()
 
 
-def result(process: subprocess.Popen[str], timeout: float = 300.0) -> Any:
-    """Wait for the process; return what its function did, or fail with what it wrote if it died."""
+def result(
+    process: subprocess.Popen[str], timeout: float = 300.0, told: list[str] | None = None
+) -> Any:
+    """Wait for the process; return what its function did, or fail with what it wrote if it died.
+
+    What it has written to stderr is appended to `told`.
+    """
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -59,14 +64,20 @@ def result(process: subprocess.Popen[str], timeout: float = 300.0) -> Any:
         out, err = process.communicate()
         raise AssertionError(f"still at work after {timeout} s:\n{out}\n{err}") from None
     assert process.returncode == 0, f"exit status {process.returncode}:\n{out}\n{err}"
+    if told is not None:
+        told.append(err)
     return json.loads(out.splitlines()[-1])
 
 
 def call(
-    function: Callable[..., Any], *arguments: Any, timeout: float = 300.0, **options: Any
+    function: Callable[..., Any],
+    *arguments: Any,
+    timeout: float = 300.0,
+    told: list[str] | None = None,
+    **options: Any,
 ) -> Any:
     """``function(*arguments)`` in a new process; `options` are those of `start`."""
-    return result(start(function, *arguments, **options), timeout)
+    return result(start(function, *arguments, **options), timeout, told)
 
 
 class Compiling(event.Listener):  # type: ignore[misc]

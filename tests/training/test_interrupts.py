@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import concurrent.futures
+import faulthandler
+import importlib
 import multiprocessing
 import os
 import random
@@ -24,6 +26,7 @@ from interrupting import interrupt_at
 import fastbp
 from fastbp.kernels.compiling import objects
 from fastbp.runtime import team
+from fastbp.runtime.locks import Lock
 from fastbp.training import fit as fitting
 
 SIZE = 40
@@ -321,22 +324,70 @@ def test_interrupted_readers_leave() -> None:
     assert child.call(interrupt_readers, 4000) > 400
 
 
-def torture(threads: int, times: int) -> dict[str, int]:
+def script(name: str) -> Any:
+    """The module of a script, which tells after a while where it hangs."""
+    faulthandler.dump_traceback_later(150, exit=True)
     sys.path.insert(0, str(child.ROOT / "scripts" / "torture"))
-    import interrupts  # type: ignore[import-not-found]
+    return importlib.import_module(name)
 
-    return dict(interrupts.torture(threads, times))
+
+def torture(threads: int, times: int) -> dict[str, int]:
+    return dict(script("interrupts").torture(threads, times))
 
 
 @posix
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_torture_by_interrupts(threads: int) -> None:
     """A short run of what the script does by the hundreds."""
-    counts = child.call(torture, threads, 60, timeout=200)
-    assert counts["interrupts"] == 60
-    assert {name: counts[name] for name in ("wrong", "refused", "threads left")} == {
-        "wrong": 0, "refused": 0, "threads left": 0,
-    }  # fmt: skip
+    told: list[str] = []
+    counts = child.call(torture, threads, 60, timeout=200, told=told)
+    assert counts["interrupts"] == 60, told[0]
+    bad = {name: counts[name] for name in ("wrong", "refused", "threads left")}
+    assert not any(bad.values()), f"{bad}\n{told[0]}"
+
+
+def go_through(name: str, later: int, every: int) -> dict[str, int]:
+    counts: dict[str, int] = script("every_check").torture([name], [later], 2, every)
+    return counts
+
+
+# By name and how many looks later a second interrupt comes, each so many-th place.
+GONE_THROUGH = [("stopping", 0, 4), ("plain", 1, 5), ("resumed stopping", 1, 9), ("chunks", 2, 9)]
+
+
+@posix
+@pytest.mark.parametrize(("name", "later", "every"), GONE_THROUGH)
+def test_interrupts_where_python_looks_for_them(name: str, later: int, every: int) -> None:
+    """Some of the places that the script goes through."""
+    told: list[str] = []
+    counts = child.call(go_through, name, later, every, timeout=200, told=told)
+    assert counts["trials"] > 50, told[0]
+    assert counts["faults"] == 0, told[0]
+
+
+def let_go(later: int) -> list[int]:
+    """How often two interrupts have left a lock taken, and how many places there were."""
+    checks, lock = script("every_check").Checks(), Lock()
+
+    def work() -> None:
+        checks.begin()
+        lock.holding(lambda: max(map(abs, [1, 2])))
+
+    checks.run(work)
+    taken, looks = 0, checks.seen
+    for first in range(1, looks + 1):
+        checks.run(work, first, first + later)
+        taken += lock.locked()
+        if lock.locked():
+            lock.release()
+    return [taken, looks]
+
+
+@posix
+def test_two_interrupts_leave_no_lock_taken() -> None:
+    for later in (1, 2, 3):
+        taken, looks = child.call(let_go, later)
+        assert (taken, looks > 4) == (0, True)
 
 
 def test_llvm_is_not_asked_where_interrupts_come(monkeypatch: Any, tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ _PACKAGE = "fastbp.kernels"
 _KERNELS = Path(sys.modules[_PACKAGE].__path__[0])  # all sources below it are looked at
 _SETTINGS = ("OPT", "LOOP_VECTORIZE", "SLP_VECTORIZE", "ENABLE_AVX", "DEBUGINFO_DEFAULT")
 _thread_lock = threading.RLock()
+_taking = map(_thread_lock.acquire, repeat(True))  # by each step, as a `Lock` of runtime/locks.py
 _depth = 0  # of `lock`, guarded by _thread_lock
 _forks: list[None] = []  # that wait for _thread_lock
 _PAUSE = 5e-3  # seconds
@@ -206,18 +208,25 @@ def lock(path: Path | None) -> Iterator[None]:
     global _depth
     if _forks:
         time.sleep(_PAUSE)  # a fork comes first: who lets go of a lock is the quickest to take it
-    with _thread_lock:
+    held = False
+    try:
+        for held in _taking:  # noqa: B007
+            break
         _depth += 1
+        # A second file could be the first again, or one whose holder waits for the first.
+        if path is None or _depth > 1:
+            yield
+            return
+        # A few files for all paths: two that share one wait a little longer.
+        with _file_lock(path.with_name(f"lock-{path.name[-1]}")):
+            yield
+    finally:
         try:
-            # A second file could be the first again, or one whose holder waits for the first.
-            if path is None or _depth > 1:
-                yield
-                return
-            # A few files for all paths: two that share one wait a little longer.
-            with _file_lock(path.with_name(f"lock-{path.name[-1]}")):
-                yield
+            if held:
+                _depth -= 1
+                _thread_lock.release()
         finally:
-            _depth -= 1
+            pass
 
 
 @contextlib.contextmanager

@@ -234,16 +234,20 @@ def _uncollected() -> Iterator[None]:
     if not gc.isenabled():
         yield
         return
-    gc.disable()
-    _collecting_again = True
     try:
+        _collecting_again = True
+        gc.disable()  # an interrupt comes after calls
         yield
     finally:
-        _collect_again()
+        try:  # and in Python 3.10 where a `finally` begins, unless by a `try` (runtime/locks.py)
+            _collecting_again = False
+            gc.enable()
+        finally:
+            pass
 
 
 def _collect_again() -> None:
-    """After a compile, and in the child of a fork in the midst of one."""
+    """In the child of a fork in the midst of a compile."""
     global _collecting_again
     if _collecting_again:
         gc.enable()
