@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from typing import Any, get_type_hints
+from typing import Any, Union, get_origin, get_type_hints
 
 import docstrings
 import pytest
@@ -70,7 +70,8 @@ def test_every_page_is_in_the_contents() -> None:
 
 
 def _faults(name: str, thing: Any, *, record: bool = False) -> list[str]:
-    gives = not inspect.isclass(thing) and get_type_hints(thing).get("return") is not type(None)
+    function = getattr(thing, "py_func", thing)  # of what numba has compiled
+    gives = not inspect.isclass(thing) and get_type_hints(function).get("return") is not type(None)
     if name.startswith("fastbp.jit."):  # numba knows the types, and annotations don't
         gives = True
     return faults(inspect.getdoc(thing), taken(thing), record=record, gives=gives)
@@ -163,6 +164,8 @@ def test_every_option_is_on_the_page_of_commands() -> None:
         part = page.partition(f"## fastbp {function.__name__}\n")[2].partition("\n## ")[0]
         for name, parameter in get_type_hints(function, include_extras=True).items():
             if name != "return":
+                if get_origin(parameter) is Union:  # Python 3.10, where the default is None
+                    parameter = parameter.__args__[0]
                 info = parameter.__metadata__[0]
                 given = [info.default, *(info.param_decls or ()), f"--{name.replace('_', '-')}"]
                 shown = next(d for d in given if isinstance(d, str) and d.startswith("--"))
