@@ -61,10 +61,16 @@ def picture(run: dict[str, Any]) -> str:
         return _LEFT + (_WIDTH - _LEFT - 20) * (math.log(ratio) / reach + 1) / 2
 
     height = _ROW * (len(timed) + 2)
+    factor = run["factor"]
+    # The outer labels stand outside of their lines: a wide control brings the lines together.
     parts = [
         f'<line x1="{x(r):.1f}" x2="{x(r):.1f}" y1="{_ROW}" y2="{height}" stroke="#999" {dash}/>'
-        f'<text x="{x(r):.1f}" y="14" text-anchor="middle">{r:.3g}</text>'
-        for r, dash in ((1 / run["factor"], _DASH), (1, ""), (run["factor"], _DASH))
+        f'<text x="{x(r) + away:.1f}" y="14" text-anchor="{anchor}">{r:.3g}</text>'
+        for r, dash, anchor, away in (
+            (1 / factor, _DASH, "end", 4),
+            (1, "", "middle", 0),
+            (factor, _DASH, "start", -4),
+        )
     ]
     for i, (name, b) in enumerate(timed.items()):
         y, colour = _ROW * (i + 1.7), _COLOURS[b["verdict"]]
