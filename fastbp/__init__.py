@@ -23,6 +23,7 @@ from fastbp.layers.dense import Dense
 from fastbp.layers.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
 from fastbp.network import Network
 from fastbp.objectives.custom import CustomLoss
+from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.losses import (
     MAE,
     MSE,
@@ -42,8 +43,12 @@ from fastbp.objectives.metrics import (
     F1,
     R2,
     Accuracy,
+    AveragePrecision,
+    BalancedAccuracy,
     MeanAbsoluteError,
     Metric,
+    Precision,
+    Recall,
     RootMeanSquaredError,
     TopK,
 )
@@ -102,7 +107,9 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "AveragePrecision",
     "BackgroundFit",
+    "BalancedAccuracy",
     "BinaryCrossEntropy",
     "CFunction",
     "CSVLogger",
@@ -113,6 +120,7 @@ __all__ = [
     "CrossEntropy",
     "CustomActivation",
     "CustomLoss",
+    "CustomMetric",
     "Dense",
     "DivergenceError",
     "EarlyStopping",
@@ -143,10 +151,12 @@ __all__ = [
     "Orthogonal",
     "Poisson",
     "PolynomialDecay",
+    "Precision",
     "Progress",
     "Quantile",
     "RAdam",
     "RMSprop",
+    "Recall",
     "ReduceOnPlateau",
     "RootMeanSquaredError",
     "Rprop",

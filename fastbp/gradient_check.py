@@ -16,6 +16,7 @@ from fastbp.network import Network, copy_with, parameters_of
 from fastbp.objectives.losses import Loss
 from fastbp.training import arguments
 from fastbp.training.engine import Engine
+from fastbp.training.measuring import completed
 from fastbp.training.settings import Settings
 from fastbp.version import named_by
 
@@ -146,7 +147,7 @@ def check_gradients(
 
     def evaluated() -> float:
         copy.set_weights(weights)
-        return engine.evaluate(samples)["loss"]
+        return completed(engine.evaluate(samples))["loss"]
 
     noise = _noise(evaluated, weights)
     rng = np.random.default_rng(0)

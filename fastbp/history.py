@@ -17,8 +17,8 @@ class History:
     """Figures of a `fit`: lists of one entry an epoch each.
 
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
-    is validation data; so has each figure that a callback adds. An epoch without a figure, before
-    its first or later, has NaN in its list.
+    is validation data, or the name of each of its sets, as ``test_loss``; so has each figure that a
+    callback adds. An epoch without a figure, before its first or later, has NaN in its list.
 
     Attributes
     ----------
@@ -27,7 +27,8 @@ class History:
     loss : list of float
         Mean of the samples' errors over the epoch, each batch's before its update.
     val_loss : list of float
-        Loss on the validation data after the epoch; empty without such data.
+        Loss on the validation data after the epoch; empty without such data, or where it is sets of
+        other names.
     samples_per_second : list of float
         Samples trained on a second, validation not included.
     stopped : str or None
@@ -74,7 +75,7 @@ class History:
             Each step appends one figure.
         """
         entries: dict[str, float] = {"epoch": epoch, "samples_per_second": rate}
-        entries |= {n: float(v) for n, v in figures.items() if _fault(n, v) is None}
+        entries |= {n: float(v) for n, v in figures.items() if figure_fault(n, v) is None}
         lists, done = self.__dict__, len(self.epoch)
         for name in entries:
             column = lists.get(name)
@@ -134,7 +135,7 @@ def check_figures(figures: dict[str, Any], callback: object) -> None:
     ValueError
         A name is one of `History`'s own, or a value is beyond float64.
     """
-    faults = [(n, fault) for n, v in figures.items() if (fault := _fault(n, v)) is not None]
+    faults = [(n, fault) for n, v in figures.items() if (fault := figure_fault(n, v)) is not None]
     for name, _ in faults:
         del figures[name]
     for name, (error, takes) in faults:
@@ -146,13 +147,13 @@ def check_lists(lists: dict[str, Any]) -> None:
     if not {"epoch", "samples_per_second"} <= set(lists):
         raise ValueError("its history must have the lists epoch and samples_per_second")
     for name, values in lists.items():
-        if name not in ("epoch", "samples_per_second") and _fault(name, 0.0) is not None:
+        if name not in ("epoch", "samples_per_second") and figure_fault(name, 0.0) is not None:
             raise ValueError(f"its history can't have a figure of the name {name!r}")
         if len(values) > len(lists["epoch"]):
             raise ValueError(f"its history's {name} is longer than its epochs are")
 
 
-def _fault(name: object, value: object) -> tuple[type[Exception], str] | None:
+def figure_fault(name: object, value: object) -> tuple[type[Exception], str] | None:
     """What is wrong with a figure: the error and what is taken; None where nothing is."""
     if not isinstance(name, str):
         return TypeError, f"figures must have strings for names, got {type(name).__name__}"
@@ -197,7 +198,7 @@ class Progress:
     loss : float
         Running mean over this epoch.
     val_loss : float or None
-        As of the last epoch's end.
+        As of the last epoch's end; of the first set of validation data.
     samples_per_second : float
         Of this epoch.
     seconds_left : float or None
@@ -207,6 +208,8 @@ class Progress:
     figures : dict of str to float
         Of the last finished epoch, by their names in `History`: losses, metrics, what callbacks
         add; empty before.
+    val_name : str
+        What `val_loss` is called in `History`: "val_loss", or that of the first of several sets.
 
     Examples
     --------
@@ -229,3 +232,4 @@ class Progress:
     seconds_left: float | None
     done_epoch: bool
     figures: dict[str, float] = field(default_factory=dict, hash=False)
+    val_name: str = "val_loss"

@@ -25,6 +25,7 @@ from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
 from fastbp.training.fit import Fit
+from fastbp.training.measuring import completed
 from fastbp.training.progress import Choice, Watcher, watcher
 from fastbp.training.resuming import check_fit, saved_state
 from fastbp.training.session import Saved, Session, check_architecture
@@ -89,8 +90,9 @@ class Trainer:
         The most threads to use. Results are bitwise the same with any number.
     metrics : sequence of str or Metric
         Figures beside the loss, for `History` and `evaluate`: "accuracy", "top_k" (of 5), "mae",
-        "rmse", "r2", "f1", "auc", or objects such as ``fastbp.TopK(3)``. Those of an epoch are
-        taken batch by batch before the updates, as the loss is.
+        "rmse", "r2", "f1", "precision", "recall", "balanced_accuracy", "auc", "average_precision",
+        or objects such as ``fastbp.TopK(3)`` or a `CustomMetric`. Those of an epoch are taken batch
+        by batch before the updates, as the loss is.
     clip_norm : float or None
         Scale an update's gradients by ``min(1, clip_norm / (norm + 1e-6))``, the norm being that of
         all of them together (Pascanu et al. 2013; as PyTorch's ``clip_grad_norm_``).
@@ -219,7 +221,7 @@ class Trainer:
         y: ArrayLike,
         epochs: int = 1,
         *,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: arguments.ValidationData = None,
         validation_split: float = 0.0,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
@@ -240,8 +242,10 @@ class Trainer:
         epochs : int
             Times that every sample is visited, at least 0; iterations of "lbfgs" and
             "levenberg_marquardt", which may end sooner (`History.stopped`).
-        validation_data : (X, y) or (X, y, sample_weight), or None
-            The loss on it is taken after each epoch.
+        validation_data : (X, y) or (X, y, sample_weight), dict of such, or None
+            The loss and the metrics on it are taken after each epoch, and called "val_loss" and so
+            on. Of a dict, each set's are called by its name, "test_loss" for "test"; the first
+            one's loss is what callbacks and schedules watch unless they are told.
         validation_split : float
             In [0, 1): hold out the last so much of the samples as validation data. A UserWarning
             tells where these have classes that the others haven't, or the other way round, as they
@@ -325,7 +329,7 @@ class Trainer:
         y: ArrayLike,
         epochs: int = 1,
         *,
-        validation_data: tuple[Any, ...] | None = None,
+        validation_data: arguments.ValidationData = None,
         validation_split: float = 0.0,
         sample_weight: ArrayLike | None = None,
         class_weight: Mapping[int, float] | Literal["balanced"] | None = None,
@@ -346,7 +350,7 @@ class Trainer:
             As for `fit`.
         epochs : int
             As for `fit`.
-        validation_data : (X, y) or (X, y, sample_weight), or None
+        validation_data : (X, y) or (X, y, sample_weight), dict of such, or None
             As for `fit`.
         validation_split : float
             As for `fit`.
@@ -467,15 +471,13 @@ class Trainer:
         >>> loss, dW.tolist()
         (0.5, [[2.0]])
         """
-        samples = self._samples(X, y, sample_weight)
-        self._session.refuse_others()
-        self._compare_custom(samples)
-        return self._session.lock.holding(self._session.engine.gradients, samples)
+        samples, session = self._samples(X, y, sample_weight), self._session
+        return session.looking(self._gradients, samples)
 
     def evaluate(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> dict[str, float]:
-        """The loss of the network as it is.
+        """The loss of the network as it is, and the metrics; within a `fit`, for callbacks as well.
 
         Parameters
         ----------
@@ -504,9 +506,9 @@ class Trainer:
         >>> fastbp.Trainer(net, "mse", metrics=["mae"]).evaluate([1.0, 2.0], [1.0, 4.0])
         {'loss': 2.0, 'mae': 1.0}
         """
-        samples = self._samples(X, y, sample_weight)
-        self._session.refuse_others()
-        return self._session.lock.holding(self._session.engine.evaluate, samples)
+        samples, session = self._samples(X, y, sample_weight), self._session
+        use = "evaluation by a callback" if session.asked_by_callback else "evaluation"
+        return completed(session.looking(session.engine.evaluate, samples, use))
 
     def compiled(self, *, rows: int | None = None) -> State:
         """A state for the functions of `fastbp.jit`, by which compiled code trains and predicts.
@@ -756,6 +758,10 @@ class Trainer:
         session = self._session
         return arguments.samples(session.parameters, session.engine.settings, X, y, sample_weight)
 
+    def _gradients(self, samples: inputs.Samples) -> tuple[float, list[NDArray[Any]]]:
+        self._compare_custom(samples)
+        return self._session.engine.gradients(samples)
+
     def _compare_custom(self, samples: inputs.Samples) -> None:
         """Compare the derivatives of custom functions, the first time that this trainer trains."""
         if not self._session.compared:
@@ -773,15 +779,15 @@ class Trainer:
     ) -> Callable[..., Fit]:
         """Make every check of `fit`'s arguments; return what makes the `Fit`."""
         session, folder = self._session, None if resume is None else os.fspath(resume)
-        samples, validation = arguments.of_fit(
+        samples, held = arguments.of_fit(
             session.parameters, session.engine.settings, callbacks, folder, *data
         )
         hooks = Hooks(self, callbacks)
-        kept = None if folder is None else saved_state(session, folder, samples, validation, hooks)
+        kept = None if folder is None else saved_state(session, folder, samples, held.sets, hooks)
         self._compare_custom(samples)
 
         def made(report: Watcher | None, cancelled: Callable[[], bool] | None = None) -> Fit:
-            return Fit(session, samples, validation, hooks, report, kept, cancelled)
+            return Fit(session, samples, held, hooks, report, kept, cancelled)
 
         return made
 

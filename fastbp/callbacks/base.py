@@ -50,8 +50,9 @@ class Callback:
     """Hooks of a `fit`; each does nothing here.
 
     A hook may predict with ``trainer.network``, read and set its weights and
-    ``trainer.learning_rate``, and end the `fit` by ``trainer.stop(reason)``. One that raises ends
-    it as well, after a finished update.
+    ``trainer.learning_rate``, call ``trainer.evaluate`` and ``trainer.gradients``, which leave the
+    run as it is, and end the `fit` by ``trainer.stop(reason)``. One that raises ends it as well,
+    after a finished update.
 
     Attributes
     ----------
@@ -75,7 +76,8 @@ class Callback:
         Parameters
         ----------
         names : sequence of str
-            Of the figures that `on_epoch_end` will be handed.
+            Of the figures that `on_epoch_end` will be handed, those of callbacks of a person's own
+            excepted, which aren't known before.
 
         Raises
         ------
@@ -129,7 +131,7 @@ class Callback:
             Its number, counted on over several calls of `fit`.
         logs : dict of str to float
             The epoch's figures; what is added here becomes a list of `History`, with NaN for epochs
-            that it isn't added in.
+            that it isn't added in, and can be watched by callbacks that come after this one.
         """
 
     def on_chunk_end(self, trainer: Trainer) -> None:
@@ -192,11 +194,23 @@ class Callback:
     _looks_on = False
     #: settings that belong to one call of `fit`, and may be others when it is gone on with
     _of_this_call: tuple[str, ...] = ()
+    #: the names of figures that it adds, where that is known before
+    _adds: tuple[str, ...] = ()
+
+    def _found(self) -> dict[str, Any]:
+        """Settings as the last `check` has found them, where they are left to the `fit`."""
+        return {}
 
     def _measured(self, parameters: Parameters, logs: Logs, others: bool) -> None:
         """An epoch's figures have been taken, and no callback has been told of them yet.
 
         `others` says that one that may change the weights is told before this one.
+        """
+
+    def _added(self, parameters: Parameters, logs: Logs, others: bool) -> None:
+        """One who is told before this one has been told of an epoch's end, and may have added one.
+
+        `others` says that another one that may change the weights comes in between.
         """
 
     def _epoch_cut_off(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
@@ -216,10 +230,6 @@ class Callback:
     longest_chunk = math.inf
 
 
-def check_monitor(monitor: str, names: Sequence[str]) -> None:
-    """Raise for what is no figure of a `fit`."""
-    if monitor not in names:
-        raise ValueError(
-            f"monitor must be one of this fit's figures, {', '.join(map(repr, names))}, "
-            f"got {monitor!r}"
-        )
+def may_add(callback: Callback) -> bool:
+    """Return whether a callback may add figures that nobody knows of before: a person's own."""
+    return str(getattr(callback.on_epoch_end, "__module__", "")).split(".")[0] != "fastbp"

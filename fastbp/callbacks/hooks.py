@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastbp.callbacks.base import Callback, Logs, Trainer
+from fastbp.callbacks.base import Callback, Logs, Trainer, may_add
 from fastbp.files.container import check_keys
 from fastbp.history import History, check_figures
 from fastbp.runtime.parameters import Parameters
@@ -17,6 +17,7 @@ from fastbp.runtime.parameters import Parameters
 Saved = dict[str, Any]
 
 _LONGEST = 200  # characters of a setting
+_WATCHED = ("monitor", "mode")  # settings that say what a callback's state is about
 
 
 class Hooks:
@@ -39,6 +40,18 @@ class Hooks:
     def __init__(self, trainer: Trainer, callbacks: Sequence[Callback]) -> None:
         self._trainer, self.callbacks = trainer, callbacks
         self._settings = list(map(callback_settings, callbacks))
+        self._parameters: Parameters | None = None  # of the last `on_measured`
+        # By the place of each that may add a figure: who may watch it, and whether others that may
+        # change the weights come in between.
+        self._watching: dict[int, list[tuple[Callback, bool]]] = {}
+        for place, callback in enumerate(callbacks):
+            if may_add(callback):
+                behind, others = [], False
+                for later in callbacks[place + 1 :]:
+                    if type(later)._added is not Callback._added:
+                        behind.append((later, others))
+                    others = others or not later._looks_on
+                self._watching[place] = behind
         self.begun = 0
         self.unrestored: list[Saved] | None = None
 
@@ -67,16 +80,19 @@ class Hooks:
 
     def on_measured(self, parameters: Parameters, logs: Logs) -> None:
         """Tell each callback that an epoch's figures have been taken, of these parameters."""
-        others = False
+        others, self._parameters = False, parameters
         for callback in self.callbacks:
             callback._measured(parameters, logs, others)
             others = others or not callback._looks_on
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         """Call each callback's hook of that name, and check the figures that it adds."""
-        for callback in self.callbacks:
+        for place, callback in enumerate(self.callbacks):
             callback.on_epoch_end(self._trainer, epoch, logs)
             check_figures(logs, callback)
+            if place in self._watching and self._parameters is not None:
+                for watcher, others in self._watching[place]:
+                    watcher._added(self._parameters, logs, others)
 
     def on_epoch_cut_off(self, epoch: int, logs: Logs) -> None:
         """Tell those of an epoch's end that keep the best weights, and haven't been told yet."""
@@ -133,9 +149,10 @@ class Hooks:
         """Restore each callback from the one that it is paired with, if it monitors the same."""
         known = {id(c): s or {} for c, s in zip(self.callbacks, self._settings, strict=True)}
         for callback, entry in paired(self.callbacks, saved):
-            before, now = entry.get("settings") or {}, known[id(callback)]
-            # What is the best of one figure says nothing of another one.
-            if before.get("monitor", now.get("monitor")) == now.get("monitor"):
+            before = _with_defaults(callback, entry.get("settings") or {}, known[id(callback)])
+            # What is the best of one figure says nothing of another one, nor of its other end.
+            same = [before.get(n, t) == t for n, t in known[id(callback)].items() if n in _WATCHED]
+            if all(same):
                 callback.restore(self._trainer, entry["state"])
 
     def differences(self, saved: list[Saved]) -> tuple[list[str], list[str]]:
@@ -155,6 +172,7 @@ class Hooks:
             before, now = entry["settings"], callback_settings(callback)
             if before is None or now is None:
                 continue
+            before = _with_defaults(callback, before, now)
             for name in sorted({*before, *now}):
                 a, b = before.get(name, "none"), now.get(name, "none")
                 if a != b:
@@ -205,19 +223,38 @@ def callback_settings(callback: Callback) -> dict[str, str] | None:
     """
     if callback._looks_on:
         return None
-    has, kind = getattr(callback, "__dict__", {}), type(callback)
+    has, kind = {**getattr(callback, "__dict__", {}), **callback._found()}, type(callback)
     names = {*_arguments(kind)} & has.keys() - {*callback._of_this_call}  # type: ignore[arg-type]
     found = {name: has[name] for name in sorted(names)}
     texts = {name: repr(_plain(value)) for name, value in found.items() if _is_plain(value)}
     return {name: text for name, text in texts.items() if len(text) <= _LONGEST}
 
 
+def _with_defaults(
+    callback: Callback, before: dict[str, str], now: dict[str, str]
+) -> dict[str, str]:
+    """Return saved settings of one of fastbp's, with what an older fastbp didn't write.
+
+    It had no such setting, so that the default does the same; and it left open which figure a
+    default was.
+    """
+    if str(getattr(type(callback).__init__, "__module__", "")).split(".")[0] != "fastbp":
+        return before
+    kind: Any = type(callback)
+    defaults = _arguments(kind)
+    new = {n: repr(defaults[n]) for n in now if n not in before and n in defaults}
+    open_ = {n: now[n] for n in callback._found() if before.get(n) == "None" and n in now}
+    return {**before, **new, **open_}
+
+
 @functools.lru_cache(256)
-def _arguments(kind: Callable[..., Any]) -> tuple[str, ...]:
+def _arguments(kind: Callable[..., Any]) -> dict[str, Any]:
+    """The names of a constructor's arguments, and their defaults."""
     try:
-        return tuple(inspect.signature(kind).parameters)
+        found = inspect.signature(kind).parameters
     except (TypeError, ValueError):  # it is compiled, and doesn't tell
-        return ()
+        return {}
+    return {name: parameter.default for name, parameter in found.items()}
 
 
 def _is_plain(value: Any) -> bool:

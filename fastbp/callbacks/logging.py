@@ -24,6 +24,7 @@ class LearningRateLogger(Callback):
     """
 
     _looks_on = True
+    _adds = ("learning_rate",)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         logs["learning_rate"] = trainer.position.learning_rate

@@ -5,25 +5,25 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.callbacks.base import Callback, Logs, Trainer, check_monitor
+from fastbp.callbacks.base import Callback, Logs, Trainer
+from fastbp.callbacks.monitor import Monitor
 from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.history import History
-from fastbp.objectives.metrics import rises
 from fastbp.runtime.parameters import Parameters
 
 
 class _Best:
     """The best figure so far, its epoch, and the weights that had it."""
 
-    def __init__(self, monitor: str, min_delta: float) -> None:
-        self.monitor, self.rises, self.min_delta = monitor, rises(monitor), min_delta
+    def __init__(self, monitor: str, rises: bool, min_delta: float) -> None:
+        self.monitor, self.rises, self.min_delta = monitor, rises, min_delta
         self.figure = -math.inf if self.rises else math.inf
         self.epoch: int | None = None
         self.weights: list[NDArray[Any]] | None = None
@@ -33,9 +33,13 @@ class _Best:
         self._measured: tuple[float, int, list[NDArray[Any]] | None] = math.nan, -1, None
 
     def measured(self, parameters: Parameters, figure: float, keep: bool) -> None:
-        """An epoch's figures have been taken, and no callback has been told yet."""
+        """The figure has been taken, and no callback has changed the weights since."""
         weights = parameters.unpack(parameters.buffer) if keep else None
         self._measured = figure, parameters.version, weights
+
+    def differs(self, logs: Logs) -> bool:
+        """Whether there is another figure now than the one that was measured."""
+        return self.monitor in logs and logs[self.monitor] != self._measured[0]
 
     def judged(
         self, trainer: Trainer, figure: float, keep: bool
@@ -94,6 +98,7 @@ class _KeepsBest(Callback):
     """What those callbacks share at whose `fit` the best weights come back, whoever ends it."""
 
     _best: _Best
+    _monitor: Monitor
     _keeps = True  # whether weights are kept
     _waited = 0  # epochs since the best one
     _seen: int | None = None  # the last epoch of this `fit`
@@ -114,9 +119,16 @@ class _KeepsBest(Callback):
         weights = self._best.weights
         return None if weights is None else [w.copy() for w in weights]
 
-    def _begin(self, monitor: str, min_delta: float) -> None:
-        self._best, self._given_back = _Best(monitor, min_delta), None
+    def _begin(self, min_delta: float) -> None:
+        monitor = self._monitor
+        self._best, self._given_back = _Best(monitor.name, monitor.rises, min_delta), None
         self._waited, self._seen = 0, None
+
+    def check(self, names: Sequence[str]) -> None:
+        self._monitor.check(names)
+
+    def _found(self) -> dict[str, Any]:
+        return {"monitor": self._monitor.name}
 
     def _see(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         """Take an epoch's figure in."""
@@ -131,8 +143,18 @@ class _KeepsBest(Callback):
         if self._seen != epoch and self._best.monitor in logs:
             self._see(trainer, epoch, logs)
 
+    def _restored(self, best: dict[str, Any]) -> None:
+        """Go on from what was the best, in a run whose first epoch has ended if there is one."""
+        self._best.set_state(best)
+        self._monitor.seen = self._best.epoch is not None or self._waited > 0
+
     def _measured(self, parameters: Parameters, logs: Logs, others: bool) -> None:
-        self._best.measured(parameters, logs.get(self._best.monitor, math.nan), others)
+        monitor = self._best.monitor
+        self._best.measured(parameters, logs.get(monitor, math.nan), others and monitor in logs)
+
+    def _added(self, parameters: Parameters, logs: Logs, others: bool) -> None:
+        if self._best.differs(logs):
+            self._best.measured(parameters, logs[self._best.monitor], others)
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:
         self._give_back(trainer)
@@ -150,16 +172,22 @@ class EarlyStopping(_KeepsBest):
 
     Parameters
     ----------
-    monitor : str
-        A figure of `History`. More is better for accuracy, top-k, r2, f1 and auc, less for others.
+    monitor : str or None
+        A figure of `History`; None is the loss on the validation data, of the first set where there
+        are several. It may be one that a callback adds which comes earlier in the list.
     patience : int
         Epochs without progress that are still borne, at least 0. A NaN is no progress; so many in a
-        row bring a RuntimeWarning, once a `fit`.
+        row bring a RuntimeWarning, once a `fit`. Epochs in which a callback doesn't add the figure
+        don't count, but in the first one it has to be there.
     min_delta : float
         What counts as progress: a change by more than this.
     restore_best_weights : bool
         Whether the network ends with the weights of its best epoch, whoever ends the `fit`: also
         another callback, divergence, an exception or an interrupt.
+    mode : {"auto", "min", "max"}
+        Which way the figure becomes better. "auto" is as the trainer's metric says, "min" for
+        losses. A figure that a callback adds goes by the end of its name: "max" where that is a
+        metric of fastbp's that rises, as in "mine_accuracy", else "min".
 
     Attributes
     ----------
@@ -189,13 +217,13 @@ class EarlyStopping(_KeepsBest):
 
     def __init__(
         self,
-        monitor: str = "val_loss",
+        monitor: str | None = None,
         patience: int = 10,
         min_delta: float = 0.0,
         restore_best_weights: bool = True,
+        mode: Literal["auto", "min", "max"] = "auto",
     ) -> None:
-        if not isinstance(monitor, str):
-            raise TypeError(f"monitor must be a figure's name, got {monitor!r}")
+        self._monitor = Monitor(type(self).__name__, monitor, mode)
         if not isinstance(restore_best_weights, bool):
             raise TypeError(
                 f"restore_best_weights must be True or False, got {restore_best_weights!r}"
@@ -204,25 +232,25 @@ class EarlyStopping(_KeepsBest):
         self.patience = integer("patience", patience, minimum=0)
         self.min_delta = real("min_delta", min_delta, low=0.0)
         self.restore_best_weights = restore_best_weights
+        self.mode = mode
         self._keeps = restore_best_weights
-        self._begin(monitor, self.min_delta)
-
-    def check(self, names: Sequence[str]) -> None:
-        check_monitor(self.monitor, names)
+        self._begin(self.min_delta)
 
     def on_train_begin(self, trainer: Trainer) -> None:
         self._keeps = self.restore_best_weights
-        self._begin(self.monitor, self.min_delta)
-        self._watch = NaNWatch(type(self).__name__, self.monitor, self.patience)
+        self._begin(self.min_delta)
+        self._watch = NaNWatch(type(self).__name__, self._monitor.name, self.patience)
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        self._see(trainer, epoch, logs)
-        self._stop_if_due(trainer)
-        self._watch.see(logs[self.monitor])
+        figure = self._monitor.figure(logs)
+        if figure is not None:
+            self._see(trainer, epoch, logs)
+            self._stop_if_due(trainer)
+            self._watch.see(figure)
 
     def _stop_if_due(self, trainer: Trainer) -> None:
         if self._waited > self.patience:
-            trainer.stop(f"{self.monitor} has not become better for {self._waited} epochs")
+            trainer.stop(f"{self._monitor.name} has not become better for {self._waited} epochs")
 
     def state(self) -> dict[str, Any]:
         return {"waited": self._waited, "best": self._best.state()}
@@ -234,7 +262,7 @@ class EarlyStopping(_KeepsBest):
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
         self._waited = int(state["waited"])
-        self._best.set_state(state["best"])
+        self._restored(state["best"])
         self._stop_if_due(trainer)
 
 
@@ -248,9 +276,12 @@ class TimeBudget(_KeepsBest):
     seconds : float
         Above 0; training ends within about 100 ms of it, or one update where that is longer.
     monitor : str or None
-        What tells the best epoch; None is "val_loss" where there is validation data, else "loss".
-        Before the first epoch's end the weights stay as they are, and so they do where it is NaN in
-        every epoch, which brings a RuntimeWarning.
+        What tells the best epoch; None is the loss on the validation data, of the first set where
+        there are several, and "loss" where there is none. Before the first epoch's end the weights
+        stay as they are, and so they do where it is NaN in every epoch, which brings a
+        RuntimeWarning.
+    mode : {"auto", "min", "max"}
+        As of `EarlyStopping`.
 
     Attributes
     ----------
@@ -274,29 +305,31 @@ class TimeBudget(_KeepsBest):
 
     _of_this_call = ("seconds",)
 
-    def __init__(self, seconds: float, monitor: str | None = None) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        monitor: str | None = None,
+        mode: Literal["auto", "min", "max"] = "auto",
+    ) -> None:
         self.seconds = real("seconds", seconds, low=0.0, low_open=True)
-        if not (monitor is None or isinstance(monitor, str)):
-            raise TypeError(f"monitor must be a figure's name or None, got {monitor!r}")
-        self.monitor = monitor
-        self._begin(monitor or "loss", 0.0)
-
-    def check(self, names: Sequence[str]) -> None:
-        self._monitor = self.monitor or ("val_loss" if "val_loss" in names else "loss")
-        check_monitor(self._monitor, names)
+        self._monitor = Monitor(type(self).__name__, monitor, mode, without="loss")
+        self.monitor, self.mode = monitor, mode
+        self._begin(0.0)
 
     def on_train_begin(self, trainer: Trainer) -> None:
-        self._begin(self._monitor, 0.0)
+        self._begin(0.0)
         self._started = time.monotonic()
-        self._watch = NaNWatch(type(self).__name__, self._monitor, None)
+        self._watch = NaNWatch(type(self).__name__, self._monitor.name, None)
 
     def on_chunk_end(self, trainer: Trainer) -> None:
         if time.monotonic() - self._started >= self.seconds:
             trainer.stop(f"the budget of {self.seconds:g} s is spent")
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
-        self._see(trainer, epoch, logs)
-        self._watch.see(logs[self._monitor])
+        figure = self._monitor.figure(logs)
+        if figure is not None:
+            self._see(trainer, epoch, logs)
+            self._watch.see(figure)
 
     def state(self) -> dict[str, Any]:
         return self._best.state()
@@ -305,7 +338,7 @@ class TimeBudget(_KeepsBest):
         _Best.check_state(parameters, state)
 
     def restore(self, trainer: Trainer, state: dict[str, Any]) -> None:
-        self._best.set_state(state)  # the budget is this call's own
+        self._restored(state)  # the budget is this call's own
 
     def on_train_end(self, trainer: Trainer, history: History) -> None:
         super().on_train_end(trainer, history)

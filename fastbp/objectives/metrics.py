@@ -59,12 +59,25 @@ class Metric:
         """What the kernel is told of an output layer of k units with that activation."""
         return [0.0]
 
-    def _value(self, sums: Doubles, k: int) -> float:
+    def _width(self, k: int) -> int:
+        """How many numbers a row of k outputs leaves, where all samples are taken together."""
+        return 1 + 2 * k
+
+    def _value(self, sums: Doubles, k: int, settings: Doubles) -> float:
+        """The figure, from the kernel's sums for k outputs and what it was told by `_settings`."""
         return _ratio(sums[1], sums[0])
 
 
 def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole else math.nan
+
+
+def _macro(parts: Doubles, wholes: Doubles, counted: NDArray[np.bool_]) -> float:
+    """The mean of ``part / whole`` over the classes that are counted; 0 where a whole is 0."""
+    if not counted.any():
+        return 0.0
+    parts, wholes = parts[counted], wholes[counted]
+    return float(np.divide(parts, wholes, out=np.zeros(len(parts)), where=wholes > 0).mean())
 
 
 def _classes(activation: str, k: int) -> list[float]:
@@ -198,7 +211,7 @@ class RootMeanSquaredError(Metric):
     _rises: ClassVar[bool] = False
     _positive: ClassVar[bool] = True
 
-    def _value(self, sums: Doubles, k: int) -> float:
+    def _value(self, sums: Doubles, k: int, settings: Doubles) -> float:
         return math.sqrt(_ratio(sums[1], sums[0]))
 
 
@@ -230,7 +243,7 @@ class R2(Metric):
     def _settings(self, activation: str, k: int) -> list[float]:
         return [0.0] * k
 
-    def _value(self, sums: Doubles, k: int) -> float:
+    def _value(self, sums: Doubles, k: int, settings: Doubles) -> float:
         if not sums[0]:
             return math.nan
         errors, first, second = sums[1:].reshape(k, 3).T
@@ -240,12 +253,43 @@ class R2(Metric):
         return float(scores.mean())
 
 
+class _OfConfusions(Metric):
+    """What is told by the weights of samples that have a class, are given it, or both.
+
+    The classes that occur count, among the targets or among what is given; of labels, which any
+    may be there, all.
+    """
+
+    _kernel: ClassVar[jit.CFunc] = kernels.confusions
+    _rises: ClassVar[bool] = True
+    _positive: ClassVar[bool] = True
+
+    def _sums(self, k: int) -> int:
+        return 1 + 3 * k
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        return _classes(activation, k)
+
+    def _value(self, sums: Doubles, k: int, settings: Doubles) -> float:
+        if not sums[0]:
+            return math.nan
+        both, given, wanted = sums[1:].reshape(k, 3).T
+        counted = given + wanted > 0
+        if settings[0] == kernels.EACH_OUTPUT:
+            counted[:] = True
+        return _macro(*self._shares(both, given, wanted), counted)
+
+    def _shares(self, both: Doubles, given: Doubles, wanted: Doubles) -> tuple[Doubles, Doubles]:
+        """Of each class, the two numbers whose ratio the figure is."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class F1(Metric):
+class F1(_OfConfusions):
     """The harmonic mean of precision and recall, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979).
 
     "f1" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur (macro),
-    or of all labels for several sigmoid outputs.
+    or of all labels for several sigmoid outputs. It is 0 for a label that never occurs.
 
     Examples
     --------
@@ -258,43 +302,101 @@ class F1(Metric):
     """
 
     name: ClassVar[str] = "f1"
-    _kernel: ClassVar[jit.CFunc] = kernels.confusions
-    _rises: ClassVar[bool] = True
-    _positive: ClassVar[bool] = True
 
-    def _sums(self, k: int) -> int:
-        return 1 + 3 * k
-
-    def _settings(self, activation: str, k: int) -> list[float]:
-        return _classes(activation, k)
-
-    def _value(self, sums: Doubles, k: int) -> float:
-        if not sums[0]:
-            return math.nan
-        both, given, wanted = sums[1:].reshape(k, 3).T
-        there = given + wanted > 0
-        return float((2 * both[there] / (given + wanted)[there]).mean()) if there.any() else 0.0
+    def _shares(self, both: Doubles, given: Doubles, wanted: Doubles) -> tuple[Doubles, Doubles]:
+        return 2 * both, given + wanted
 
 
 @dataclass(frozen=True)
-class AUC(Metric):
-    """The area under the ROC curve (Hanley & McNeil 1982).
+class Precision(_OfConfusions):
+    """The share of what is given a class that has it, ``tp / (tp + fp)``.
 
-    "auc" for `Trainer`. Of class 1 for one output, else the mean of each class against the rest. In
-    `Trainer.evaluate` and for validation data only. A class counts where there are rows of weight
-    above 0 both in it and out of it; NaN where there is no such class.
+    "precision" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur,
+    among targets or outputs (macro), or of all labels for several sigmoid outputs. A class that
+    nothing is given has 0, as with scikit-learn's ``zero_division=0``.
 
     Examples
     --------
     >>> import fastbp
     >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
     >>> net.set_weights([[[1.0]], [0.0]])
-    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.AUC()])
-    >>> round(trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 0, 1])[fastbp.AUC().name], 4)
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.Precision()])
+    >>> trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 1, 0])[fastbp.Precision().name]
+    0.5
+    """
+
+    name: ClassVar[str] = "precision"
+
+    def _shares(self, both: Doubles, given: Doubles, wanted: Doubles) -> tuple[Doubles, Doubles]:
+        return both, given
+
+
+@dataclass(frozen=True)
+class Recall(_OfConfusions):
+    """The share of what has a class that is given it, ``tp / (tp + fn)``.
+
+    "recall" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur,
+    among targets or outputs (macro), or of all labels for several sigmoid outputs. A class that no
+    target has is 0, as with scikit-learn's ``zero_division=0``; `BalancedAccuracy` leaves it out.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.Recall()])
+    >>> trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [1, 1, 1, 1])[fastbp.Recall().name]
+    0.5
+    """
+
+    name: ClassVar[str] = "recall"
+
+    def _shares(self, both: Doubles, given: Doubles, wanted: Doubles) -> tuple[Doubles, Doubles]:
+        return both, wanted
+
+
+@dataclass(frozen=True)
+class BalancedAccuracy(Metric):
+    """The mean of the classes' recalls, whatever their shares (Brodersen et al. 2010).
+
+    "balanced_accuracy" for `Trainer`. It goes over the classes that targets have; a single output
+    tells two of them, 0 and 1. For several sigmoid outputs it is the mean of the labels' figures,
+    each of which is that of one output. Guessing has one over the number of classes.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.BalancedAccuracy()])
+    >>> trainer.evaluate([-2.0, -1.0, -3.0, 2.0], [0, 0, 1, 1])[fastbp.BalancedAccuracy().name]
     0.75
     """
 
-    name: ClassVar[str] = "auc"
+    name: ClassVar[str] = "balanced_accuracy"
+    _kernel: ClassVar[jit.CFunc] = kernels.found
+    _rises: ClassVar[bool] = True
+    _positive: ClassVar[bool] = True
+
+    def _sums(self, k: int) -> int:
+        return 1 + 4 * k
+
+    def _settings(self, activation: str, k: int) -> list[float]:
+        return _classes(activation, k)
+
+    def _value(self, sums: Doubles, k: int, settings: Doubles) -> float:
+        if not sums[0]:
+            return math.nan
+        found, there = sums[1:].reshape(k, 2, 2).transpose(2, 0, 1)
+        if settings[0] == kernels.TOP_OUTPUT:
+            return _macro(found[:, 0], there[:, 0], there[:, 0] > 0)
+        labels = [_macro(*sides, sides[1] > 0) for sides in zip(found, there, strict=True)]
+        return float(np.mean(labels))
+
+
+class _UnderCurve(Metric):
+    """The area under a curve of each class against the rest, over all thresholds of its output."""
+
     _kernel: ClassVar[jit.CFunc] = kernels.collect
     _rises: ClassVar[bool] = True
     _whole: ClassVar[bool] = True
@@ -312,19 +414,74 @@ class AUC(Metric):
         p, t = rows[:, 1 : 1 + k], rows[:, 1 + k :]
         if k > 1 and np.all(t.sum(axis=1) == 1):
             t = t == t.max(axis=1, keepdims=True)
-        areas = [_area(p[:, j], t[:, j] > 0.5, w) for j in range(k)]
+        areas = [self._area(p[:, j], t[:, j] > 0.5, w) for j in range(k)]
         judged = [area for area in areas if not math.isnan(area)]
         return float(np.mean(judged)) if judged else math.nan
 
+    def _area(self, score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
+        """The area under a class's curve, by the samples' weights; NaN where there is none."""
+        raise NotImplementedError
 
-def _area(score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
-    """P(score of a positive > of a negative) + P(the same) / 2, by weight; NaN without either."""
-    _, group = np.unique(score, return_inverse=True)
-    of_positives = np.bincount(group, w * positive)
-    of_negatives = np.bincount(group, w * ~positive)
-    below = np.cumsum(of_negatives) - of_negatives
-    pairs = of_positives.sum() * of_negatives.sum()
-    return _ratio(float(of_positives @ (below + of_negatives / 2)), float(pairs))
+
+@dataclass(frozen=True)
+class AUC(_UnderCurve):
+    """The area under the ROC curve (Hanley & McNeil 1982).
+
+    "auc" for `Trainer`. Of class 1 for one output, else the mean of each class against the rest. In
+    `Trainer.evaluate` and for validation data only. A class counts where there are rows of weight
+    above 0 both in it and out of it; NaN where there is no such class.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[fastbp.AUC()])
+    >>> round(trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 0, 1])[fastbp.AUC().name], 4)
+    0.75
+    """
+
+    name: ClassVar[str] = "auc"
+
+    def _area(self, score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
+        # P(score of a positive > of a negative) + P(the same) / 2
+        _, group = np.unique(score, return_inverse=True)
+        of_positives = np.bincount(group, w * positive)
+        of_negatives = np.bincount(group, w * ~positive)
+        below = np.cumsum(of_negatives) - of_negatives
+        pairs = of_positives.sum() * of_negatives.sum()
+        return _ratio(float(of_positives @ (below + of_negatives / 2)), float(pairs))
+
+
+@dataclass(frozen=True)
+class AveragePrecision(_UnderCurve):
+    """The mean precision over all thresholds, by the recall that each adds (Zhu 2004).
+
+    "average_precision" for `Trainer`: the area under the curve of precision over recall, as steps.
+    Of class 1 for one output, else the mean of each class against the rest. In `Trainer.evaluate`
+    and for validation data only. A class counts where there are rows of weight above 0 in it; NaN
+    where there is no such class.
+
+    Examples
+    --------
+    >>> import fastbp
+    >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
+    >>> net.set_weights([[[1.0]], [0.0]])
+    >>> metric = fastbp.AveragePrecision()
+    >>> trainer = fastbp.Trainer(net, "mse", metrics=[metric])
+    >>> round(trainer.evaluate([-2.0, -1.0, 1.0, 2.0], [0, 1, 0, 1])[metric.name], 4)
+    0.8333
+    """
+
+    name: ClassVar[str] = "average_precision"
+
+    def _area(self, score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
+        # Samples of equal scores are above the same thresholds.
+        _, group = np.unique(score, return_inverse=True)
+        of_positives = np.bincount(group, w * positive)[::-1]
+        above = np.cumsum(np.bincount(group, w)[::-1])
+        precision = np.cumsum(of_positives) / above
+        return _ratio(float(of_positives @ precision), float(of_positives.sum()))
 
 
 METRICS: dict[str, Metric] = {
@@ -334,7 +491,11 @@ METRICS: dict[str, Metric] = {
     "rmse": RootMeanSquaredError(),
     "r2": R2(),
     "f1": F1(),
+    "precision": Precision(),
+    "recall": Recall(),
+    "balanced_accuracy": BalancedAccuracy(),
     "auc": AUC(),
+    "average_precision": AveragePrecision(),
 }
 
 
@@ -356,8 +517,16 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
     return tuple(found.values())
 
 
-def rises(monitor: str) -> bool:
-    """Whether a figure of `History` is the better the larger it is, as an accuracy is."""
-    name = monitor.removeprefix("val_")
-    metric = METRICS.get("top_k" if name.startswith("top_") else name)
-    return metric is not None and metric._rises
+def rises(figure: str) -> bool:
+    """Whether a figure of that name is the better the larger it is, as an accuracy is.
+
+    By the end of the name, which is a metric's: "accuracy", "val_accuracy", "mine_accuracy". What a
+    trainer has itself is told by its own metrics instead.
+    """
+    words = figure.split("_")
+    for first in range(len(words)):  # the longest name counts
+        name = "_".join(words[first:])
+        metric = METRICS.get("top_k" if name.startswith("top_") else name)
+        if metric is not None:
+            return metric._rises
+    return False

@@ -463,8 +463,12 @@ class ReduceOnPlateau(Schedule):
         Epochs after a reduction that are not counted, at least 0.
     minimum : float
         At least 0: the rate goes no lower.
-    monitor : str
-        A figure of `History`.
+    monitor : str or None
+        As of `EarlyStopping`: a figure of `History`, or None for the loss on the validation data. A
+        figure that a callback adds is looked at when all of them have been told of the epoch's end,
+        others before that.
+    mode : {"auto", "min", "max"}
+        As of `EarlyStopping`.
 
     Raises
     ------
@@ -482,7 +486,8 @@ class ReduceOnPlateau(Schedule):
     min_delta: float = 1e-4
     cooldown: int = 0
     minimum: float = 0.0
-    monitor: str = "val_loss"
+    monitor: str | None = None
+    mode: Literal["auto", "min", "max"] = "auto"
 
     def _check(self) -> None:
         real("factor", self.factor, low=0.0, high=1.0, high_open=True)
@@ -490,8 +495,9 @@ class ReduceOnPlateau(Schedule):
         real("min_delta", self.min_delta, low=0.0)
         _count("cooldown", self.cooldown, 0)
         real("minimum", self.minimum, low=0.0)
-        if not isinstance(self.monitor, str):
-            raise TypeError(f"monitor must be a figure's name, got {self.monitor!r}")
+        if not (self.monitor is None or isinstance(self.monitor, str)):
+            raise TypeError(f"monitor must be a figure's name or None, got {self.monitor!r}")
+        choice("mode", self.mode, ["auto", "min", "max"])
 
     def _factors(self, t: Doubles) -> Any:
         return np.ones_like(t)

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.callbacks.base import Callback, check_monitor
+from fastbp.callbacks.base import Callback, may_add
+from fastbp.callbacks.monitor import Figures
 from fastbp.checks import real
 from fastbp.data import inputs
 from fastbp.data.class_weight import class_weights
 from fastbp.data.split import validation_split as split_off
+from fastbp.history import figure_fault
 from fastbp.objectives.losses import Poisson
 from fastbp.runtime.parameters import Parameters
+from fastbp.training.measuring import Held
+from fastbp.training.rates import monitor_of
 from fastbp.training.settings import Settings
+
+#: samples that are held out: one set, or several by their names
+ValidationData: TypeAlias = "tuple[Any, ...] | Mapping[str, tuple[Any, ...]] | None"
 
 
 def samples(
@@ -53,31 +60,32 @@ def of_fit(
     folder: str | None,
     X: ArrayLike,
     y: ArrayLike,
-    validation_data: tuple[Any, ...] | None,
+    validation_data: ValidationData,
     validation_split: float,
     sample_weight: ArrayLike | None,
     class_weight: Mapping[int, float] | Literal["balanced"] | None,
-) -> tuple[inputs.Samples, inputs.Samples | None]:
+) -> tuple[inputs.Samples, Held]:
     """Check `fit`'s arguments; return the samples that are trained on, and the validation data."""
     real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
     if validation_split and validation_data is not None:
         raise ValueError("give validation_data or validation_split, not both")
     trained = samples(parameters, settings, X, y, sample_weight)
-    held = None if validation_data is None else _validation(parameters, settings, validation_data)
+    sets = _validation(parameters, settings, validation_data)
     dtype, outputs = parameters.dtype, parameters.n_outputs
     if validation_split:
         counts = isinstance(settings.loss, Poisson)
-        trained, held = split_off(trained, validation_split, dtype, outputs, counts)
+        trained, sets["val"] = split_off(trained, validation_split, dtype, outputs, counts)
     if class_weight is not None:
         x, targets, weights = trained
         by_class = class_weights(class_weight, targets, outputs)
         if weights is not None:
             by_class *= np.asarray(weights.array[: x.n], np.float64)
         trained = x, targets, _by_class(by_class, weights, x.n, dtype)
-    _check_callbacks(settings, callbacks, held is not None)
+    figures = _figures(settings, list(sets))
+    _check_callbacks(settings, callbacks, figures)
     for callback in callbacks:
         callback.check_folder(folder)
-    return trained, held
+    return trained, Held(sets, figures)
 
 
 def _by_class(
@@ -91,25 +99,61 @@ def _by_class(
 
 
 def _validation(
-    parameters: Parameters, settings: Settings, data: tuple[Any, ...]
-) -> inputs.Samples:
+    parameters: Parameters, settings: Settings, data: ValidationData
+) -> dict[str, inputs.Samples]:
+    """Return the sets by name: a tuple is one called "val"."""
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        return {"val": _one_set(parameters, settings, data, "validation_data")}
+    if not data:
+        raise ValueError("validation_data must have at least one set, got an empty dict")
+    for name in data:
+        if not isinstance(name, str) or not name.strip():
+            error = ValueError if isinstance(name, str) else TypeError
+            raise error(f"validation_data must have strings for names of sets, got {name!r}")
+    return {
+        name: _one_set(parameters, settings, each, f"validation_data[{name!r}]")
+        for name, each in data.items()
+    }
+
+
+def _one_set(parameters: Parameters, settings: Settings, data: Any, what: str) -> inputs.Samples:
     if not isinstance(data, (tuple, list)) or len(data) not in (2, 3):
         got = type(data).__name__ + (f" of {len(data)}" if isinstance(data, (tuple, list)) else "")
-        raise TypeError(f"validation_data must be (X, y) or (X, y, sample_weight), got {got}")
+        sets = ", or a dict of such by name" if what == "validation_data" else ""
+        raise TypeError(f"{what} must be (X, y) or (X, y, sample_weight){sets}, got {got}")
     weights = data[2] if len(data) == 3 else None
-    return samples(parameters, settings, data[0], data[1], weights, "validation_data's ")
+    return samples(parameters, settings, data[0], data[1], weights, f"{what}'s ")
 
 
-def _check_callbacks(settings: Settings, callbacks: Sequence[Callback], validation: bool) -> None:
+def _figures(settings: Settings, sets: list[str]) -> Figures:
+    """Return the names of a fit's own figures; raise ValueError where two would have one name."""
+    rising = {"loss": False, **{metric.name: metric._rises for metric in settings.metrics}}
+    metrics = [m for m in settings.metrics if not settings.solves and not m._whole]
+    found = {name: ("training", rising[name]) for name in ["loss", *(m.name for m in metrics)]}
+    for each in sets:
+        for metric, rises in rising.items():
+            name = f"{each}_{metric}"
+            other = "History" if figure_fault(name, 0.0) else found.get(name, (None,))[0]
+            if other is not None:
+                raise ValueError(
+                    f"validation_data can't have a set of the name {each!r}: its {metric} would be "
+                    f"{name!r} in History, as is a figure of {other}; give it another name"
+                )
+            found[name] = f"the set {each!r}", rises
+    first = f"{sets[0]}_loss" if sets else None
+    return Figures(list(found), [name for name, (_, rises) in found.items() if rises], first)
+
+
+def _check_callbacks(settings: Settings, callbacks: Sequence[Callback], figures: Figures) -> None:
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list of fastbp.Callback, got {callbacks!r}")
-    metrics = [m for m in settings.metrics if not settings.solves and not m._whole]
-    names = ["loss", *(metric.name for metric in metrics)]
-    if validation:
-        names += ["val_loss", *(f"val_{metric.name}" for metric in settings.metrics)]
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must hold fastbp.Callback objects, got {callback!r}")
-        callback.check(names)
-    if settings.monitor is not None:
-        check_monitor(settings.monitor, names)
+        callback.check(figures)
+        figures = figures.beside(callback._adds, may_add(callback))
+    monitor = monitor_of(settings.optimizer.learning_rate)
+    if monitor is not None:
+        monitor.check(figures)

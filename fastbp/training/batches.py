@@ -15,6 +15,7 @@ from fastbp.files.container import check_array, whole_number
 from fastbp.kernels import layout as lay
 from fastbp.runtime.parameters import Parameters
 from fastbp.training.engine import Engine
+from fastbp.training.measuring import completed
 from fastbp.training.session import Session
 from fastbp.training.settings import Settings
 from fastbp.training.snapshot import Recovery
@@ -193,7 +194,7 @@ class Batches:
 
     def figures(self) -> dict[str, float]:
         """Return the metrics of the epoch's samples."""
-        return self._measuring.figures()
+        return completed(self._measuring.figures())
 
     def snapshot(self, first: bool = True) -> bool:
         """Keep all as it is, see `Work.snapshot`."""

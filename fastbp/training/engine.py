@@ -22,7 +22,7 @@ from fastbp.runtime.parts import Objective, Update
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
 from fastbp.runtime.team import resolve_threads
-from fastbp.training.measuring import Measuring
+from fastbp.training.measuring import Measuring, Taken, completed
 from fastbp.training.rates import Rates
 from fastbp.training.refining import Refining
 from fastbp.training.settings import Settings
@@ -51,7 +51,7 @@ class Engine:
     rates : Rates
         The learning rate, and the counts of updates and epochs.
     measuring : dict
-        The metrics of the programs in use, "training" and "evaluation".
+        The metrics of the programs in use, "training" and "evaluation", and those beside it.
     """
 
     def __init__(self, parameters: Parameters, settings: Settings) -> None:
@@ -198,17 +198,33 @@ class Engine:
         loss = float(program.results[lay.R_LAST_ERROR])
         return loss, parameters.unpack(program.gradients[0])
 
-    def evaluate(self, samples: Samples) -> dict[str, float]:
-        """Run all samples forward; return the loss and the metrics."""
+    def evaluate(self, samples: Samples, use: str = "evaluation") -> Taken:
+        """Run all samples forward; return the loss and the metrics.
+
+        Who does so again and again, beside others, has a use of its own, "evaluation ...": another
+        number of samples may take other buffers.
+        """
         n, weights, parameters = samples[0].n, samples[2], self.parameters
         threads = resolve_threads(self.settings.n_threads, self.flops(n) / 3.0)
         plan = Plan.in_slabs(parameters.layout, n, threads, lay.EVALUATION_SLABS)
-        program = self.program("evaluation", lay.MODE_EVALUATE, plan, threads)
+        program = self.program(use, lay.MODE_EVALUATE, plan, threads)
         program.set_samples(*samples, weighing=None if weights is None else of_rows(weights))
-        measuring = self.measuring["evaluation"]
+        measuring = self.measuring[use]
         measuring.begin(samples)
         check(parameters.read(program.run_at), program.results, parameters.dtype)
-        return {"loss": float(program.results[lay.R_LAST_ERROR]), **measuring.figures()}
+        return {"loss": float(program.results[lay.R_LAST_ERROR]), **measuring.figures(samples)}
+
+    def validate(self, sets: dict[str, Samples]) -> dict[str, float]:
+        """Return the figures of all sets by their names in `History`, the first set's loss first.
+
+        Each set has its own buffers, which it finds again after the next epoch.
+        """
+        found: dict[str, float] = {}
+        for which, (name, samples) in enumerate(sets.items()):
+            taken = self.evaluate(samples, f"evaluation {which}" if which else "evaluation")
+            figures = completed(taken).items()
+            found.update((f"{name}_{figure}", value) for figure, value in figures)
+        return found
 
     def compiled(self, rows: int) -> states.State:
         """Return a state for compiled code, by which it updates by at most so many rows."""
@@ -243,7 +259,7 @@ class Engine:
         if program is not None and key == (plan, threads):
             return program
         training, measuring = mode == lay.MODE_TRAIN, None
-        if use in ("training", "evaluation"):
+        if use == "training" or use.startswith("evaluation"):
             taken = tuple(m for m in self.settings.metrics if not (training and m._whole))
             measuring = Measuring(self.parameters, taken)
         program = Program(

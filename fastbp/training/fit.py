@@ -21,6 +21,7 @@ from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE
 from fastbp.training import provenance
 from fastbp.training.batches import Work, work_on
+from fastbp.training.measuring import Held
 from fastbp.training.progress import Watcher
 from fastbp.training.session import Saved, Session
 from fastbp.training.snapshot import MOST_REDUCTIONS, Place, told
@@ -38,8 +39,10 @@ class Fit:
     ----------
     session : Session
         The trainer's.
-    samples, validation : Samples
-        What is trained on, and, where there is any, what the loss is taken on after each epoch.
+    samples : Samples
+        What is trained on.
+    held : Held
+        What figures are taken of after each epoch.
     hooks : Hooks
         The callbacks.
     report : Watcher or None
@@ -66,13 +69,13 @@ class Fit:
         self,
         session: Session,
         samples: Samples,
-        validation: Samples | None,
+        held: Held,
         hooks: Hooks,
         report: Watcher | None,
         resumed: Saved | None = None,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
-        self.session, self.samples, self.validation = session, samples, validation
+        self.session, self.samples, self.held = session, samples, held
         self.hooks, self.report = hooks, report
         self.history, self.resumed, self.cancelled = History(), resumed, cancelled
         # Files of the first format hold less of callbacks.
@@ -103,7 +106,7 @@ class Fit:
         if self.resumed is not None:
             return self.resumed["here"]  # type: ignore[no-any-return]
         dtype = self.session.parameters.dtype
-        return provenance.fingerprints(self.samples, self.validation, dtype)
+        return provenance.fingerprints(self.samples, self.held.sets, dtype)
 
     def run(self, epochs: int) -> History:
         """Train; of a run that is resumed, `epochs` is the total."""
@@ -133,7 +136,7 @@ class Fit:
             session.resuming = rates.epochs
         first = session.resuming or 0
         work.begin()
-        rates.begin()
+        rates.begin(self.held.figures, self.resumed is not None)
         hooks.on_train_begin()
         self.begun = True
         self._stop_if_cancelled()
@@ -186,7 +189,15 @@ class Fit:
         trainer's next use begins with it.
         """
         self.hooks.on_epoch_cut_off(epoch, logs)
-        self.telling = self.session.restoring = None
+        self._told(logs, cut_off=True)
+
+    def _told(self, logs: dict[str, float], cut_off: bool = False) -> None:
+        """Have the schedule look at what callbacks have added, once, and that be all of the end."""
+        session, rates = self.session, self.session.engine.rates
+        plateau, scale = rates.after_epoch(logs, late=True, cut_off=cut_off)
+        # All of it or nothing: no call that an interrupt could come after.
+        ended = plateau, scale, None, None
+        rates.plateau, rates.cells[SCALE], self.telling, session.restoring = ended
 
     def _standing(self) -> str:
         """Where the network is, in words; the history is told its epoch."""
@@ -254,10 +265,10 @@ class Fit:
                 return False
         logs = {"loss": _mean(self.result_cells)}
         logs |= work.figures()
-        if self.validation is not None:
-            figures = session.engine.evaluate(self.validation)
-            self.val_loss = figures["loss"]
-            logs |= {f"val_{name}": value for name, value in figures.items()}
+        if self.held.sets:
+            figures = session.engine.validate(self.held.sets)
+            self.val_loss = next(iter(figures.values()))
+            logs |= figures
         plateau, scale = rates.after_epoch(logs)
         ended = number, work.n_samples / max(self.spent, 1e-9), logs
         telling = partial(self._tell_the_rest, number, logs) if callbacks else None
@@ -275,7 +286,8 @@ class Fit:
         if callbacks:
             hooks.on_measured(session.parameters, logs)
             hooks.on_epoch_end(number, logs)
-            self.telling = session.restoring = None
+            self._told(logs)
+            rates.watch(logs, late=True)
         self.record()
         if callbacks:
             hooks.on_settled()
@@ -345,7 +357,10 @@ class Fit:
         n, rate = self.work.n_samples, samples / max(self.spent, 1e-9)
         left = ((epochs - epoch) * n - samples) / rate if rate else None
         loss, figures = _mean(self.result_cells), last_figures(self.history)
-        return Progress(epoch, epochs, samples, n, loss, self.val_loss, rate, left, done, figures)
+        return Progress(
+            epoch, epochs, samples, n, loss, self.val_loss, rate, left, done, figures,
+            self.held.figures.first or "val_loss",
+        )  # fmt: skip
 
     def _leave(self) -> None:
         """Tell who watches, and the log, where it has ended."""
@@ -363,7 +378,7 @@ class Fit:
 
     def state(self) -> Saved:
         """Return what a checkpoint keeps of it, with where it stands inside an epoch."""
-        data, validation = self.fingerprints
+        data, sets = self.fingerprints
         figures = {k: v for k, v in vars(self.history).items() if k not in NOT_FIGURES}
         return {
             **self.work.epoch_state(),
@@ -371,7 +386,7 @@ class Fit:
             "reductions": self.reductions,
             "val_loss": self.val_loss,
             "data": data,
-            "validation": validation,
+            "validation": provenance.of_sets(sets),
             "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
             "callbacks": self.hooks.state(),
         }

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.callbacks.monitor import Figures
 from fastbp.data.inputs import Samples
 from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
 from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
+from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.metrics import Metric
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement
+
+#: figures by name; or, where they are told by a person's own function, what calls it
+Taken = dict[str, float | Callable[[], float]]
 
 
 class Measuring:
@@ -66,23 +73,51 @@ class Measuring:
             if metric._about_means:
                 self._settings[i][:] = _means(samples, self._k, self._dtype)
             if metric._whole:
-                self._settings[i] = np.zeros(samples[0].n * (1 + 2 * self._k))
+                self._settings[i] = np.zeros(samples[0].n * metric._width(self._k))
                 self._taken["settings"][i] = self._settings[i].ctypes.data
 
-    def figures(self) -> dict[str, float]:
-        """Each metric's value over what has been seen since `begin`."""
-        found = {}
+    def figures(self, samples: Samples | None = None) -> Taken:
+        """Each metric's value over what has been seen since `begin`.
+
+        Those of a person's own are left to be called, with the outputs of these samples: nothing
+        here is in use then.
+        """
+        found: Taken = {}
         for i, metric in enumerate(self._metrics):
             if metric._whole:
-                rows: Any = self._settings[i].reshape(-1, 1 + 2 * self._k)
+                rows: Any = self._settings[i].reshape(-1, metric._width(self._k))
+                self._settings[i] = np.zeros(0)  # the rows are let go
+                if isinstance(metric, CustomMetric):
+                    assert samples is not None
+                    found[metric.name] = partial(metric._taken, rows, samples, self._dtype)
+                    continue
                 if not rows[:, 0].all():
                     rows = rows[rows[:, 0] > 0]
                 found[metric.name] = metric._of_rows(rows, self._k)  # type: ignore[attr-defined]
-                self._settings[i] = np.zeros(0)  # the rows are let go
             else:
                 sums = self.sums[self._offsets[i] : self._offsets[i + 1]]
-                found[metric.name] = metric._value(sums, self._k)
+                found[metric.name] = metric._value(sums, self._k, self._settings[i])
         return found
+
+
+def completed(taken: Taken) -> dict[str, float]:
+    """Return all figures; functions of a person's own are called now, in order."""
+    return {n: value if isinstance(value, float) else value() for n, value in taken.items()}
+
+
+class Held(NamedTuple):
+    """The samples that a fit doesn't train on, and by which it is measured after each epoch.
+
+    Attributes
+    ----------
+    sets : dict of str to Samples
+        By name, in order; none where nothing is held out.
+    figures : Figures
+        The names of all of the fit's own figures, those of training included.
+    """
+
+    sets: dict[str, Samples]
+    figures: Figures
 
 
 def _means(samples: Samples, k: int, dtype: str) -> NDArray[np.float64]:

@@ -236,8 +236,8 @@ def bar_format(progress: Progress, when: str, width: int) -> str:
     head = f"epoch {progress.epoch + 1}/{progress.epochs}"
     figures = {"loss": progress.loss}
     if progress.val_loss is not None:
-        figures["val_loss"] = progress.val_loss
-    figures |= {k: v for k, v in progress.figures.items() if k not in ("loss", "val_loss")}
+        figures[progress.val_name] = progress.val_loss
+    figures |= {k: v for k, v in progress.figures.items() if k not in ("loss", progress.val_name)}
     unit = " samples/s" if width >= _WIDE else "/s"
     speed = short(progress.samples_per_second) + unit
     cells = {name: f"{name} {value:#.3g}" for name, value in figures.items()}

@@ -15,8 +15,8 @@ from fastbp.files.container import check_keys
 from fastbp.kernels.compiling.target import CPU_NAME, VECTOR_BYTES
 from fastbp.version import __version__
 
-#: of the samples, and of the validation data
-Fingerprints = tuple["Fingerprint | None", "Fingerprint | None"]
+#: of the samples, and of each set of validation data by its name
+Fingerprints = tuple["Fingerprint | None", dict[str, Fingerprint]]
 
 
 def machine() -> dict[str, str]:
@@ -30,9 +30,57 @@ def machine() -> dict[str, str]:
     }
 
 
-def fingerprints(samples: Samples, validation: Samples | None, dtype: str) -> Fingerprints:
+def fingerprints(samples: Samples, held: dict[str, Samples], dtype: str) -> Fingerprints:
     """Return those of a fit's data, for a network of that dtype."""
-    return fingerprint.of(samples, dtype), fingerprint.of(validation, dtype)
+    sets = {name: fingerprint.of(each, dtype) or {} for name, each in held.items()}
+    return fingerprint.of(samples, dtype), sets
+
+
+def of_sets(sets: dict[str, Fingerprint]) -> Any:
+    """Return the sets' fingerprints as a checkpoint has them.
+
+    None without any; that of the set "val" alone as it is, as files were before there were several.
+    """
+    if list(sets) in ([], ["val"]):
+        return sets.get("val")
+    return {"sets": [[name, found] for name, found in sets.items()]}
+
+
+def sets_of(stored: Any) -> dict[str, Fingerprint]:
+    """Return the fingerprints that `of_sets` has given, by the sets' names.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It can't have given that.
+    """
+    if stored is None:
+        return {}
+    if not isinstance(stored, dict) or stored.keys() != {"sets"}:
+        check_fingerprint("its validation data", stored)
+        return {"val": stored}
+    sets: dict[str, Fingerprint] = {}
+    for entry in stored["sets"] if isinstance(stored["sets"], list) else [None]:
+        match entry:
+            case [str(name), found] if name and name not in sets:
+                check_fingerprint(f"its validation data {name!r}", found)
+                sets[name] = found
+            case _:
+                raise ValueError("its validation data must have sets, each with a name of its own")
+    return sets
+
+
+def _changed_sets(before: dict[str, Fingerprint], now: dict[str, Fingerprint]) -> list[str]:
+    """Return in words what is otherwise with the sets, and that the first is another one."""
+    plain = {*before, *now} <= {"val"}
+    found = []
+    for name in {**before, **now}:
+        what = "validation data" if plain else f"validation_data[{name!r}]"
+        found += fingerprint.differences(what, before.get(name), now.get(name))
+    first, here = next(iter(before), None), next(iter(now), None)
+    if first in now and here in before and first != here:
+        found.append(f"the first set of validation_data was {first!r}, is {here!r}")
+    return found
 
 
 def same_samples(fit: dict[str, Any], here: Fingerprints) -> bool:
@@ -52,7 +100,7 @@ def changes(saved: dict[str, Any], here: Fingerprints) -> list[str]:
     if fit is not None:
         found += fingerprint.differences("data", fit["data"], here[0])
         if saved["format"] > 1:  # before, nothing was kept of validation data
-            found += fingerprint.differences("validation data", fit["validation"], here[1])
+            found += _changed_sets(sets_of(fit["validation"]), here[1])
     return found
 
 

@@ -8,11 +8,11 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from fastbp.callbacks.monitor import Figures, Monitor
 from fastbp.callbacks.nan_watch import NaNWatch
 from fastbp.checks import integer, real
 from fastbp.files.container import check_keys
 from fastbp.kernels.updates.hyper import SCALE, STEPS
-from fastbp.objectives.metrics import rises
 from fastbp.optimizers.schedules import ReduceOnPlateau, Schedule
 from fastbp.runtime.memory import aligned_zeros
 
@@ -20,6 +20,13 @@ from fastbp.runtime.memory import aligned_zeros
 _MOST = 1 << 15
 
 Plateau: TypeAlias = tuple[float, int, int]
+
+
+def monitor_of(learning_rate: object) -> Monitor | None:
+    """Return what watches the figure that a schedule goes by; None for one that goes by counts."""
+    if not isinstance(learning_rate, ReduceOnPlateau):
+        return None
+    return Monitor("ReduceOnPlateau", learning_rate.monitor, learning_rate.mode)
 
 
 class Rates:
@@ -50,8 +57,10 @@ class Rates:
         self.by_step = self.schedule is not None and self.schedule._per == "step"
         size = _MOST if self.by_step else 1
         self.buffer: NDArray[np.float64] = aligned_zeros(size, np.float64)
-        best = -math.inf if self.monitor and rises(self.monitor) else math.inf
-        self.plateau: Plateau = best, 0, 0
+        self._monitor = monitor_of(self.schedule)
+        rising = self._monitor is not None and self._monitor.rises
+        self.plateau: Plateau = -math.inf if rising else math.inf, 0, 0
+        self._late = False  # whether a callback adds the figure that the schedule looks at
         self._watch: NaNWatch | None = None
 
     @property
@@ -104,11 +113,6 @@ class Rates:
         return len(self.buffer) if self.by_step else 1 << 62
 
     @property
-    def monitor(self) -> str | None:
-        """The figure that the schedule looks at."""
-        return self.schedule.monitor if isinstance(self.schedule, ReduceOnPlateau) else None
-
-    @property
     def value(self) -> float:
         """The rate of the next update."""
         if self.schedule is None:
@@ -135,25 +139,44 @@ class Rates:
         else:
             self.buffer[0] = self.value
 
-    def begin(self) -> None:
-        """A `fit` begins."""
-        if isinstance(self.schedule, ReduceOnPlateau):
-            name, patience = type(self.schedule).__name__, self.schedule.patience
-            self._watch = NaNWatch(name, self.schedule.monitor, patience)
+    def begin(self, figures: Figures, resumed: bool) -> None:
+        """A `fit` begins that has these figures itself, or goes on from a checkpoint."""
+        plan, monitor = self.schedule, self._monitor
+        if monitor is None or not isinstance(plan, ReduceOnPlateau):
+            return
+        monitor.check(figures.beside((), True))  # who adds others has been looked at before
+        monitor.seen = resumed and self.epochs > 0
+        self._late = monitor.name not in figures
+        best, bad, cooling = self.plateau
+        if math.isinf(best):  # nothing yet, and what that is depends on the figure
+            self.plateau = -math.inf if monitor.rises else math.inf, bad, cooling
+        self._watch = NaNWatch(type(plan).__name__, monitor.name, plan.patience)
 
-    def watch(self, figures: dict[str, float]) -> None:
-        """Warn where the figure that the schedule looks at is NaN again and again."""
-        if self._watch is not None:
+    def watch(self, figures: dict[str, float], late: bool = False) -> None:
+        """Warn where the figure that the schedule looks at is NaN again and again.
+
+        `late` says that callbacks have been told of the epoch's end.
+        """
+        if self._watch is not None and self._late == late and self._watch.monitor in figures:
             self._watch.see(figures[self._watch.monitor])
 
-    def after_epoch(self, figures: dict[str, float]) -> tuple[Plateau, float]:
-        """`plateau` and `scale` after an epoch with these figures, where the schedule looks."""
-        plan, scale = self.schedule, self.scale
+    def after_epoch(
+        self, figures: dict[str, float], *, late: bool = False, cut_off: bool = False
+    ) -> tuple[Plateau, float]:
+        """`plateau` and `scale` after an epoch with these figures, where the schedule looks.
+
+        It looks before callbacks are told of the epoch's end, but for a figure that one of them
+        adds: `late` says that they have been told, and `cut_off` that something has broken in
+        there, so that the figure may be missing.
+        """
+        plan, monitor, scale = self.schedule, self._monitor, self.scale
         best, bad, cooling = self.plateau
-        if not isinstance(plan, ReduceOnPlateau):
+        if monitor is None or not isinstance(plan, ReduceOnPlateau) or self._late != late:
             return self.plateau, scale
-        figure = figures[plan.monitor]
-        sign = 1.0 if rises(plan.monitor) else -1.0
+        figure = figures.get(monitor.name) if cut_off else monitor.figure(figures)
+        if figure is None:
+            return self.plateau, scale
+        sign = 1.0 if monitor.rises else -1.0
         # best + sign |best| min_delta, which has to be passed; any figure passes an infinite one
         bar = best
         if math.isfinite(best):

@@ -29,7 +29,7 @@ _FIT = {
 
 
 def saved_state(
-    session: Session, path: str, samples: Samples, validation: Samples | None, hooks: Hooks
+    session: Session, path: str, samples: Samples, held: dict[str, Samples], hooks: Hooks
 ) -> Saved | None:
     """Return the checkpoint to go on from, after every check of it; None without any.
 
@@ -48,7 +48,7 @@ def saved_state(
     settings, parameters = session.engine.settings, session.parameters
     with container.naming(file):
         session.check_state(kept)
-        fit, here = kept["fit"], provenance.fingerprints(samples, validation, parameters.dtype)
+        fit, here = kept["fit"], provenance.fingerprints(samples, held, parameters.dtype)
         check_fit(fit, session)
         if fit is not None:
             _refuse_old_weights(kept)
@@ -91,8 +91,7 @@ def check_fit(fit: Any, session: Session) -> None:
     if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:
         raise TypeError(f"its val_loss must be a float or None, got {fit['val_loss']!r}")
     provenance.check_fingerprint("its data", fit["data"])
-    if fit["validation"] is not None:
-        provenance.check_fingerprint("its validation data", fit["validation"])
+    provenance.sets_of(fit["validation"])
     _check_history(fit["history"])
     check_saved(fit["callbacks"])
     check_epoch_state(fit, session.parameters, session.engine.settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from fastbp.training.engine import Engine
 from fastbp.training.settings import Settings, check_stored
 
 Array = NDArray[Any]
+T = TypeVar("T")
 #: what a checkpoint holds of a trainer, by the names of its parts
 Saved = dict[str, Any]
 
@@ -112,8 +113,25 @@ class Session(Watched):
         What follows takes the lock and notes that in one step, which an interrupt can't come into.
         """
         self.refuse_torn()
+        if self.asked_by_callback:
+            raise RuntimeError(
+                "this trainer is in its own fit, from which a callback has called this: within it "
+                "evaluate, gradients, save, stop and the network's predict can be called, and "
+                "nothing that trains"
+            )
         if self.training.lock.locked():
             raise RuntimeError("this trainer is at work in another thread; use one for each")
+
+    def looking(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Call `work`, which changes nothing that a fit goes by, while nobody else is at work here.
+
+        A callback may do so within its own fit, between two chunks of work.
+        """
+        self.refuse_torn()
+        if self.asked_by_callback:
+            return work(*arguments)
+        self.refuse_others()
+        return self.lock.holding(work, *arguments)
 
     def refuse_torn(self) -> None:
         """Refuse a trainer that a fork has torn; finish what an interrupt has broken off."""

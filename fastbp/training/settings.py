@@ -15,6 +15,7 @@ from fastbp.checks import choice, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.losses import LOSSES, Loss
 from fastbp.objectives.losses import resolve as resolve_loss
 from fastbp.objectives.metrics import METRICS, Metric
@@ -142,12 +143,6 @@ class Settings:
         """Whether the optimizer is a solver over whole sets."""
         return isinstance(self.optimizer, optimizers.Solver)
 
-    @property
-    def monitor(self) -> str | None:
-        """The figure that the learning rate's schedule looks at, if it does."""
-        rate = self.optimizer.learning_rate
-        return rate.monitor if isinstance(rate, schedules.ReduceOnPlateau) else None
-
     def changed(self, name: str, value: Any) -> Settings:
         """Return the same settings but for that one, which is checked."""
         return replace(self, **{name: _CHECKS[name](value)})
@@ -218,7 +213,8 @@ class Settings:
         """
         check_stored(stored)
         here = self.described()
-        pairs = {name: (stored[name], here[name]) for name in here if name != "seed"}
+        names = [name for name in here if name != "seed"]
+        pairs = {name: (_with_defaults(stored[name]), _with_defaults(here[name])) for name in names}
         for name in ("n_inputs", "dtype"):
             pairs[name] = stored["network"][name], network[name]
         pairs["layers"] = tuple(
@@ -239,9 +235,25 @@ def described(value: Any) -> Any:
         return value
     kind = type(value)
     if _KINDS.get(kind.__name__) is not kind:
+        if isinstance(value, CustomMetric):
+            return {"own": value.name, "mode": value.mode}
         return {"own": getattr(value, "label", f"{kind.__module__}.{kind.__qualname__}")}
     names = inspect.signature(kind).parameters
     return {"kind": kind.__name__, **{name: described(getattr(value, name)) for name in names}}
+
+
+def _with_defaults(value: Any) -> Any:
+    """Return what `described` has, of an older fastbp's too, with settings that it didn't know."""
+    if isinstance(value, list):
+        return [_with_defaults(v) for v in value]
+    if not isinstance(value, dict):
+        return value
+    found = {name: _with_defaults(v) for name, v in value.items()}
+    if value.get("kind") == "ReduceOnPlateau":
+        found.setdefault("mode", "auto")
+        if found.get("monitor") == "val_loss":  # as its default was called
+            found["monitor"] = None
+    return found
 
 
 def decoded(value: Any) -> Any:

@@ -132,7 +132,7 @@ def test_monitors_are_known_before_anything_changes() -> None:
     before = trainer.network.get_weights()
     for callback in (fastbp.EarlyStopping(), fastbp.TimeBudget(1, "val_loss")):
         with pytest.raises(ValueError, match="one of this fit's figures, 'loss', got 'val_loss'"):
-            trainer.fit(X, Y, callbacks=[Recorder(), callback])
+            trainer.fit(X, Y, callbacks=[callback, Recorder()])
     for p, q in zip(before, trainer.network.get_weights(), strict=True):
         np.testing.assert_array_equal(p, q)
 

@@ -314,3 +314,33 @@ def test_weights_of_this_format_are_gone_on_with(tmp_path: Path) -> None:
     other, x, y = of_golden()
     history = other.fit(x, y, 3, sample_weight=np.linspace(0.5, 1.5, 70), resume=tmp_path / "t")
     assert history.epoch == [0, 1, 2]
+
+
+def test_a_run_of_before_monitors_had_modes() -> None:
+    """The defaults have other names now, and mean the same: nothing is said to be different."""
+    rng = np.random.default_rng(4)
+    X, V = rng.normal(size=(60, 3)), rng.normal(size=(20, 3))
+    y, held = X[:, 0] * X[:, 1], (V, V[:, 0] * V[:, 1])
+    file = GOLDEN / "format-2.safetensors"
+    for given in ({}, {"monitor": "val_loss"}):
+        net = fastbp.Network(3, [fastbp.Dense(4, "tanh"), fastbp.Dense(1)], dtype="float64", seed=0)
+        rate = fastbp.ReduceOnPlateau(0.3, factor=0.5, patience=1, **given)  # type: ignore[arg-type]
+        trainer = fastbp.Trainer(
+            net, "mse", fastbp.SGD(rate), batch_size=10, seed=0, metrics=["mae"]
+        )
+        stopping = fastbp.EarlyStopping(patience=9, **given)  # type: ignore[arg-type]
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            trainer.fit(
+                X, y, 5, validation_data=held, callbacks=[stopping, fastbp.TimeBudget(1e6)],
+                resume=file,
+            )  # fmt: skip
+        said = [str(each.message) for each in found]
+        known = ("CPU was", "numpy was", "numba was", "llvmlite was", "fastbp was")
+        assert [text for text in said if not any(name in text for name in known)] == []
+        assert stopping.best == pytest.approx(0.633556, abs=1e-6)
+        assert stopping.best_epoch == 1
+    again = fastbp.Trainer.load(file)
+    assert again.position.epochs == 4
+    assert isinstance(again.optimizer.learning_rate, fastbp.ReduceOnPlateau)
+    assert again.optimizer.learning_rate.monitor == "val_loss"

@@ -20,6 +20,22 @@ def macro_f1(y: Any, p: Any, w: Any) -> float:
     return float(sk.f1_score(y, p.argmax(axis=1), average="macro", sample_weight=w))
 
 
+def by_class(figure: Callable[..., float], y: Any, p: Any, w: Any) -> float:
+    """A figure of each output against the rest, in the mean."""
+    return float(np.mean([figure(y[:, j], p[:, j], w) for j in range(y.shape[1])]))
+
+
+def balanced(y: Any, p: Any, w: Any) -> float:
+    return float(sk.balanced_accuracy_score(y, p > 0.5, sample_weight=w))
+
+
+def precise(y: Any, p: Any, w: Any) -> float:
+    return float(sk.average_precision_score(y, p, sample_weight=w))
+
+
+MACRO = {"average": "macro", "zero_division": 0}
+
+
 # output activation, units, loss, targets, then each metric with its figure from y, p, w
 Figure = Callable[[Any, Any, Any], float]
 CASES: dict[str, tuple[str, int, str, Any, list[tuple[Any, Figure]]]] = {
@@ -29,6 +45,13 @@ CASES: dict[str, tuple[str, int, str, Any, list[tuple[Any, Figure]]]] = {
             ("accuracy", lambda y, p, w: sk.accuracy_score(y, p.argmax(1), sample_weight=w)),
             (fastbp.TopK(3), lambda y, p, w: sk.top_k_accuracy_score(y, p, k=3, sample_weight=w)),
             ("f1", macro_f1),
+            ("precision", lambda y, p, w: sk.precision_score(
+                y, p.argmax(1), sample_weight=w, **MACRO)),
+            ("recall", lambda y, p, w: sk.recall_score(y, p.argmax(1), sample_weight=w, **MACRO)),
+            ("balanced_accuracy", lambda y, p, w: sk.balanced_accuracy_score(
+                y, p.argmax(1), sample_weight=w)),
+            ("average_precision", lambda y, p, w: sk.average_precision_score(
+                np.eye(7)[y], p, sample_weight=w)),
             ("auc", lambda y, p, w: sk.roc_auc_score(y, p, multi_class="ovr", sample_weight=w)),
             ("mae", lambda y, p, w: sk.mean_absolute_error(np.eye(7)[y], p, sample_weight=w)),
         ],
@@ -38,6 +61,10 @@ CASES: dict[str, tuple[str, int, str, Any, list[tuple[Any, Figure]]]] = {
         [
             ("accuracy", lambda y, p, w: sk.accuracy_score(y, p[:, 0] > 0.5, sample_weight=w)),
             ("f1", lambda y, p, w: sk.f1_score(y, p[:, 0] > 0.5, sample_weight=w)),
+            ("precision", lambda y, p, w: sk.precision_score(y, p[:, 0] > 0.5, sample_weight=w)),
+            ("recall", lambda y, p, w: sk.recall_score(y, p[:, 0] > 0.5, sample_weight=w)),
+            ("balanced_accuracy", lambda y, p, w: balanced(y, p[:, 0], w)),
+            ("average_precision", lambda y, p, w: precise(y, p[:, 0], w)),
             ("auc", lambda y, p, w: sk.roc_auc_score(y, p[:, 0], sample_weight=w)),
         ],
     ),
@@ -46,6 +73,10 @@ CASES: dict[str, tuple[str, int, str, Any, list[tuple[Any, Figure]]]] = {
         [
             ("accuracy", lambda y, p, w: np.average(((p > 0.5) == y).mean(axis=1), weights=w)),
             ("f1", lambda y, p, w: sk.f1_score(y, p > 0.5, average="macro", sample_weight=w)),
+            ("precision", lambda y, p, w: sk.precision_score(y, p > 0.5, sample_weight=w, **MACRO)),
+            ("recall", lambda y, p, w: sk.recall_score(y, p > 0.5, sample_weight=w, **MACRO)),
+            ("balanced_accuracy", lambda y, p, w: by_class(balanced, y, p, w)),
+            ("average_precision", lambda y, p, w: precise(y, p, w)),
             ("auc", lambda y, p, w: sk.roc_auc_score(y, p, sample_weight=w)),
         ],
     ),
@@ -133,8 +164,8 @@ def test_of_an_epoch(case: str, batch_size: int) -> None:
     for metric in trainer.metrics:
         value = getattr(history, f"val_{metric.name}")
         assert value == [held_out[metric.name]] * 2
-        if metric.name == "auc":  # which takes all samples together
-            assert not hasattr(history, "auc")
+        if metric._whole:  # which takes all samples together
+            assert not hasattr(history, metric.name)
         else:
             found = getattr(history, metric.name)
             assert found == pytest.approx([expected[metric.name]] * 2, rel=1e-9)
@@ -148,7 +179,7 @@ def test_any_number_of_threads(case: str) -> None:
         X, y = np.tile(X, (20, 1)), np.concatenate([y] * 20)
         w = np.random.default_rng(0).uniform(0.5, 2, len(X))
         history = trainer.fit(X, y, 3, sample_weight=w)
-        names = [m.name for m in trainer.metrics if m.name != "auc"]
+        names = [m.name for m in trainer.metrics if not m._whole]
         found.append([getattr(history, name) for name in names] + [trainer.evaluate(X, y, w)])
     assert found[0] == found[1] == found[2]
 
@@ -308,6 +339,87 @@ def test_auc_of_labels_without_weight() -> None:
     p = net.predict(X)
     expected = np.mean([sk.roc_auc_score(y[1:, j], p[1:, j]) for j in (0, 1)])
     assert found == pytest.approx(expected)
+
+
+NEW = ("f1", "precision", "recall", "balanced_accuracy", "average_precision")
+
+
+def given(outputs: Any, y: Any, activation: str, loss: str, w: Any = None) -> dict[str, float]:
+    """The figures of outputs as they are, by a network that gives them back."""
+    outputs = np.asarray(outputs, float)
+    outputs = outputs.reshape(len(outputs), -1)
+    k = outputs.shape[1]
+    net = fastbp.Network(k, [fastbp.Dense(k, activation, bias=False)], dtype="float64")
+    net.set_weights([np.eye(k)])
+    return fastbp.Trainer(net, loss, metrics=NEW).evaluate(outputs, y, w)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_classes_that_are_absent() -> None:
+    """One that is given and not wanted, one that is wanted and not given, one that is neither."""
+    y = np.array([0, 0, 1, 1, 1, 0])
+    p = np.eye(4)[[0, 0, 1, 2, 2, 0]] + 0.1 * np.random.default_rng(0).random((6, 4))
+    y[2] = 3  # classes 1 and 2 are given, 3 is not; 1 and 3 are wanted
+    found = given(p, y, "softmax", "cross_entropy")
+    top = p.argmax(axis=1)
+    assert found["f1"] == pytest.approx(sk.f1_score(y, top, **MACRO))
+    assert found["precision"] == pytest.approx(sk.precision_score(y, top, **MACRO))
+    assert found["recall"] == pytest.approx(sk.recall_score(y, top, **MACRO))
+    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, top))
+    score = np.exp(p) / np.exp(p).sum(axis=1, keepdims=True)
+    one = np.eye(4)[y][:, [0, 1, 3]]  # a class that no target has can't be judged
+    assert found["average_precision"] == pytest.approx(precise(one, score[:, [0, 1, 3]], None))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_labels_that_never_occur() -> None:
+    """They count as 0, as in scikit-learn's, also where nothing is given them."""
+    rng = np.random.default_rng(4)
+    y, z = rng.integers(0, 2, (50, 4)), rng.normal(size=(50, 4))
+    y[:, 1] = 0
+    y[:, 2], z[:, 2] = 0, -1.0
+    y[:, 3] = 1
+    found = given(z, y, "sigmoid", "binary_cross_entropy")
+    for name in ("f1", "precision", "recall"):
+        expected = getattr(sk, f"{name}_score")(y, z > 0, **MACRO)
+        assert found[name] == pytest.approx(expected), name
+    sides = [np.mean([np.mean((z[:, j] > 0)[y[:, j] == c] == c) for c in np.unique(y[:, j])])
+             for j in range(4)]  # fmt: skip
+    assert found["balanced_accuracy"] == pytest.approx(np.mean(sides))
+    assert found["average_precision"] == pytest.approx(precise(y[:, [0, 3]], z[:, [0, 3]], None))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-200, 1e200])
+def test_equal_scores_and_rows_without_weight(scale: float) -> None:
+    rng = np.random.default_rng(5)
+    y, z, w = rng.integers(0, 2, 300), rng.integers(-3, 4, 300) + 0.5, rng.uniform(0.1, 3, 300)
+    w[::7] = 0.0
+    found, kept = given(z, y, "sigmoid", "binary_cross_entropy", scale * w), w > 0
+    y, z, w = y[kept], z[kept], w[kept]
+    for name in ("f1", "precision", "recall"):
+        expected = getattr(sk, f"{name}_score")(y, z > 0, sample_weight=w)
+        assert found[name] == pytest.approx(expected), name
+    assert found["balanced_accuracy"] == pytest.approx(
+        sk.balanced_accuracy_score(y, z > 0, sample_weight=w)
+    )
+    assert found["average_precision"] == pytest.approx(precise(y, z, w), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"), [(0, (0, 0, 0, 0.5, np.nan)), (1, (2 / 3, 1, 0.5, 0.5, 1))]
+)
+def test_one_class_alone(target: int, expected: tuple[float, ...]) -> None:
+    found = given([-1.0, 1.0], [target, target], "sigmoid", "binary_cross_entropy")
+    found.pop("loss")
+    assert list(found.values()) == pytest.approx(list(expected), nan_ok=True)
+
+
+def test_minus_one_and_one_are_classes() -> None:
+    y, z = RNG.choice([-1, 1], 200), RNG.normal(size=200)
+    found = given(z, y, "linear", "hinge")
+    assert found["precision"] == pytest.approx(sk.precision_score(y, np.where(z > 0, 1, -1)))
+    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y > 0, z > 0))
+    assert found["average_precision"] == pytest.approx(precise(y > 0, z, None))
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,7 @@ def test_the_best_of_an_earlier_fit_stays_there(how: str, tmp_path: Path, monkey
         monkeypatch.setattr(trainer.network._parameters, "begin_training", refuse)
     else:
         error = KeyboardInterrupt
-        monkeypatch.setattr(trainer._session.engine.rates, "begin", lambda: interrupt(trainer))
+        monkeypatch.setattr(trainer._session.engine.rates, "begin", lambda *_: interrupt(trainer))
     with pytest.raises(error):
         trainer.fit(X, target(X), 3, callbacks=callbacks, **sets)  # type: ignore[arg-type]
     assert equal(trainer.network.get_weights(), now)

@@ -114,6 +114,38 @@ def confusions(p, t, w, acc, rows, k, ld, own, place):
 
 
 @jit.cfunc(roles.metric)
+def found(p, t, w, acc, rows, k, ld, own, place):
+    """For each class, weights of rows that have it and are given it, and that have it.
+
+    Where each output is a class, those of rows that haven't it and aren't given it, and that
+    haven't it, as well.
+    """
+    for r in range(rows):
+        a, b, weight = at(p, r * ld), at(t, r * ld), np.float64(w[r])
+        acc[0] += weight
+        if own[0] == TOP_OUTPUT:
+            wanted = largest(b, k)
+            acc[1 + 4 * wanted] += weight if largest(a, k) == wanted else 0.0
+            acc[1 + 4 * wanted + 1] += weight
+        else:
+            for j in range(k):
+                given, wanted = a[j] > own[1], b[j] > own[1]
+                sums = at(acc, 1 + 4 * j if wanted else 1 + 4 * j + 2)
+                sums[0] += weight if given == wanted else 0.0
+                sums[1] += weight
+
+
+@jit.cfunc(roles.metric)
+def keep_outputs(p, t, w, acc, rows, k, ld, own, place):
+    """The outputs of all rows, at their place among all."""
+    for r in range(rows):
+        to = at(own, (place + r) * k)
+        for j in range(k):
+            to[j] = np.float64(p[r * ld + j])
+    acc[0] = math.nan
+
+
+@jit.cfunc(roles.metric)
 def collect(p, t, w, acc, rows, k, ld, own, place):
     """The rows themselves, at their place among all: weight, outputs, targets."""
     for r in range(rows):
