@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 #: attributes of a `History` that are no lists
-NOT_FIGURES = ("stopped", "network_epoch")
+NOT_FIGURES = ("stopped", "network_epoch", "validation_sets")
 
 
 @dataclass
@@ -37,6 +37,8 @@ class History:
         The last epoch that the network's weights have been through as a whole when the `fit` ended:
         an earlier one than the last where the best weights were given back, or after divergence.
         None before there is one, and where a callback has set others after the best came back.
+    validation_sets : tuple of str
+        The names of the sets of validation data, in order: "val" for one that was given without.
 
     Examples
     --------
@@ -54,6 +56,7 @@ class History:
     samples_per_second: list[float] = field(default_factory=list)
     stopped: str | None = None
     network_epoch: int | None = None
+    validation_sets: tuple[str, ...] = ()
 
     def recording(self, epoch: int, rate: float, figures: dict[str, float]) -> Iterator[None]:
         """An iterator that appends an epoch's figures, each to the list of its name, step by step.

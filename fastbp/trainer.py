@@ -289,7 +289,7 @@ class Trainer:
         DivergenceError
             The loss is not finite, with ``on_divergence="raise"``.
         RuntimeError
-            This trainer is at work in another thread.
+            This trainer is at work in another thread, or a callback calls this in its own `fit`.
 
         Warns
         -----
@@ -507,7 +507,8 @@ class Trainer:
         {'loss': 2.0, 'mae': 1.0}
         """
         samples, session = self._samples(X, y, sample_weight), self._session
-        use = "evaluation by a callback" if session.asked_by_callback else "evaluation"
+        # A callback's has its own buffers, beside those of the validation data.
+        use = "evaluation" if session.training.thread is None else "evaluation by a callback"
         return completed(session.looking(session.engine.evaluate, samples, use))
 
     def compiled(self, *, rows: int | None = None) -> State:

@@ -107,3 +107,40 @@ class Short:
         step = self.trainer.step
         for _ in range(200):
             step(X, y, w)
+
+
+class Validation:
+    """Epochs of few samples, with one set of validation data or two, and one evaluation."""
+
+    params = (("one", "two"), ("none", "precision", "average_precision"))
+    param_names = ("sets", "metric")
+
+    def setup(self, sets: str, metric: str) -> None:
+        self.timer = clock(1)
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(3000, 16)).astype(np.float32)
+        y = np.argmax(X[:, :5] + rng.normal(size=(3000, 5)), axis=1)
+        self.training, self.first, second = (
+            (X[rows], y[rows]) for rows in (slice(32), slice(32, 2000), slice(2000, None))
+        )
+        self.held = {"val": self.first, "test": second} if sets == "two" else self.first
+        metrics = [] if metric == "none" else [metric]
+        with skipped_where_missing():
+            import fastbp
+
+            layers = [fastbp.Dense(32, "relu"), fastbp.Dense(5, "softmax")]
+            network = fastbp.Network(16, layers, seed=0)
+            try:
+                self.trainer = fastbp.Trainer(
+                    network, "cross_entropy", "adam", seed=0, n_threads=1, metrics=metrics
+                )
+                self.trainer.fit(*self.training, 2, validation_data=self.held)
+            except ValueError as error:  # before there were such metrics
+                raise LookupError(metric) from error
+
+    def time_epochs(self, sets: str, metric: str) -> None:
+        self.trainer.fit(*self.training, 50, validation_data=self.held)
+
+    def time_evaluate(self, sets: str, metric: str) -> None:
+        for _ in range(20):
+            self.trainer.evaluate(*self.first)

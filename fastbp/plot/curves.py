@@ -29,7 +29,8 @@ def learning_curves(
         What `Trainer.fit` returns, or several to compare, by their labels.
     quantity : str
         "loss", a metric such as "accuracy", "learning_rate" ...: a list of the history. Its
-        validation figures (``val_...``) are drawn with it where there are any.
+        figures of validation data (``val_...``, or of each set by its name) are drawn with it where
+        there are any. One that training doesn't have, such as "auc", is drawn of these alone.
     log : bool or None
         Whether the y axis is logarithmic; None decides by the values.
     ax : matplotlib.axes.Axes or None
@@ -72,60 +73,73 @@ def learning_curves(
     if not curves:
         raise ValueError("history must hold at least one fastbp.History, got an empty mapping")
     if log is None:
-        log = _spread([values for pair in curves.values() for _, values in pair])
+        log = _spread([values for drawn in curves.values() for _, values in drawn.values()])
 
     axes = canvas.axes(ax)
-    kinds = ("training", "validation")
-    for index, (label, pair) in enumerate(curves.items()):
-        for which, (epochs, values) in enumerate(pair):
+    # A set's line is the same for all histories.
+    kinds = list(dict.fromkeys(kind for each in curves.values() for kind in each))
+    for index, (label, drawn) in enumerate(curves.items()):
+        for kind, (epochs, values) in drawn.items():
             if not values:
                 continue
+            which = kinds.index(kind)
             shade = canvas.colour(axes, index if label else which)
-            name = f"{label}, {kinds[which]}" if label else kinds[which]
+            name = f"{label}, {kind}" if label else kind
             # a dot where there are so few epochs that a line would hide them
             marker = "o" if len(values) <= 15 else None
-            style = canvas.STYLES[which]
+            style = canvas.STYLES[which % len(canvas.STYLES)]
             axes.plot(epochs, values, style, color=shade, label=name, marker=marker, markersize=4)
     if log:
         axes.set_yscale("log")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set(xlabel="epochs finished", ylabel=quantity.replace("_", " "))
     axes.grid(alpha=0.25)
-    _legend(axes, list(curves))
+    _legend(axes, list(curves), kinds)
     return axes
 
 
-def _legend(axes: Any, labels: list[str]) -> None:
-    """Add a legend: an entry for each history, and one that tells what dashed lines are."""
+def _legend(axes: Any, labels: list[str], kinds: list[str]) -> None:
+    """Add a legend: an entry for each history, and those that tell what dashed lines are."""
     if labels == [""]:
         axes.legend()
         return
     lines = {line.get_label(): line for line in axes.lines}
-    handles = [lines[f"{label}, training"] for label in labels]
-    if any(f"{label}, validation" in lines for label in labels):
-        fore = canvas.foreground(axes)
-        handles.append(Line2D([], [], color=fore, linestyle="--", label="validation"))
-        labels = [*labels, "validation"]
+    handles = [
+        next(lines[name] for kind in kinds if (name := f"{label}, {kind}") in lines)
+        for label in labels
+    ]
+    fore = canvas.foreground(axes)
+    for which, kind in enumerate(kinds):
+        if which and any(f"{label}, {kind}" in lines for label in labels):
+            style = canvas.STYLES[which % len(canvas.STYLES)]
+            handles.append(Line2D([], [], color=fore, linestyle=style, label=kind))  # type: ignore[arg-type]
+            labels = [*labels, kind]
     axes.legend(handles, labels)
 
 
-def _curves(history: History, quantity: str) -> list[tuple[list[int], list[float]]]:
-    """Epochs and values of training and validation."""
+def _curves(history: History, quantity: str) -> dict[str, tuple[list[int], list[float]]]:
+    """Epochs and values of training, and of validation by what its sets are called."""
     lists = {name: values for name, values in vars(history).items() if isinstance(values, list)}
     known = [name for name, values in lists.items() if name != "epoch" and values]
     if not isinstance(quantity, str):
         raise TypeError(f"quantity must be a str, got {type(quantity).__name__}")
-    if quantity not in known:
+    sets = history.validation_sets or ("val",)
+    kinds = {name: name for name in sets} if sets != ("val",) else {"val": "validation"}
+    if "training" in kinds:
+        kinds["training"] = "training, held out"
+    wanted = {quantity: "training", **{f"{name}_{quantity}": kinds[name] for name in sets}}
+    if not any(name in known for name in wanted):
         has = ", ".join(map(repr, known)) or "no epochs"
         raise ValueError(f"quantity must be one that history has ({has}), got {quantity!r}")
     finished = [epoch + 1 for epoch in history.epoch]
-    curves = []
-    for values in (lists[quantity], lists.get(f"val_{quantity}", [])):
+    curves = {}
+    for name, kind in wanted.items():
+        values = lists.get(name, [])
         # epochs without the figure are left out: the line goes on to the next that has it
         # (a list that is shorter, of an older fastbp's history, belongs to the last epochs)
         pairs = list(zip(finished[len(finished) - len(values) :], values, strict=True))
         there = [pair for pair in pairs if pair[1] == pair[1]] or pairs
-        curves.append(([epoch for epoch, _ in there], [value for _, value in there]))
+        curves[kind] = [epoch for epoch, _ in there], [value for _, value in there]
     return curves
 
 

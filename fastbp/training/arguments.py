@@ -131,7 +131,10 @@ def _figures(settings: Settings, sets: list[str]) -> Figures:
     """Return the names of a fit's own figures; raise ValueError where two would have one name."""
     rising = {"loss": False, **{metric.name: metric._rises for metric in settings.metrics}}
     metrics = [m for m in settings.metrics if not settings.solves and not m._whole]
-    found = {name: ("training", rising[name]) for name in ["loss", *(m.name for m in metrics)]}
+    names = ["loss", *(m.name for m in metrics)]
+    if not sets:
+        return Figures(names, [name for name in names if rising[name]])
+    found = {name: ("training", rising[name]) for name in names}
     for each in sets:
         for metric, rises in rising.items():
             name = f"{each}_{metric}"
@@ -142,8 +145,8 @@ def _figures(settings: Settings, sets: list[str]) -> Figures:
                     f"{name!r} in History, as is a figure of {other}; give it another name"
                 )
             found[name] = f"the set {each!r}", rises
-    first = f"{sets[0]}_loss" if sets else None
-    return Figures(list(found), [name for name, (_, rises) in found.items() if rises], first)
+    rise = [name for name, (_, rises) in found.items() if rises]
+    return Figures(list(found), rise, f"{sets[0]}_loss")
 
 
 def _check_callbacks(settings: Settings, callbacks: Sequence[Callback], figures: Figures) -> None:

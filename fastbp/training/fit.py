@@ -77,7 +77,8 @@ class Fit:
     ) -> None:
         self.session, self.samples, self.held = session, samples, held
         self.hooks, self.report = hooks, report
-        self.history, self.resumed, self.cancelled = History(), resumed, cancelled
+        self.history = History(validation_sets=tuple(held.sets))
+        self.resumed, self.cancelled = resumed, cancelled
         # Files of the first format hold less of callbacks.
         if resumed is not None and resumed["fit"] is not None and resumed["format"] > 1:
             hooks.unrestored = resumed["fit"]["callbacks"]
@@ -286,8 +287,11 @@ class Fit:
         if callbacks:
             hooks.on_measured(session.parameters, logs)
             hooks.on_epoch_end(number, logs)
-            self._told(logs)
-            rates.watch(logs, late=True)
+            if rates.late:
+                self._told(logs)
+                rates.watch(logs, late=True)
+            else:
+                self.telling = session.restoring = None
         self.record()
         if callbacks:
             hooks.on_settled()

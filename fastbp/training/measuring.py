@@ -102,7 +102,10 @@ class Measuring:
 
 def completed(taken: Taken) -> dict[str, float]:
     """Return all figures; functions of a person's own are called now, in order."""
-    return {n: value if isinstance(value, float) else value() for n, value in taken.items()}
+    for value in taken.values():
+        if value.__class__ is not float:
+            return {n: v if isinstance(v, float) else v() for n, v in taken.items()}
+    return taken  # type: ignore[return-value]
 
 
 class Held(NamedTuple):

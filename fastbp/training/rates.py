@@ -44,6 +44,8 @@ class Rates:
         What `write` has worked out: one rate, or where each has its own those of `most` updates.
     live : ndarray
         Where `scale` and `steps` stand, for compiled code.
+    late : bool
+        Whether the schedule looks at a figure that a callback adds, so after callbacks are told.
     plateau : tuple
         The best figure, the epochs since, and those of cooling down that are left.
     """
@@ -60,7 +62,7 @@ class Rates:
         self._monitor = monitor_of(self.schedule)
         rising = self._monitor is not None and self._monitor.rises
         self.plateau: Plateau = -math.inf if rising else math.inf, 0, 0
-        self._late = False  # whether a callback adds the figure that the schedule looks at
+        self.late = False
         self._watch: NaNWatch | None = None
 
     @property
@@ -146,7 +148,7 @@ class Rates:
             return
         monitor.check(figures.beside((), True))  # who adds others has been looked at before
         monitor.seen = resumed and self.epochs > 0
-        self._late = monitor.name not in figures
+        self.late = monitor.name not in figures
         best, bad, cooling = self.plateau
         if math.isinf(best):  # nothing yet, and what that is depends on the figure
             self.plateau = -math.inf if monitor.rises else math.inf, bad, cooling
@@ -157,7 +159,7 @@ class Rates:
 
         `late` says that callbacks have been told of the epoch's end.
         """
-        if self._watch is not None and self._late == late and self._watch.monitor in figures:
+        if self._watch is not None and self.late == late and self._watch.monitor in figures:
             self._watch.see(figures[self._watch.monitor])
 
     def after_epoch(
@@ -171,7 +173,7 @@ class Rates:
         """
         plan, monitor, scale = self.schedule, self._monitor, self.scale
         best, bad, cooling = self.plateau
-        if monitor is None or not isinstance(plan, ReduceOnPlateau) or self._late != late:
+        if monitor is None or not isinstance(plan, ReduceOnPlateau) or self.late != late:
             return self.plateau, scale
         figure = figures.get(monitor.name) if cut_off else monitor.figure(figures)
         if figure is None:

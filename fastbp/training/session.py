@@ -113,22 +113,22 @@ class Session(Watched):
         What follows takes the lock and notes that in one step, which an interrupt can't come into.
         """
         self.refuse_torn()
+        if not self.training.lock.locked():
+            return
         if self.asked_by_callback:
             raise RuntimeError(
                 "this trainer is in its own fit, from which a callback has called this: within it "
                 "evaluate, gradients, save, stop and the network's predict can be called, and "
                 "nothing that trains"
             )
-        if self.training.lock.locked():
-            raise RuntimeError("this trainer is at work in another thread; use one for each")
+        raise RuntimeError("this trainer is at work in another thread; use one for each")
 
     def looking(self, work: Callable[..., T], *arguments: Any) -> T:
         """Call `work`, which changes nothing that a fit goes by, while nobody else is at work here.
 
         A callback may do so within its own fit, between two chunks of work.
         """
-        self.refuse_torn()
-        if self.asked_by_callback:
+        if self.training.thread is not None and self.asked_by_callback:
             return work(*arguments)
         self.refuse_others()
         return self.lock.holding(work, *arguments)

@@ -217,6 +217,26 @@ def test_learning_curves_of_several() -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "validation"]
 
 
+def test_learning_curves_of_several_sets() -> None:
+    """Each set's line; a metric whose name ends in another's is none of them."""
+    X, y = np.eye(4), np.array([0.0, 1.0, 0.0, 1.0])
+    net = fastbp.Network(4, [fastbp.Dense(1, "sigmoid")], seed=0)
+    names = ["accuracy", "balanced_accuracy", "auc"]
+    trainer = fastbp.Trainer(net, "mse", metrics=names, seed=0)
+    sets = {"val": (X, y), "test": (X, 1 - y)}
+    h = trainer.fit(X, y, 3, validation_data=sets)
+    lines = {line.get_label(): line for line in plot.learning_curves(h, "accuracy").lines}
+    assert list(lines) == ["training", "val", "test"]
+    assert lines["test"].get_ydata().tolist() == h.test_accuracy
+    assert len({line.get_linestyle() for line in lines.values()}) == 3
+    lines = {line.get_label(): line for line in plot.learning_curves(h, "auc").lines}
+    assert list(lines) == ["val", "test"]
+    ax = plot.learning_curves({"a": h, "b": h}, "auc")
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "val", "test"]
+    with pytest.raises(ValueError, match="quantity must be one that history has"):
+        plot.learning_curves(h, "f1")
+
+
 def test_learning_curves_choose_the_scale() -> None:
     steep = fastbp.History(epoch=[0, 1], loss=[1.0, 1e-3])
     assert plot.learning_curves(steep).get_yscale() == "log"

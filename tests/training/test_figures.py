@@ -245,7 +245,8 @@ def test_what_is_no_figure(tmp_path: Path, name: Any, value: Any, error: Any, me
     assert len(history.loss) == 2
     assert not math.isnan(history.loss[0])
     assert vars(history).keys() <= {
-        "epoch", "loss", "val_loss", "samples_per_second", "stopped", "network_epoch", "mine",
+        "epoch", "loss", "val_loss", "samples_per_second", "stopped", "network_epoch",
+        "validation_sets", "mine",
     }  # fmt: skip
     assert len(log.read_text().splitlines()) == 2  # it was refused before the next callback
     assert trainer.fit(X, Y, 1).epoch == [2]

@@ -13,6 +13,7 @@ import pytest
 
 import fastbp
 from fastbp.training import provenance
+from fastbp.training.progress import bar_format
 
 RNG = np.random.default_rng(2)
 X = RNG.normal(size=(120, 3))
@@ -75,6 +76,7 @@ def test_names_of_ones_own() -> None:
     sets = {"hold out": SETS["val"], "früh": SETS["test"]}
     history = build().fit(X, Y, 2, validation_data=sets)
     assert history.val_loss == []
+    assert history.validation_sets == ("hold out", "früh")
     assert len(getattr(history, "hold out_loss")) == len(history.früh_r2) == 2
 
 
@@ -123,6 +125,15 @@ def test_the_first_ones_loss_is_watched(first: str) -> None:
     assert [p.val_loss for p in ends] == losses
     assert {p.val_name for p in seen} == {f"{first}_loss"}
     assert ends[-1].figures["test_r2"] == history.test_r2[-1]
+
+
+def test_the_bar_says_which_set_it_shows() -> None:
+    seen: list[fastbp.Progress] = []
+    sets = {"test": SETS["test"], "val": SETS["val"]}
+    history = build(metrics=[]).fit(X, Y, 1, validation_data=sets, progress=seen.append)
+    line = bar_format(seen[-1], "", 200)
+    first, second = (f"{n} {getattr(history, n)[0]:#.3g}" for n in ("test_loss", "val_loss"))
+    assert f"{first}, {second}" in line
 
 
 def test_one_that_is_not_the_first() -> None:
