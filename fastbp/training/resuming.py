@@ -29,7 +29,12 @@ _FIT = {
 
 
 def saved_state(
-    session: Session, path: str, samples: Samples, validation: Samples | None, hooks: Hooks
+    session: Session,
+    path: str,
+    samples: Samples,
+    validation: Samples | None,
+    hooks: Hooks,
+    counts: bool,
 ) -> Saved | None:
     """Return the checkpoint to go on from, after every check of it; None without any.
 
@@ -61,6 +66,9 @@ def saved_state(
     if not settings.seed_drawn and settings.seed != seed:
         _warn(f"{file}: seed was {seed}, is {settings.seed}; the run goes on with {seed}")
     certain, perhaps = ([], []) if fit is None else hooks.differences(saved)
+    counted = counts if fit is None else fit.get("count_epochs", True)
+    if counted != counts:
+        certain.append(f"count_epochs was {counted}, is {counts}")
     for change in [*provenance.changes(kept, here), *certain]:
         _warn(f"{file}: {change}; {_SAME_BITS}")
     for change in perhaps:
@@ -85,7 +93,9 @@ def check_fit(fit: Any, session: Session) -> None:
     """Raise TypeError or ValueError for what `Fit.set_state` can't take; None is right."""
     if fit is None:
         return
-    check_keys("its fit", fit, _FIT)
+    check_keys("its fit", fit, _FIT, {"count_epochs"})
+    if not isinstance(fit.get("count_epochs", True), bool):
+        raise TypeError(f"its count_epochs must be True or False, got {fit['count_epochs']!r}")
     integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
     real("its spent", fit["spent"], low=0.0)
     if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:
