@@ -26,7 +26,7 @@ from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
 from fastbp.training.fit import Fit
 from fastbp.training.progress import Choice, Watcher, watcher
-from fastbp.training.resuming import check_fit, saved_state
+from fastbp.training.resuming import check_fit, keeps_thresholds, saved_state
 from fastbp.training.session import Saved, Session, check_architecture
 from fastbp.training.settings import Settings
 
@@ -237,7 +237,8 @@ class Trainer:
             any real dtype and strides. Read where it stands, batch by batch.
         y : array_like
             Targets: (n,) for one output, or (n, n_outputs). For "cross_entropy", class ids (n,) or
-            class probabilities (n, n_outputs) whose rows sum to 1.
+            class probabilities (n, n_outputs) whose rows sum to 1. Two values for one output are
+            taken for two classes: `Network.class_threshold` becomes their middle.
         epochs : int
             Times that every sample is visited, at least 0; iterations of "lbfgs" and
             "levenberg_marquardt", which may end sooner (`History.stopped`).
@@ -842,16 +843,20 @@ class Trainer:
         """Make every check of `fit`'s arguments; return what makes the `Fit`."""
         session, folder = self._session, None if resume is None else os.fspath(resume)
         counts = flag("count_epochs", counts)
-        samples, validation = arguments.of_fit(
+        samples, validation, thresholds = arguments.of_fit(
             session.parameters, session.engine.settings, callbacks, folder, counts, *data
         )
         hooks, kept = Hooks(self, callbacks), None
         if folder is not None:
             kept = saved_state(session, folder, samples, validation, hooks, counts)
+        if keeps_thresholds(kept):
+            thresholds = None
         self._compare_custom(samples)
 
         def made(report: Watcher | None, cancelled: Callable[[], bool] | None = None) -> Fit:
-            return Fit(session, samples, validation, hooks, report, kept, counts, cancelled)
+            return Fit(
+                session, samples, validation, hooks, report, kept, thresholds, counts, cancelled
+            )
 
         return made
 

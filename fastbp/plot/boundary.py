@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import integer
 from fastbp.layers.activations import name_of
+from fastbp.layers.thresholds import usual_threshold
 from fastbp.network import Network
 from fastbp.plot import canvas
 
@@ -32,8 +33,8 @@ def decision_boundary(
     Parameters
     ----------
     network : Network
-        Of two inputs, and one output (a sigmoid; or linear or tanh, split at 0) or several
-        (softmax), as `Network.predict_classes` takes them.
+        Of two inputs, and one output, split where `Network.predict_classes` splits it, or several
+        (softmax).
     X : array_like
         (n, 2): the samples, whose range the picture covers.
     y : array_like or None
@@ -110,7 +111,8 @@ def decision_boundary(
 def _margins(network: Network, scores: NDArray[Any], told: NDArray[Any]) -> list[NDArray[Any]]:
     """For each class that is predicted somewhere, but not everywhere: above 0 where it is."""
     if scores.shape[-1] == 1:
-        middle = 0.0 if name_of(network.layers[-1].activation) in ("linear", "tanh") else 0.5
+        activation, middle = name_of(network.layers[-1].activation), network.class_threshold
+        middle = usual_threshold(activation) if middle is None else middle
         return [scores[..., 0] - middle] if told.min() < told.max() else []
     found = []
     for k in np.unique(told):

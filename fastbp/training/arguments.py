@@ -13,7 +13,9 @@ from fastbp.callbacks.base import Callback, check_monitor
 from fastbp.checks import real
 from fastbp.data import inputs
 from fastbp.data.class_weight import class_weights
+from fastbp.data.levels import levels
 from fastbp.data.split import validation_split as split_off
+from fastbp.layers.thresholds import Thresholds
 from fastbp.objectives.losses import Poisson
 from fastbp.runtime.parameters import Parameters
 from fastbp.training.settings import Settings
@@ -59,8 +61,18 @@ def of_fit(
     validation_split: float,
     sample_weight: ArrayLike | None,
     class_weight: Mapping[int, float] | Literal["balanced"] | None,
-) -> tuple[inputs.Samples, inputs.Samples | None]:
-    """Check `fit`'s arguments; return the samples that are trained on, and the validation data."""
+) -> tuple[inputs.Samples, inputs.Samples | None, Thresholds | None]:
+    """Check `fit`'s arguments.
+
+    Returns
+    -------
+    samples : Samples
+        What is trained on.
+    validation : Samples or None
+        The validation data.
+    thresholds : Thresholds or None
+        Where the fit cuts classes; None leaves that as it is.
+    """
     real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
     if validation_split and validation_data is not None:
         raise ValueError("give validation_data or validation_split, not both")
@@ -79,7 +91,24 @@ def of_fit(
     _check_callbacks(settings, callbacks, held is not None, counts)
     for callback in callbacks:
         callback.check_folder(folder)
-    return trained, held
+    return trained, held, _thresholds(parameters, settings, trained)
+
+
+_NONE = Thresholds()  # made once: most fits are of no two values
+
+
+def _thresholds(
+    parameters: Parameters, settings: Settings, samples: inputs.Samples
+) -> Thresholds | None:
+    if parameters.n_outputs > 1 or samples[1].class_ids:
+        return None
+    found = levels(samples, parameters.dtype)
+    if found is None:
+        return _NONE
+    if len(found) < 2:  # a chunk of one class tells nothing of the other
+        return None
+    cut = settings.loss._threshold(*found)
+    return Thresholds(cut, cut)
 
 
 def _by_class(

@@ -19,6 +19,7 @@ from fastbp.data.inputs import Samples
 from fastbp.history import NOT_FIGURES, History, Progress, last_figures
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE
+from fastbp.layers.thresholds import Thresholds
 from fastbp.training import provenance
 from fastbp.training.batches import Work, work_on
 from fastbp.training.progress import Watcher
@@ -46,6 +47,8 @@ class Fit:
         Who is shown the progress.
     resumed : dict or None
         The checkpoint to go on from (training/resuming.py).
+    thresholds : Thresholds or None
+        Where it has the network cut classes, if it does.
     counts : bool
         Whether its epochs are those that schedules go by; else a person ends these.
     cancelled : callable or None
@@ -72,11 +75,13 @@ class Fit:
         hooks: Hooks,
         report: Watcher | None,
         resumed: Saved | None = None,
+        thresholds: Thresholds | None = None,
         counts: bool = True,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.session, self.samples, self.validation = session, samples, validation
         self.hooks, self.report, self.counts = hooks, report, counts
+        self.thresholds = thresholds
         self.history, self.resumed, self.cancelled = History(), resumed, cancelled
         # Files of the first format hold less of callbacks.
         if resumed is not None and resumed["fit"] is not None and resumed["format"] > 1:
@@ -135,6 +140,8 @@ class Fit:
             self.restore(self.resumed)
             session.resuming = rates.passes
         first = session.resuming or 0
+        if first < epochs and self.thresholds is not None:
+            session.parameters.thresholds = self.thresholds
         work.begin()
         if self.counts:
             rates.begin()
@@ -262,7 +269,7 @@ class Fit:
             figures = session.engine.evaluate(self.validation)
             self.val_loss = figures["loss"]
             logs |= {f"val_{name}": value for name, value in figures.items()}
-        epochs_ended, (plateau, scale) = rates.epochs, (rates.plateau, rates.scale)
+        epochs_ended, plateau, scale = rates.epochs, rates.plateau, rates.cells[SCALE]
         if self.counts:
             epochs_ended, (plateau, scale) = epochs_ended + 1, rates.after_epoch(logs)
         ended = number, work.n_samples / max(self.spent, 1e-9), logs

@@ -140,15 +140,18 @@ class Rates:
             self.buffer[0] = self.value
 
     def begin(self) -> None:
-        """A `fit` that counts its epochs begins."""
+        """A `fit` that counts its epochs begins, or the first epoch that a person ends."""
         if isinstance(self.schedule, ReduceOnPlateau):
             name, patience = type(self.schedule).__name__, self.schedule.patience
             self._watch = NaNWatch(name, self.schedule.monitor, patience)
 
+    @property
+    def watches(self) -> bool:
+        """Whether somebody is to be warned of NaN, or nobody has to be."""
+        return self._watch is not None or self.monitor is None
+
     def watch(self, figures: Mapping[str, float]) -> None:
         """Warn where the figure that the schedule looks at is NaN again and again."""
-        if self._watch is None:  # a person ends the epochs, and no `fit` has counted any
-            self.begin()
         if self._watch is not None:
             self._watch.see(figures[self._watch.monitor])
 

@@ -14,6 +14,7 @@ from fastbp.data.inputs import Samples
 from fastbp.files import checkpoints, container
 from fastbp.files.container import check_keys, whole_number
 from fastbp.history import check_lists
+from fastbp.layers.thresholds import KEYS
 from fastbp.training import provenance
 from fastbp.training.batches import check_batches, check_epoch_state
 from fastbp.training.session import Saved, Session
@@ -74,6 +75,17 @@ def saved_state(
     for change in perhaps:
         _LOG.warning("%s: %s; if it changes what is trained, %s", file, change, _SAME_BITS)
     return kept
+
+
+def keeps_thresholds(kept: Saved | None) -> bool:
+    """Return whether a fit that goes on from there cuts classes as the checkpoint says.
+
+    A callback may have set that since the targets were looked at.
+    """
+    if kept is None or kept["fit"] is None:
+        return False
+    there = kept["settings"]["network"].keys() & {*KEYS}
+    return bool(there) and provenance.same_samples(kept["fit"], kept["here"])
 
 
 def _warn(text: str) -> None:

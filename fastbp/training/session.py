@@ -13,6 +13,7 @@ from fastbp.checks import integer
 from fastbp.data.inputs import Samples
 from fastbp.files.container import MOST_COUNTED, check_keys
 from fastbp.kernels.updates.hyper import SCALE
+from fastbp.layers.thresholds import thresholds_of
 from fastbp.runtime.forking import Watched, watch
 from fastbp.runtime.locks import Lock
 from fastbp.runtime.parameters import Parameters, Training
@@ -107,6 +108,8 @@ class Session(Watched):
         an epoch, the rest of that one is given up, as the next fit would.
         """
         rates = self.engine.rates
+        if not rates.watches:  # no fit has counted epochs
+            rates.begin()
         (plateau, scale), epochs = rates.after_epoch(figures), rates.epochs + 1
         # The epoch has ended for all or for none: no call that an interrupt could come after.
         rates.epochs, rates.plateau, rates.cells[SCALE] = epochs, plateau, scale
@@ -206,6 +209,8 @@ class Session(Watched):
         engine = self.engine
         if "weights" in state:
             self.parameters.set_weights(state["weights"])
+            about = state["settings"]["network"]
+            self.parameters.thresholds = thresholds_of(about, self.parameters.n_outputs)
         engine.set_state(state)
         engine.settings = engine.settings.changed("seed", state["settings"]["seed"])
         counters = state["counters"]
