@@ -269,17 +269,18 @@ class Fit:
             figures = session.engine.evaluate(self.validation)
             self.val_loss = figures["loss"]
             logs |= {f"val_{name}": value for name, value in figures.items()}
-        epochs_ended, plateau, scale = rates.epochs, rates.plateau, rates.cells[SCALE]
         if self.counts:
-            epochs_ended, (plateau, scale) = epochs_ended + 1, rates.after_epoch(logs)
+            epochs_ended, (plateau, scale) = rates.epochs + 1, rates.after_epoch(logs)
+        else:
+            epochs_ended, plateau, scale = rates.epochs, rates.plateau, rates.cells[SCALE]
         ended = number, work.n_samples / max(self.spent, 1e-9), logs
         telling = partial(self._tell_the_rest, number, logs) if callbacks else None
         recovery, judged = work.recovery, None
         if recovery is not None and recovery.reduces:
             judged = recovery.judged(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
         # The epoch has ended for all or for none: no call that an interrupt could come after.
-        rates.passes, work.in_epoch, self.unrecorded = number + 1, False, ended
-        rates.epochs = epochs_ended
+        rates.passes, rates.epochs = number + 1, epochs_ended
+        work.in_epoch, self.unrecorded = False, ended
         self.history.network_epoch = number
         rates.plateau, rates.cells[SCALE] = plateau, scale
         self.telling = session.restoring = telling

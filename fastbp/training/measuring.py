@@ -12,6 +12,7 @@ from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
 from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
+from fastbp.layers.thresholds import Thresholds
 from fastbp.objectives.metrics import Metric
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
@@ -41,6 +42,7 @@ class Measuring:
         ]
         # Those that are cut where the network says.
         cut = [i for i, metric in enumerate(metrics) if metric._of_classes and self._k == 1]
+        self._thresholds: Thresholds | None = None  # that these have been told of
         self._cut = [i for i in cut if not metrics[i]._whole]
         if metrics:
             self._describe()
@@ -65,8 +67,9 @@ class Measuring:
     def begin(self, samples: Samples) -> None:
         """Clear all sums; what follows are these samples."""
         self.sums[:] = 0.0
-        if self._cut:
-            cuts = self._parameters.thresholds.found(self._activation)
+        if self._cut and self._thresholds is not self._parameters.thresholds:
+            self._thresholds = self._parameters.thresholds
+            cuts = self._thresholds.found(self._activation)
             for i in self._cut:
                 self._settings[i][1:] = cuts
         for i, metric in enumerate(self._metrics):
