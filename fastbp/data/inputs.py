@@ -1,13 +1,14 @@
 """Arrays that a person hands over: checked, described for the kernels, and not copied.
 
 `features`, `targets` and `sample_weights` take whatever a person has at hand and return a `Source`:
-an address and the steps from it. Every error is raised here, before a kernel sees the memory.
+an address and the steps from it. Every error is raised here, before a kernel sees the memory. What
+is no array yet is read by frames.py and objects.py, which are imported when there is some.
 
 Values are checked by values.py; those of memory maps of plain numbers are left to the kernels,
 which check them as they read.
 
 Only what the kernels cannot read is copied, once, into the network's dtype: long doubles, foreign
-byte orders (of a memory map too) and misaligned values.
+byte orders (of a memory map too), misaligned values, and tables of several dtypes.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     ----------
     X : array_like
         Real numbers of shape (n,) where `n_features` is 1, (n, d), or (n, d1, d2, ...), flattened
-        per sample in C order. Any strides, any real dtype.
+        per sample in C order. Any strides, any real dtype; or a table, or a column of one.
     n_features : int
         The network's inputs.
     dtype : {"float32", "float64"}
@@ -77,8 +78,8 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     TypeError
         `X` holds something other than real numbers.
     ValueError
-        `X` is empty, ragged, masked, of another width, or (unless it is a memory map) not finite in
-        `dtype`.
+        `X` is empty, ragged or of another width, lacks values, or (unless it is a memory map) is
+        not finite in `dtype`.
     """
     a, columns = _array(X, name, dtype)
     n = len(a)
@@ -113,7 +114,8 @@ def targets(
     y : array_like
         Where `classes`: ids in ``[0, n_outputs)`` of shape (n,), whole numbers of any real dtype;
         or probabilities of shape (n, n_outputs), one-hot rows included, each row summing to 1
-        within 1e-3. Otherwise numbers of shape (n, n_outputs), or (n,) where `n_outputs` is 1.
+        within 1e-3; a table of one column is (n,). Otherwise numbers of shape (n, n_outputs), or
+        (n,) where `n_outputs` is 1.
     n : int
         The samples that the targets belong to.
     n_outputs : int
@@ -140,7 +142,7 @@ def targets(
     TypeError
         `y` holds something other than real numbers.
     ValueError
-        `y` is of another length or width, ragged or masked, or one of its values is not as said.
+        `y` is of another length or width or ragged, or lacks values, or one of them is not as said.
     """
     hint = "turn text labels into ids 0, 1, 2, …" if classes else ""
     a, columns = _array(y, name, dtype, exact=True, hint=hint)
@@ -183,7 +185,7 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
     Parameters
     ----------
     w : array_like
-        Real numbers of shape (n,). A memory map is checked here too.
+        Real numbers of shape (n,), or a table of one column. A memory map is checked here too.
     n : int
         The samples that the weights belong to.
     dtype : {"float32", "float64"}
@@ -196,7 +198,7 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
     TypeError
         `w` holds something other than real numbers.
     ValueError
-        `w` is of another shape, ragged or masked, or one of its values is not as said.
+        `w` is of another shape or ragged, or lacks values, or one of them is not as said.
     """
     a, columns = _array(w, name, dtype, exact=True)
     _check_length(a, n, name)
@@ -210,6 +212,28 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
     if rounded == 0:
         raise ValueError(f"{name} must hold a weight above 0 in {dtype}, got none above {greatest}")
     return _source(a, dtype, lazy=False, greatest=rounded)
+
+
+def numbers(value: ArrayLike, name: str, hint: str = "") -> NDArray[Any]:
+    """Return an array of real numbers, of any shape with at least one row, as they are.
+
+    Parameters
+    ----------
+    value : array_like
+        Whatever X may be.
+    name : str
+        The argument's name, for messages.
+    hint : str
+        What to do about text.
+
+    Raises
+    ------
+    TypeError
+        `value` holds something other than real numbers.
+    ValueError
+        `value` is empty or ragged, or values are missing.
+    """
+    return _array(value, name, "float64", exact=True, hint=hint)[0]
 
 
 def _array(
