@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -244,11 +245,11 @@ def _polars_column(column: Any, name: str, hint: str) -> Array:
 def _names(labels: Sequence[Any]) -> tuple[str, ...]:
     """Names of columns for messages; of equal ones, with their places."""
     names = [repr(x.item() if isinstance(x, np.generic) else x) for x in labels]
-    if len(set(names)) == len(names):
+    counts = Counter(names)
+    if len(counts) == len(names):
         return tuple(names)
     return tuple(
-        f"{name} (at position {j})" if names.count(name) > 1 else name
-        for j, name in enumerate(names)
+        f"{name} (at position {j})" if counts[name] > 1 else name for j, name in enumerate(names)
     )
 
 
@@ -296,10 +297,8 @@ def _exact(columns: list[Array], otherwise: np.dtype[Any]) -> np.dtype[Any]:
 
 def _pandas_frame(frame: Any, asked: Asked) -> tuple[Array, Columns]:
     names, dtypes = _names(list(frame.columns)), set(frame.dtypes)
-    if len(dtypes) == 1 and isinstance(next(iter(dtypes)), np.dtype):
-        a: Array = np.asarray(frame)
-        if a.dtype in KINDS:  # a single block is not copied
-            return a, Columns(names, True)
+    if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype in KINDS:
+        return np.asarray(frame), Columns(names, True)  # a single block is not copied
     columns = (column for _, column in frame.items())
     return _table(columns, names, len(frame), _pandas_column, asked, True)
 

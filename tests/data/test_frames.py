@@ -313,3 +313,25 @@ def test_dummies_beside_numbers():
         other = fastbp.Network(3, [fastbp.Dense(1)], seed=0)
         other.set_weights(weights)
         assert history.loss == fastbp.Trainer(other, "mse", seed=0).fit(plain, [1.0, 2.0, 3.0]).loss
+
+
+@pytest.mark.parametrize("table", ["pandas", "polars", "pyarrow"])
+def test_a_fit_on_a_table_goes_on_where_it_was(table, tmp_path):
+    make, _ = TABLES[table]
+    rng = np.random.default_rng(3)
+    X = make({"a": rng.normal(size=30), "b": rng.random(30) < 0.5, "c": rng.integers(0, 9, 30)})
+    y = make({"y": rng.normal(size=30)})
+
+    def trainer() -> fastbp.Trainer:
+        net = fastbp.Network(3, [fastbp.Dense(4, "tanh"), fastbp.Dense(1)], seed=1)
+        return fastbp.Trainer(net, "mse", "adam", batch_size=8, seed=2)
+
+    whole, part, rest = trainer(), trainer(), trainer()
+    history = whole.fit(X, y, 4)
+    part.fit(X, y, 2, callbacks=[fastbp.Checkpoint(tmp_path)])
+    assert rest.fit(X, y, 4, resume=tmp_path).loss == history.loss
+    for a, b in zip(whole.network.get_weights(), rest.network.get_weights(), strict=True):
+        assert same_bits(a, b)
+    other = make({"a": np.zeros(30), "b": rng.random(30) < 0.5, "c": rng.integers(0, 9, 30)})
+    with pytest.warns(RuntimeWarning, match="X was"):
+        trainer().fit(other, y, 4, resume=tmp_path)
