@@ -410,7 +410,7 @@ NET3 = fastbp.Network(3, [fastbp.Dense(1)], seed=0)
         (ValueError, lambda: plot.decision_boundary(binary(), X[:, :1]), "X must have as many"),
         (ValueError, lambda: plot.decision_boundary(binary(), X, y[:3]), "y must have shape"),
         (ValueError, lambda: plot.decision_boundary(binary(), X, y + 1), "y must hold class ids"),
-        (TypeError, lambda: plot.decision_boundary(binary(), X, ["a"] * 60), "y must hold class"),
+        (TypeError, lambda: plot.decision_boundary(binary(), X, ["a"] * 60), "y must hold real"),
         (ValueError, lambda: plot.decision_boundary(binary(), X, y, classes=["a"]), "2 names"),
         (ValueError, lambda: plot.activation_functions("softmax"), "'softmax'"),
         (ValueError, lambda: plot.activation_functions("relo"), "did you mean 'relu'"),
