@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sources import read
-from tables import COLUMNS, TABLES, library
+from table_makers import COLUMNS, TABLES, library
 
 import fastbp
 from fastbp.data.inputs import features, sample_weights, targets

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tables import library
+from table_makers import library
 
 import fastbp
 from fastbp.data.inputs import features, sample_weights, targets

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from sources import ramp
-from tables import library
+from table_makers import library
 
 from fastbp.data.inputs import features
 
