@@ -497,9 +497,12 @@ def test_onnx_labels_follow() -> None:
 
 def test_a_boundary_is_drawn_there() -> None:
     plot = pytest.importorskip("fastbp.plot")
+    from matplotlib.figure import Figure
+
     trainer = build()
     trainer.fit(X, 3 + 4 * B, 200)
-    axes = plot.decision_boundary(trainer.network, X, B, resolution=30)
+    ax = Figure().add_subplot()  # which no other test finds
+    axes = plot.decision_boundary(trainer.network, X, B, resolution=30, ax=ax)
     (line,) = [c for c in axes.collections if type(c).__name__ == "QuadContourSet"]
     on = np.concatenate([path.vertices for path in line.get_paths()])
     assert np.abs(trainer.network.predict(on)[:, 0] - 5).max() < 0.6
