@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 #: attributes of a `History` that are no lists
 NOT_FIGURES = ("stopped", "network_epoch", "validation_sets")
 
@@ -186,6 +189,19 @@ def last_figures(history: History) -> dict[str, float]:
     others = ("epoch", "samples_per_second", *NOT_FIGURES)
     lists = {name: values for name, values in vars(history).items() if name not in others}
     return {name: values[-1] for name, values in lists.items() if values}
+
+
+def arrays_of(history: History) -> dict[str, NDArray[np.float64]]:
+    """Return all lists of a `History` as a checkpoint has them."""
+    lists = {name: v for name, v in vars(history).items() if name not in NOT_FIGURES}
+    return {name: np.array(values, np.float64) for name, values in lists.items()}
+
+
+def fill(history: History, arrays: dict[str, NDArray[np.float64]]) -> None:
+    """Give a `History` the lists that `arrays_of` has given."""
+    for name, values in arrays.items():
+        kind = int if name == "epoch" else float
+        vars(history)[name] = [kind(value) for value in values]
 
 
 @dataclass(frozen=True)

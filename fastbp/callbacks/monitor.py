@@ -6,7 +6,7 @@ add as it goes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from fastbp.checks import choice
@@ -118,7 +118,7 @@ class Monitor:
         else:
             self.rises = name in figures.rising if name in figures else rises(name)
 
-    def figure(self, figures: dict[str, Any]) -> float | None:
+    def figure(self, figures: Mapping[str, Any]) -> float | None:
         """Return the figure of an epoch; None where an earlier one has had it, and this one hasn't.
 
         Raises

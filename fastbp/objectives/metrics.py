@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fastbp.checks import choice, integer
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.functions import metrics as kernels
+from fastbp.layers.thresholds import usual_threshold
 
 Doubles = NDArray[np.float64]
 
@@ -42,6 +43,9 @@ class Metric:
     _positive: ClassVar[bool] = False
     #: whether its settings are each output's mean target, which is found before the samples are run
     _about_means: ClassVar[bool] = False
+    #: whether it is about classes, which for one output are cut where the network says: the kernel
+    #: is told in `_settings`, as `_classes` has them, and `_of_rows` has targets of 0 and 1
+    _of_classes: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -83,11 +87,13 @@ def _macro(parts: Doubles, wholes: Doubles, counted: NDArray[np.bool_]) -> float
 def _classes(activation: str, k: int) -> list[float]:
     """How classes are told from outputs (kernels/functions/metrics.py), as by `predict_classes`.
 
-    Several sigmoid outputs are labels of which any may be there.
+    Several sigmoid outputs are labels of which any may be there. The cuts of outputs and targets
+    come last: a network of one output may have others (`Metric._of_classes`).
     """
     if k > 1 and activation != "sigmoid":
-        return [kernels.TOP_OUTPUT, 0.0]
-    return [kernels.EACH_OUTPUT, 0.0 if activation in ("linear", "tanh") else 0.5]
+        return [kernels.TOP_OUTPUT, 0.0, 0.0]
+    cut = usual_threshold(activation)
+    return [kernels.EACH_OUTPUT, cut, cut]
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,9 @@ class Accuracy(Metric):
     """The share of samples whose class is right; with several sigmoid outputs, of labels.
 
     "accuracy" for `Trainer`. The class is that of the largest output; of a single output it is 1
-    above 0.5, or above 0 where the activation is linear or tanh.
+    above the middle of the two values that the targets had in `Trainer.fit`
+    (`Network.class_threshold`). Where there is none, it is 1 above 0.5, or above 0 where the
+    activation is linear or tanh. Targets are cut in the same way.
 
     Examples
     --------
@@ -109,6 +117,7 @@ class Accuracy(Metric):
 
     name: ClassVar[str] = "accuracy"
     _kernel: ClassVar[jit.CFunc] = kernels.accuracy
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
@@ -261,6 +270,7 @@ class _OfConfusions(Metric):
     """
 
     _kernel: ClassVar[jit.CFunc] = kernels.confusions
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
@@ -288,8 +298,9 @@ class _OfConfusions(Metric):
 class F1(_OfConfusions):
     """The harmonic mean of precision and recall, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979).
 
-    "f1" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur (macro),
-    or of all labels for several sigmoid outputs. It is 0 for a label that never occurs.
+    "f1" for `Trainer`. Of class 1 for one output, which is cut as for `Accuracy`, else the mean of
+    all classes that occur (macro), or of all labels for several sigmoid outputs. It is 0 for a
+    label that never occurs.
 
     Examples
     --------
@@ -311,9 +322,10 @@ class F1(_OfConfusions):
 class Precision(_OfConfusions):
     """The share of what is given a class that has it, ``tp / (tp + fp)``.
 
-    "precision" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur,
-    among targets or outputs (macro), or of all labels for several sigmoid outputs. A class that
-    nothing is given has 0, as with scikit-learn's ``zero_division=0``.
+    "precision" for `Trainer`. Of class 1 for one output, which is cut as for `Accuracy`, else the
+    mean of all classes that occur, among targets or outputs (macro), or of all labels for several
+    sigmoid outputs. A class that nothing is given has 0, as with scikit-learn's
+    ``zero_division=0``.
 
     Examples
     --------
@@ -335,9 +347,10 @@ class Precision(_OfConfusions):
 class Recall(_OfConfusions):
     """The share of what has a class that is given it, ``tp / (tp + fn)``.
 
-    "recall" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur,
-    among targets or outputs (macro), or of all labels for several sigmoid outputs. A class that no
-    target has is 0, as with scikit-learn's ``zero_division=0``; `BalancedAccuracy` leaves it out.
+    "recall" for `Trainer`. Of class 1 for one output, which is cut as for `Accuracy`, else the mean
+    of all classes that occur, among targets or outputs (macro), or of all labels for several
+    sigmoid outputs. A class that no target has is 0, as with scikit-learn's ``zero_division=0``;
+    `BalancedAccuracy` leaves it out.
 
     Examples
     --------
@@ -360,8 +373,9 @@ class BalancedAccuracy(Metric):
     """The mean of the classes' recalls, whatever their shares (Brodersen et al. 2010).
 
     "balanced_accuracy" for `Trainer`. It goes over the classes that targets have; a single output
-    tells two of them, 0 and 1. For several sigmoid outputs it is the mean of the labels' figures,
-    each of which is that of one output. Guessing has one over the number of classes.
+    tells two of them, and is cut as for `Accuracy`. For several sigmoid outputs it is the mean of
+    the labels' figures, each of which is that of one output. Guessing has one over the number of
+    classes.
 
     Examples
     --------
@@ -375,6 +389,7 @@ class BalancedAccuracy(Metric):
 
     name: ClassVar[str] = "balanced_accuracy"
     _kernel: ClassVar[jit.CFunc] = kernels.found
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
@@ -398,6 +413,7 @@ class _UnderCurve(Metric):
     """The area under a curve of each class against the rest, over all thresholds of its output."""
 
     _kernel: ClassVar[jit.CFunc] = kernels.collect
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _whole: ClassVar[bool] = True
 
@@ -429,7 +445,8 @@ class AUC(_UnderCurve):
 
     "auc" for `Trainer`. Of class 1 for one output, else the mean of each class against the rest. In
     `Trainer.evaluate` and for validation data only. A class counts where there are rows of weight
-    above 0 both in it and out of it; NaN where there is no such class.
+    above 0 both in it and out of it; NaN where there is no such class. For one output, targets are
+    of class 1 above the middle of the two values that they had in `Trainer.fit`, else above 0.5.
 
     Examples
     --------
@@ -460,7 +477,7 @@ class AveragePrecision(_UnderCurve):
     "average_precision" for `Trainer`: the area under the curve of precision over recall, as steps.
     Of class 1 for one output, else the mean of each class against the rest. In `Trainer.evaluate`
     and for validation data only. A class counts where there are rows of weight above 0 in it; NaN
-    where there is no such class.
+    where there is no such class. Targets of one output are cut as for `AUC`.
 
     Examples
     --------

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from numbers import Real
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,9 +14,12 @@ from fastbp.callbacks.monitor import Figures
 from fastbp.checks import real
 from fastbp.data import inputs
 from fastbp.data.class_weight import class_weights
+from fastbp.data.levels import levels
 from fastbp.data.split import validation_split as split_off
 from fastbp.history import figure_fault
+from fastbp.layers.thresholds import Thresholds
 from fastbp.objectives.losses import Poisson
+from fastbp.objectives.metrics import rises
 from fastbp.runtime.parameters import Parameters
 from fastbp.training.measuring import Held
 from fastbp.training.rates import monitor_of
@@ -23,6 +27,9 @@ from fastbp.training.settings import Settings
 
 #: samples that are held out: one set, or several by their names
 ValidationData: TypeAlias = "tuple[Any, ...] | Mapping[str, tuple[Any, ...]] | None"
+
+#: the figures of an epoch that a person ends, and which they are
+Figured: TypeAlias = tuple[dict[str, float], Figures]
 
 
 def samples(
@@ -58,14 +65,25 @@ def of_fit(
     settings: Settings,
     callbacks: Sequence[Callback],
     folder: str | None,
+    counts: bool,
     X: ArrayLike,
     y: ArrayLike,
     validation_data: ValidationData,
     validation_split: float,
     sample_weight: ArrayLike | None,
     class_weight: Mapping[int, float] | Literal["balanced"] | None,
-) -> tuple[inputs.Samples, Held]:
-    """Check `fit`'s arguments; return the samples that are trained on, and the validation data."""
+) -> tuple[inputs.Samples, Held, Thresholds | None]:
+    """Check `fit`'s arguments.
+
+    Returns
+    -------
+    samples : Samples
+        What is trained on.
+    held : Held
+        The validation data.
+    thresholds : Thresholds or None
+        Where the fit cuts classes; None leaves that as it is.
+    """
     real("validation_split", validation_split, low=0.0, high=1.0, high_open=True)
     if validation_split and validation_data is not None:
         raise ValueError("give validation_data or validation_split, not both")
@@ -82,10 +100,27 @@ def of_fit(
             by_class *= np.asarray(weights.array[: x.n], np.float64)
         trained = x, targets, _by_class(by_class, weights, x.n, dtype)
     figures = _figures(settings, list(sets))
-    _check_callbacks(settings, callbacks, figures)
+    _check_callbacks(settings, callbacks, figures, counts)
     for callback in callbacks:
         callback.check_folder(folder)
-    return trained, Held(sets, figures)
+    return trained, Held(sets, figures), _thresholds(parameters, settings, trained)
+
+
+_NONE = Thresholds()  # made once: most fits are of no two values
+
+
+def _thresholds(
+    parameters: Parameters, settings: Settings, samples: inputs.Samples
+) -> Thresholds | None:
+    if parameters.n_outputs > 1 or samples[1].class_ids:
+        return None
+    found = levels(samples, parameters.dtype)
+    if found is None:
+        return _NONE
+    if len(found) < 2:  # a chunk of one class tells nothing of the other
+        return None
+    cut = settings.loss._threshold(*found)
+    return Thresholds(cut, cut)
 
 
 def _by_class(
@@ -136,7 +171,7 @@ def _figures(settings: Settings, sets: list[str]) -> Figures:
         return Figures(names, [name for name in names if rising[name]])
     found = {name: ("training", rising[name]) for name in names}
     for each in sets:
-        for metric, rises in rising.items():
+        for metric, up in rising.items():
             name = f"{each}_{metric}"
             other = "History" if figure_fault(name, 0.0) else found.get(name, (None,))[0]
             if other is not None:
@@ -144,12 +179,14 @@ def _figures(settings: Settings, sets: list[str]) -> Figures:
                     f"validation_data can't have a set of the name {each!r}: its {metric} would be "
                     f"{name!r} in History, as is a figure of {other}; give it another name"
                 )
-            found[name] = f"the set {each!r}", rises
-    rise = [name for name, (_, rises) in found.items() if rises]
+            found[name] = f"the set {each!r}", up
+    rise = [name for name, (_, up) in found.items() if up]
     return Figures(list(found), rise, f"{sets[0]}_loss")
 
 
-def _check_callbacks(settings: Settings, callbacks: Sequence[Callback], figures: Figures) -> None:
+def _check_callbacks(
+    settings: Settings, callbacks: Sequence[Callback], figures: Figures, counts: bool
+) -> None:
     if isinstance(callbacks, Callback) or not isinstance(callbacks, Sequence):
         raise TypeError(f"callbacks must be a list of fastbp.Callback, got {callbacks!r}")
     for callback in callbacks:
@@ -158,5 +195,44 @@ def _check_callbacks(settings: Settings, callbacks: Sequence[Callback], figures:
         callback.check(figures)
         figures = figures.beside(callback._adds, may_add(callback))
     monitor = monitor_of(settings.optimizer.learning_rate)
-    if monitor is not None:
+    if counts and monitor is not None:
         monitor.check(figures)
+
+
+def of_epoch(settings: Settings, logs: Mapping[str, float] | None) -> Figured:
+    """Check the figures of an epoch that a person ends; return them as floats, and their names."""
+    if logs is not None and not isinstance(logs, Mapping):
+        raise TypeError(f"logs must be a dict of figures by name, or None, got {logs!r}")
+    found = {name: _figure(name, value) for name, value in (logs or {}).items()}
+    monitor = monitor_of(settings.optimizer.learning_rate)
+    if monitor is not None and monitor.name not in found:
+        got = ", ".join(map(repr, found)) or ("None" if logs is None else "no figure")
+        raise ValueError(
+            f"logs must have {monitor.name!r}, the figure that ReduceOnPlateau looks at, got {got}"
+        )
+    return found, Figures(list(found), _rising(settings, found), "val_loss")
+
+
+def _rising(settings: Settings, names: Iterable[str]) -> list[str]:
+    """Return which of these names end in that of a metric which rises; the longest one counts."""
+    metrics = sorted(settings.metrics, key=lambda metric: len(metric.name))
+    found = []
+    for name in names:
+        says = [m._rises for m in metrics if name == m.name or name.endswith(f"_{m.name}")]
+        if says[-1] if says else rises(name):
+            found.append(name)
+    return found
+
+
+def _figure(name: object, value: Any) -> float:
+    """Return a figure as a float, which may be NaN or infinite."""
+    if not isinstance(name, str):
+        raise TypeError(f"logs must have names of figures for keys, got {name!r}")
+    kind = getattr(getattr(value, "dtype", None), "kind", "")
+    one = kind in ("b", "i", "u", "f") and getattr(value, "shape", None) == ()
+    if not one and not isinstance(value, Real):
+        raise TypeError(f"logs[{name!r}] must be a number, got {value!r}"[:200])
+    try:
+        return float(value)
+    except OverflowError:
+        raise ValueError(f"logs[{name!r}] must fit float64, and is beyond it") from None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -11,21 +10,21 @@ from functools import cached_property, partial
 from itertools import chain
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.callbacks.hooks import Hooks
 from fastbp.data.inputs import Samples
-from fastbp.history import NOT_FIGURES, History, Progress, last_figures
+from fastbp.history import History, Progress, arrays_of, fill
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE
+from fastbp.layers.thresholds import Thresholds
 from fastbp.training import provenance
 from fastbp.training.batches import Work, work_on
-from fastbp.training.measuring import Held
-from fastbp.training.progress import Watcher
+from fastbp.training.measuring import Held, mean_loss
+from fastbp.training.progress import Watcher, standing
 from fastbp.training.session import Saved, Session
 from fastbp.training.snapshot import MOST_REDUCTIONS, Place, told
-from fastbp.training.status import STOPPED, DivergenceError, check
+from fastbp.training.status import STOPPED, DivergenceError, check, diverged
 
 CANCELLED = "cancelled"
 _LOG = logging.getLogger("fastbp")
@@ -49,6 +48,10 @@ class Fit:
         Who is shown the progress.
     resumed : dict or None
         The checkpoint to go on from (training/resuming.py).
+    thresholds : Thresholds or None
+        Where it has the network cut classes, if it does.
+    counts : bool
+        Whether its epochs are those that schedules go by; else a person ends these.
     cancelled : callable or None
         Asked about every 100 ms whether the fit is to end.
 
@@ -73,10 +76,13 @@ class Fit:
         hooks: Hooks,
         report: Watcher | None,
         resumed: Saved | None = None,
+        thresholds: Thresholds | None = None,
+        counts: bool = True,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.session, self.samples, self.held = session, samples, held
-        self.hooks, self.report = hooks, report
+        self.hooks, self.report, self.counts = hooks, report, counts
+        self.thresholds = thresholds
         self.history = History(validation_sets=tuple(held.sets))
         self.resumed, self.cancelled = resumed, cancelled
         # Files of the first format hold less of callbacks.
@@ -134,10 +140,12 @@ class Fit:
         session, hooks, work, rates = self.session, self.hooks, self.work, self.session.engine.rates
         if self.resumed is not None:
             self.restore(self.resumed)
-            session.resuming = rates.epochs
+            session.resuming = rates.passes
         first = session.resuming or 0
+        if first < epochs and self.thresholds is not None:
+            session.parameters.thresholds = self.thresholds
         work.begin()
-        rates.begin(self.held.figures, self.resumed is not None)
+        rates.begin(self.held.figures, self.resumed is not None, self.counts)
         hooks.on_train_begin()
         self.begun = True
         self._stop_if_cancelled()
@@ -195,9 +203,9 @@ class Fit:
     def _told(self, logs: dict[str, float], cut_off: bool = False) -> None:
         """Have the schedule look at what callbacks have added, once, and that be all of the end."""
         session, rates = self.session, self.session.engine.rates
-        plateau, scale = rates.after_epoch(logs, late=True, cut_off=cut_off)
+        seen = rates.after_epoch(logs, late=True, cut_off=cut_off)
         # All of it or nothing: no call that an interrupt could come after.
-        ended = plateau, scale, None, None
+        ended = *seen, None, None
         rates.plateau, rates.cells[SCALE], self.telling, session.restoring = ended
 
     def _standing(self) -> str:
@@ -219,12 +227,12 @@ class Fit:
         """Train for one epoch, or what is left of it; return whether another may follow.
 
         `epoch` of `epochs` is what is shown: counted in this call, or from the beginning of a run
-        that is resumed. `number` counts the epochs of the trainer's life, which shuffling, dropout,
-        schedules, the history and callbacks go by.
+        that is resumed. `number` counts those of the trainer's life, which shuffling, the history
+        and callbacks go by. Schedules have a count of their own, which a person may hold.
         """
         session, work, hooks = self.session, self.work, self.hooks
         rates, callbacks, n_batches = session.engine.rates, self.hooks.callbacks, work.n_batches
-        number = rates.epochs
+        number = rates.passes
         if not work.in_epoch:
             if callbacks:
                 hooks.on_epoch_begin(number)
@@ -264,26 +272,31 @@ class Fit:
                 hooks.on_settled()
             if session.stopping is not None and done < n_batches:
                 return False
-        logs = {"loss": _mean(self.result_cells)}
+        logs = {"loss": mean_loss(self.result_cells)}
         logs |= work.figures()
         if self.held.sets:
             figures = session.engine.validate(self.held.sets)
             self.val_loss = next(iter(figures.values()))
             logs |= figures
-        plateau, scale = rates.after_epoch(logs)
+        if self.counts:
+            epochs_ended, (plateau, scale) = rates.epochs + 1, rates.after_epoch(logs)
+        else:
+            epochs_ended, plateau, scale = rates.epochs, rates.plateau, rates.cells[SCALE]
         ended = number, work.n_samples / max(self.spent, 1e-9), logs
         telling = partial(self._tell_the_rest, number, logs) if callbacks else None
         recovery, judged = work.recovery, None
         if recovery is not None and recovery.reduces:
             judged = recovery.judged(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
         # The epoch has ended for all or for none: no call that an interrupt could come after.
-        rates.epochs, work.in_epoch, self.unrecorded = number + 1, False, ended
+        rates.passes, rates.epochs = number + 1, epochs_ended
+        work.in_epoch, self.unrecorded = False, ended
         self.history.network_epoch = number
         rates.plateau, rates.cells[SCALE] = plateau, scale
         self.telling = session.restoring = telling
         if recovery is not None and judged is not None:
             recovery.lowest, recovery.rising = judged
-        rates.watch(logs)
+        if self.counts:
+            rates.watch(logs)
         if callbacks:
             hooks.on_measured(session.parameters, logs)
             hooks.on_epoch_end(number, logs)
@@ -318,7 +331,7 @@ class Fit:
         if work.recovery is None or not work.recovery.snapshot.since:
             return
         if not work.snapshot(first=False):
-            epochs, batches = self.session.engine.rates.epochs, work.batches
+            epochs, batches = self.session.engine.rates.passes, work.batches
             epoch = epochs if batches else epochs - 1
             self._diverged(lay.OK, epoch, (batches or work.n_batches) - 1)
 
@@ -344,10 +357,7 @@ class Fit:
             session.stopping = f"{what} {where}"
             self._warn("%s %s: the fit ends", what, where)
             return False
-        halved = f" after {self.reductions} halvings of the rate" if self.reductions else ""
-        error = DivergenceError(f"{what} {where}{halved}; a lower learning_rate may help")
-        error.epoch, error.batch, error.history = epoch, batch, self.history
-        raise error
+        raise diverged(f"{what} {where}", self.reductions, (epoch, batch), self.history)
 
     # -- what is shown -----------------------------------------------------------------------------
 
@@ -358,13 +368,9 @@ class Fit:
             report(self._progress(*self.shown))
 
     def _progress(self, epoch: int, epochs: int, samples: int, done: bool) -> Progress:
-        n, rate = self.work.n_samples, samples / max(self.spent, 1e-9)
-        left = ((epochs - epoch) * n - samples) / rate if rate else None
-        loss, figures = _mean(self.result_cells), last_figures(self.history)
-        return Progress(
-            epoch, epochs, samples, n, loss, self.val_loss, rate, left, done, figures,
-            self.held.figures.first or "val_loss",
-        )  # fmt: skip
+        losses = mean_loss(self.result_cells), self.val_loss
+        at = epoch, epochs, samples, self.work.n_samples, done
+        return standing(at, self.spent, losses, self.held.figures.first, self.history)
 
     def _leave(self) -> None:
         """Tell who watches, and the log, where it has ended."""
@@ -383,15 +389,15 @@ class Fit:
     def state(self) -> Saved:
         """Return what a checkpoint keeps of it, with where it stands inside an epoch."""
         data, sets = self.fingerprints
-        figures = {k: v for k, v in vars(self.history).items() if k not in NOT_FIGURES}
         return {
             **self.work.epoch_state(),
+            **({} if self.counts else {"count_epochs": False}),
             "spent": self.spent,
             "reductions": self.reductions,
             "val_loss": self.val_loss,
             "data": data,
             "validation": provenance.of_sets(sets),
-            "history": {name: np.array(list_, np.float64) for name, list_ in figures.items()},
+            "history": arrays_of(self.history),
             "callbacks": self.hooks.state(),
         }
 
@@ -399,9 +405,7 @@ class Fit:
         """Stand where another stood, `check_fit` having let it pass; callbacks come later."""
         self.reductions, self.val_loss = state["reductions"], state["val_loss"]
         self.spent = state["spent"]
-        for name, values in state["history"].items():
-            kind = int if name == "epoch" else float
-            vars(self.history)[name] = [kind(value) for value in values]
+        fill(self.history, state["history"])
         same = provenance.same_samples(state, self.fingerprints)
         self.work.set_epoch_state(state, same)
 
@@ -417,8 +421,3 @@ class Fit:
         if saved["fit"] is not None:
             self.set_state(saved["fit"])
         self.session.restoring = None
-
-
-def _mean(results: Any) -> float:
-    weight: float = results[lay.R_WEIGHT]
-    return results[lay.R_ERROR] / weight if weight > 0.0 else math.nan

@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from typing import Any, Literal
 
-from fastbp.history import Progress
+from fastbp.history import History, Progress, last_figures
 from fastbp.runtime.forking import Watched, watch
 
 Report = Callable[[Progress], object]
@@ -35,6 +35,37 @@ def _renew_lock() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_lock)
+
+
+def standing(
+    at: tuple[int, int, int, int, bool],
+    spent: float,
+    losses: tuple[float, float | None],
+    val_name: str | None,
+    history: History,
+) -> Progress:
+    """Return where a fit stands.
+
+    Parameters
+    ----------
+    at : tuple
+        Epoch, epochs, samples of the epoch so far and of all of it, whether it has ended.
+    spent : float
+        Seconds of this epoch.
+    losses : (float, float or None)
+        Of training, and of the first set of validation data.
+    val_name : str or None
+        What the latter is called, if there is one.
+    history : History
+        With the figures of the epochs before.
+    """
+    epoch, epochs, samples, n, done = at
+    rate = samples / max(spent, 1e-9)
+    left = ((epochs - epoch) * n - samples) / rate if rate else None
+    return Progress(
+        epoch, epochs, samples, n, *losses, rate, left, done, last_figures(history),
+        val_name or "val_loss",
+    )  # fmt: skip
 
 
 class Watcher:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -35,7 +36,10 @@ class Rates:
     Attributes
     ----------
     steps, epochs : int
-        Updates and epochs before the next.
+        Updates and epochs before the next: what schedules go by.
+    passes : int
+        How often fits have gone through their samples: what shuffling goes by, and the numbers that
+        epochs have in the history. It differs from `epochs` where a person ends epochs.
     scale : float
         What the schedule's rates are multiplied by; the rate where there is none.
     by_step : bool
@@ -54,7 +58,7 @@ class Rates:
         self.schedule = learning_rate if isinstance(learning_rate, Schedule) else None
         self.live: NDArray[np.float64] = aligned_zeros(2, np.float64)  # scale, steps
         self.cells: Any = memoryview(self.live.data)  # the same, quicker for single values
-        self.epochs = 0
+        self.epochs = self.passes = 0
         self.scale = 1.0 if self.schedule else float(learning_rate)  # type: ignore[arg-type]
         self.by_step = self.schedule is not None and self.schedule._per == "step"
         size = _MOST if self.by_step else 1
@@ -141,20 +145,34 @@ class Rates:
         else:
             self.buffer[0] = self.value
 
-    def begin(self, figures: Figures, resumed: bool) -> None:
-        """A `fit` begins that has these figures itself, or goes on from a checkpoint."""
+    def begin(self, figures: Figures, resumed: bool, counts: bool) -> None:
+        """A `fit` begins that has these figures itself.
+
+        `resumed` says that it goes on from a checkpoint, and `counts` that it counts its epochs:
+        else the schedule looks at nothing.
+        """
+        self.late = False
+        if not counts:
+            return
+        self._watch = None
+        self.look_at(figures)
+        if self._monitor is not None:
+            self._monitor.seen = resumed and self.epochs > 0
+
+    def look_at(self, figures: Figures) -> None:
+        """Find the figure that the schedule looks at among these, or else a callback adds it."""
         plan, monitor = self.schedule, self._monitor
         if monitor is None or not isinstance(plan, ReduceOnPlateau):
             return
         monitor.check(figures.beside((), True))  # who adds others has been looked at before
-        monitor.seen = resumed and self.epochs > 0
         self.late = monitor.name not in figures
         best, bad, cooling = self.plateau
         if math.isinf(best):  # nothing yet, and what that is depends on the figure
             self.plateau = -math.inf if monitor.rises else math.inf, bad, cooling
-        self._watch = NaNWatch(type(plan).__name__, monitor.name, plan.patience)
+        if self._watch is None or self._watch.monitor != monitor.name:
+            self._watch = NaNWatch(type(plan).__name__, monitor.name, plan.patience)
 
-    def watch(self, figures: dict[str, float], late: bool = False) -> None:
+    def watch(self, figures: Mapping[str, float], late: bool = False) -> None:
         """Warn where the figure that the schedule looks at is NaN again and again.
 
         `late` says that callbacks have been told of the epoch's end.
@@ -163,7 +181,7 @@ class Rates:
             self._watch.see(figures[self._watch.monitor])
 
     def after_epoch(
-        self, figures: dict[str, float], *, late: bool = False, cut_off: bool = False
+        self, figures: Mapping[str, float], *, late: bool = False, cut_off: bool = False
     ) -> tuple[Plateau, float]:
         """`plateau` and `scale` after an epoch with these figures, where the schedule looks.
 

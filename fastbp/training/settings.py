@@ -15,6 +15,7 @@ from fastbp.checks import choice, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.layers.thresholds import KEYS, thresholds_of
 from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.losses import LOSSES, Loss
 from fastbp.objectives.losses import resolve as resolve_loss
@@ -298,7 +299,7 @@ def check_stored(stored: Any) -> None:
     """Raise TypeError or ValueError unless these are the names, and the sizes are sizes."""
     check_keys("its settings", stored, {"network", "loss", "optimizer", "metrics", *PLAIN})
     about = stored["network"]
-    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"})
+    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"}, KEYS)
     integer("its n_inputs", about["n_inputs"], minimum=1, maximum=MOST_UNITS)
     integer("its network's seed", about["seed"], minimum=0, maximum=2**64 - 1)
     if not isinstance(about["metadata"], dict):
@@ -309,6 +310,7 @@ def check_stored(stored: Any) -> None:
         if not isinstance(layer, dict) or not layer.keys() >= {"units", "activation", "bias"}:
             raise TypeError("a layer must be a dict with units, activation and bias")
         integer("its units", layer["units"], minimum=1, maximum=MOST_UNITS)
+    thresholds_of(about, about["layers"][-1]["units"])
     for name in ("batch_size", "accumulate"):
         none = name == "batch_size"
         integer(f"its {name}", stored[name], minimum=1, maximum=2**63 - 1, none=none)  # type: ignore[call-overload]

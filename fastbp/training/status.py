@@ -45,6 +45,16 @@ class DivergenceError(ArithmeticError):
     history: History | None = None
 
 
+def diverged(
+    what: str, reductions: int, place: tuple[int, int], history: History
+) -> DivergenceError:
+    """Return the error of a fit that diverged, after so many halvings, in that epoch and batch."""
+    halved = f" after {reductions} halvings of the rate" if reductions else ""
+    error = DivergenceError(f"{what}{halved}; a lower learning_rate may help")
+    (error.epoch, error.batch), error.history = place, history
+    return error
+
+
 def check(status: int, results: NDArray[Any], dtype: str) -> None:
     """Raise the error that a status means; OK and STOPPED mean none.
 

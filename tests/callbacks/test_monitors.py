@@ -331,7 +331,6 @@ def test_interrupts_at_any_line_judge_once() -> None:
         raised += outcome.raised
         if not outcome.reached:
             break
-        assert trainer.history is None or len(trainer.history.loss) == trainer.position.epochs
         trainer.evaluate(X, Y)  # finishes what was broken off
         seen = vars(trainer.history).get("mine", []) if trainer.history else []
         figures = [value for value in seen if value == value]
@@ -359,3 +358,35 @@ def test_every_five_epochs_over_a_break(tmp_path: Path) -> None:
         trainer, stopping = run(10, resume=tmp_path / "run")
     assert (stopping.best, stopping.best_epoch) == (2.0, 3)
     assert trainer.learning_rate == 0.025
+
+
+# -- epochs of one's own ---------------------------------------------------------------------------
+
+
+def test_epochs_that_a_person_ends() -> None:
+    """`end_epoch` looks at what it is given, whatever a fit before has looked at."""
+    rate = fastbp.ReduceOnPlateau(0.1, factor=0.5, patience=0, monitor="mine", mode="max")
+    trainer = plateau(rate)
+    trainer.fit(X, Y, 2, callbacks=[Adds("mine", [1.0, 2.0])])
+    trainer.end_epoch({"mine": 3.0})
+    assert trainer.learning_rate == 0.1
+    trainer.end_epoch({"mine": 2.5})
+    assert trainer.learning_rate == 0.05
+    trainer.fit(X, Y, 1, callbacks=[Adds("mine", [0.0])], count_epochs=False)
+    trainer.fit(X, Y, 1, count_epochs=False)
+    assert trainer.learning_rate == 0.05
+    with pytest.raises(ValueError, match="logs must have 'mine', the figure that ReduceOnPlateau"):
+        trainer.end_epoch({"loss": 1.0})
+
+
+def test_a_metric_of_ones_own_in_epochs_of_ones_own() -> None:
+    metric = fastbp.CustomMetric(lambda y, p, w: 0.0, "f1", "min")  # which else would rise
+    rate = fastbp.ReduceOnPlateau(0.1, factor=0.5, patience=0, monitor="test_f1")
+    trainer = plateau(rate, metrics=[metric])
+    for value in (3.0, 2.0, 1.0):
+        trainer.end_epoch({"test_f1": value})
+    assert trainer.learning_rate == 0.1
+    trainer = plateau(fastbp.ReduceOnPlateau(0.1, factor=0.5, patience=0))
+    trainer.end_epoch({"val_loss": 1.0})
+    trainer.end_epoch({"val_loss": 2.0})
+    assert trainer.learning_rate == 0.05

@@ -438,3 +438,20 @@ def test_refused(metrics: Any, error: Any, message: str) -> None:
         fastbp.Trainer(net, "cross_entropy", metrics=metrics)
     with pytest.raises(ValueError, match="k must be an int >= 1, got 0"):
         fastbp.TopK(0)
+
+
+def test_one_output_is_cut_where_the_network_says() -> None:
+    """By the middle of the two values that targets had in a fit: outputs and targets alike."""
+    rng = np.random.default_rng(9)
+    X = rng.normal(size=(200, 2))
+    y = np.where(X[:, 0] + 0.5 * rng.normal(size=200) > 0, 7.0, 3.0)
+    net = fastbp.Network(2, [fastbp.Dense(1)], dtype="float64", seed=0)
+    trainer = fastbp.Trainer(net, "mse", fastbp.Adam(0.3), metrics=NEW, seed=0)
+    trainer.fit(X, y, 20)
+    found, score = trainer.evaluate(X, y), net.predict(X)[:, 0]
+    given, wanted = score > 5, y > 5
+    assert 0.5 < found["balanced_accuracy"] < 1
+    assert found["precision"] == pytest.approx(sk.precision_score(wanted, given))
+    assert found["recall"] == pytest.approx(sk.recall_score(wanted, given))
+    assert found["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(wanted, given))
+    assert found["average_precision"] == pytest.approx(precise(wanted, score, None))
