@@ -174,6 +174,12 @@ def shapes(n_inputs: int, layers: Sequence[Dense]) -> list[tuple[str, tuple[int,
     return found
 
 
+def is_trained(name: str, layers: Sequence[Dense]) -> bool:
+    """Whether the array that `shapes` calls by that name is trained."""
+    what = "weights" if name.startswith("W") else "biases"
+    return layers[int(name[1:])].trainable in (True, what)
+
+
 def check_weights(
     weights: Sequence[ArrayLike], n_inputs: int, layers: Sequence[Dense], dtype: str
 ) -> list[NDArray[Any]]:

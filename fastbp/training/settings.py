@@ -14,7 +14,7 @@ from fastbp import optimizers
 from fastbp.checks import choice, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
-from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.objectives.losses import LOSSES, Loss
 from fastbp.objectives.losses import resolve as resolve_loss
 from fastbp.objectives.metrics import METRICS, Metric
@@ -69,6 +69,18 @@ _DEFAULTS: dict[str, Any] = {
     "accumulate": 1,
     "clip_norm": None,
     "clip_value": None,
+}
+# What solvers over whole sets don't do: what a setting is where it asks for nothing, and why not.
+_UNSOLVED: dict[str, tuple[Any, str]] = {
+    "clip_norm": (None, "which chooses the length of its steps by the loss"),
+    "clip_value": (None, "which chooses the length of its steps by the loss"),
+    "accumulate": (1, "which takes all samples at once"),
+}
+# Of layers. A penalty or a bound on weights that aren't trained asks for nothing either.
+_UNSOLVED_BY_LAYER: dict[str, tuple[Any, str]] = {
+    "dropout": (0.0, "which compares losses of one and the same network; use l2, or fastbp.Adam"),
+    "l1": (0.0, "which takes the loss for smooth; use l2, or fastbp.Adam"),
+    "max_norm": (None, "whose steps know of no bounds; use l2, or fastbp.Adam"),
 }
 # Each returns its setting as it is kept, or raises TypeError or ValueError; called in this order.
 _CHECKS: dict[str, Callable[[Any], Any]] = {
@@ -163,16 +175,18 @@ class Settings:
             raise ValueError(
                 f"batch_size must be None (the whole set) for {solver}, got {self.batch_size}"
             )
-        unused: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1}
-        for name, default in unused.items():
+        for name, (default, why) in _UNSOLVED.items():
             if getattr(self, name) != default:
-                raise ValueError(f"{name} doesn't go with {solver}, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} doesn't go with {solver}, {why}, got {getattr(self, name)}"
+                )
         for index, layer in enumerate(layers):
-            for name, default in OPTIONAL.items():
-                if getattr(layer, name) != default:
+            weighs = layer.trainable in (True, "weights")
+            for name, (default, why) in _UNSOLVED_BY_LAYER.items():
+                given = getattr(layer, name)
+                if given != default and (weighs or name == "dropout"):
                     raise ValueError(
-                        f"{name} of layers[{index}] doesn't go with {solver}, "
-                        f"got {getattr(layer, name)!r}"
+                        f"{name} of layers[{index}] doesn't go with {solver}, {why}, got {given!r}"
                     )
 
     def check_compiled(self) -> None:
