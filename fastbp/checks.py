@@ -26,9 +26,25 @@ def integer(
 def integer(
     name: str, value: object, *, minimum: int, maximum: int | None = None, none: Literal[True]
 ) -> int | None: ...
+@overload
 def integer(
-    name: str, value: object, *, minimum: int, maximum: int | None = None, none: bool = False
-) -> int | None:
+    name: str,
+    value: object,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    none: Literal[True],
+    auto: Literal[True],
+) -> int | Literal["auto"] | None: ...
+def integer(
+    name: str,
+    value: object,
+    *,
+    minimum: int,
+    maximum: int | None = None,
+    none: bool = False,
+    auto: bool = False,
+) -> int | Literal["auto"] | None:
     """Return `value` as an int in ``[minimum, maximum]``.
 
     Parameters
@@ -39,8 +55,8 @@ def integer(
         An int or a numpy integer; a bool or a float is refused, even a whole one.
     minimum, maximum : int
         The inclusive range; `maximum` None is no upper bound.
-    none : bool
-        Whether None is a value too (it is returned as it is).
+    none, auto : bool
+        Whether None, or "auto", is a value too (it is returned as it is).
 
     Raises
     ------
@@ -51,8 +67,10 @@ def integer(
     """
     if none and value is None:
         return None
+    if auto and isinstance(value, str) and value == "auto":
+        return "auto"
     takes = f"an int >= {minimum}" if maximum is None else f"an int in [{minimum}, {maximum}]"
-    takes += " or None" if none else ""
+    takes += ", None or 'auto'" if auto else " or None" if none else ""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise TypeError(f"{name} must be {takes}, got {_shown(value)}")
     if value < minimum or (maximum is not None and value > maximum):

@@ -78,9 +78,9 @@ class Trainer:
     optimizer : str or Optimizer
         A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
         ``fastbp.Adam(1e-3)``.
-    batch_size : int or None
-        Samples per update; None, or more than there are, is the whole set. "lbfgs" and
-        "levenberg_marquardt" take None.
+    batch_size : int, None or "auto"
+        Samples per update; None, or more than there are, is the whole set. "auto" is 32, and the
+        whole set for "lbfgs" and "levenberg_marquardt", which take no less.
     shuffle : bool
         Whether each epoch visits the samples in a new random order.
     seed : int or None
@@ -125,8 +125,8 @@ class Trainer:
         As given.
     clip_value : float or None
         As given.
-    batch_size : int or None
-        May be set between calls, as may those below.
+    batch_size : int, None or "auto"
+        As given or set: it may be set between calls, as may those below.
     shuffle : bool
         As given or set.
     seed : int
@@ -158,7 +158,7 @@ class Trainer:
     n_threads = _Setting[Threads]()
     clip_norm = _Setting["float | None"]()
     clip_value = _Setting["float | None"]()
-    batch_size = _Setting["int | None"](may_be_set=True)
+    batch_size = _Setting["settings.BatchSize"](may_be_set=True)
     shuffle = _Setting[bool](may_be_set=True)
     seed = _Setting[int](may_be_set=True)
     accumulate = _Setting[int](may_be_set=True)
@@ -170,7 +170,7 @@ class Trainer:
         loss: str | losses.Loss,
         optimizer: str | optimizers.Optimizer = "sgd",
         *,
-        batch_size: int | None = 32,
+        batch_size: int | Literal["auto"] | None = "auto",
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: Threads = "auto",
@@ -519,7 +519,8 @@ class Trainer:
         Parameters
         ----------
         rows : int or None
-            The most samples of an update; None is `batch_size`, or 1 where that is None.
+            The most samples of an update; None is `batch_size`, 32 where that is "auto", or 1
+            where it is None.
 
         Returns
         -------
@@ -546,9 +547,10 @@ class Trainer:
         >>> net.get_weights()[0].tolist()
         [[2.5]]
         """
-        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        settings = self._session.engine.settings
+        most = integer("rows", rows, minimum=1, none=True) or settings.batch or 1
         self._session.refuse_torn()
-        self._session.engine.settings.check_compiled()
+        settings.check_compiled()
         return self._session.engine.compiled(most)
 
     def c_function(self, *, rows: int | None = None) -> CFunction:

@@ -6,7 +6,7 @@ import inspect
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -32,6 +32,8 @@ _KINDS: dict[str, type[Any]] = {
         *schedules.SCHEDULES,
     )
 }
+#: as `Trainer` takes it
+BatchSize: TypeAlias = int | Literal["auto"] | None
 #: plain values, in the order in which a checkpoint has them
 PLAIN = (
     "batch_size", "shuffle", "seed", "clip_norm", "clip_value", "accumulate", "on_divergence",
@@ -59,9 +61,11 @@ def _threads(value: Any) -> Threads:
     return value  # type: ignore[no-any-return]
 
 
+#: samples of a batch where nobody has chosen
+BATCH_SIZE = 32
 # What a trainer has that is told nothing else.
 _DEFAULTS: dict[str, Any] = {
-    "batch_size": 32,
+    "batch_size": "auto",
     "shuffle": True,
     "seed": None,
     "n_threads": "auto",
@@ -84,7 +88,7 @@ _UNSOLVED_BY_LAYER: dict[str, tuple[Any, str]] = {
 }
 # Each returns its setting as it is kept, or raises TypeError or ValueError; called in this order.
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "batch_size": lambda value: integer("batch_size", value, minimum=1, none=True),
+    "batch_size": lambda value: integer("batch_size", value, minimum=1, none=True, auto=True),
     "shuffle": _flag,
     "seed": _seed,
     "n_threads": _threads,
@@ -115,7 +119,7 @@ class Settings:
     optimizer: optimizers.Optimizer
     metrics: tuple[Metric, ...]
     n_threads: Threads
-    batch_size: int | None
+    batch_size: BatchSize
     shuffle: bool
     seed: int
     clip_norm: float | None
@@ -162,18 +166,28 @@ class Settings:
 
     def changed(self, name: str, value: Any) -> Settings:
         """Return the same settings but for that one, which is checked."""
-        return replace(self, **{name: _CHECKS[name](value)})
+        settings = replace(self, **{name: _CHECKS[name](value)})
+        if self.solves:
+            settings.check_solver(())
+        return settings
+
+    @property
+    def batch(self) -> int | None:
+        """Samples of a batch, "auto" being decided; None is the whole set."""
+        return _decided(self.batch_size, solves=self.solves)
 
     def rows_of(self, n: int) -> int:
         """How many samples, of n, an update is by."""
-        return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
+        batch = self.batch
+        return n if batch is None else min(batch * self.accumulate, n)
 
     def check_solver(self, layers: Sequence[Dense]) -> None:
         """Refuse what a solver over whole sets, the optimizer, can't do."""
         solver = type(self.optimizer).__name__
-        if self.batch_size is not None:
+        if self.batch is not None:
             raise ValueError(
-                f"batch_size must be None (the whole set) for {solver}, got {self.batch_size}"
+                f"batch_size must be 'auto' or None (the whole set) for {solver}, "
+                f"got {self.batch_size}"
             )
         for name, (default, why) in _UNSOLVED.items():
             if getattr(self, name) != default:
@@ -233,6 +247,8 @@ class Settings:
         check_stored(stored)
         here = self.described()
         pairs = {name: (stored[name], here[name]) for name in here if name != "seed"}
+        if _decided(stored["batch_size"], solves=self.solves) == self.batch:
+            del pairs["batch_size"]  # one may say "auto" for what the other says by a number
         for name in ("n_inputs", "dtype"):
             pairs[name] = stored["network"][name], network[name]
         pairs["layers"] = tuple(
@@ -311,6 +327,13 @@ def check_stored(stored: Any) -> None:
         if not isinstance(layer, dict) or not layer.keys() >= {"units", "activation", "bias"}:
             raise TypeError("a layer must be a dict with units, activation and bias")
         integer("its units", layer["units"], minimum=1, maximum=MOST_UNITS)
-    for name in ("batch_size", "accumulate"):
-        none = name == "batch_size"
-        integer(f"its {name}", stored[name], minimum=1, maximum=2**63 - 1, none=none)  # type: ignore[call-overload]
+    most = 2**63 - 1
+    integer("its batch_size", stored["batch_size"], minimum=1, maximum=most, none=True, auto=True)
+    integer("its accumulate", stored["accumulate"], minimum=1, maximum=most)
+
+
+def _decided(batch_size: BatchSize, *, solves: bool) -> int | None:
+    """The size of a batch that is meant, for a solver or another optimizer."""
+    if batch_size == "auto":
+        return None if solves else BATCH_SIZE
+    return batch_size
