@@ -89,6 +89,7 @@ class Network:
         self.metadata: dict[str, Any] = {}
         self._parameters = Parameters(self.n_inputs, self.layers, self.dtype)
         self._predictor = Predictor(self._parameters)
+        self._derivatives = states.Derivatives(self._parameters)
 
     @classmethod
     def _of(
@@ -227,7 +228,9 @@ class Network:
         """Gradients of Σ cotangent · predict(X): by the parameters, and by X.
 
         With the gradient of any objective by the outputs as `cotangent`, those of the objective.
-        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped.
+        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped. Several threads may call it
+        at once. Its workspace has room for a block of rows, not for all of X, and is kept for the
+        next call where it takes at most 64 MiB.
 
         Parameters
         ----------
@@ -257,7 +260,7 @@ class Network:
         >>> dW.ravel().tolist(), db.tolist(), dX.tolist()
         ([10.0, 20.0], [10.0], [[30.0, 40.0]])
         """
-        return states.vjp(self._parameters, X, cotangent)
+        return self._derivatives.vjp(X, cotangent)
 
     # -- predictions -------------------------------------------------------------------------------
 
