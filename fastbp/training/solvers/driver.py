@@ -270,7 +270,10 @@ class Driver:
         self.move(0.0)
 
     def move(self, step: float) -> None:
-        """Make x + step · direction the trial point."""
+        """Make x + step · direction the trial point.
+
+        No point is tried, or accepted, but is made here: what is to bound weights would do so here.
+        """
         self._step[0] = step
         sources, size = self._sources, len(self._sources)
         self.call(points.place, self._trial, sources, size, self.x, self.direction, self._step)
