@@ -123,6 +123,19 @@ def real(
     return number
 
 
+def flag(name: str, value: object) -> bool:
+    """Return `value` as a bool.
+
+    Raises
+    ------
+    TypeError
+        `value` is not True or False.
+    """
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {_shown(value)}")
+    return bool(value)
+
+
 def choice(name: str, value: object, known: Iterable[str]) -> str:
     """Return `value` if it is one of the names in `known`.
 

@@ -40,6 +40,11 @@ class Loss:
         """The parameters that the loss's kernel reads, in its order."""
         return astuple(self)
 
+    def _threshold(self, low: float, high: float) -> float:
+        """Where one output is cut into two classes, whose targets are these; `high` is above."""
+        middle = low / 2.0 + high / 2.0  # without overflow
+        return middle if low <= middle < high else low  # of neighbours there is none
+
 
 @dataclass(frozen=True)
 class MSE(Loss):
@@ -99,6 +104,9 @@ class BinaryCrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
+
+    def _threshold(self, low: float, high: float) -> float:
+        return 0.5  # targets are probabilities of class 1
 
 
 @dataclass(frozen=True)
@@ -300,6 +308,9 @@ class Hinge(Loss):
     """
 
     name: ClassVar[str] = "hinge"
+
+    def _threshold(self, low: float, high: float) -> float:
+        return 0.0  # a target of 0 means -1
 
 
 LOSSES: dict[str, type[Loss]] = {

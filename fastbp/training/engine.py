@@ -139,7 +139,7 @@ class Engine:
         program = self.training(rows)
         program.set_samples(*samples, dropout_seed=self.settings.seed)
         self.rates.write(1)
-        program.begin(self.rates.epochs, self.rates.steps)
+        program.begin(self.rates.passes, self.rates.steps)
         if self._stops_on_nonfinite:
             self._before_step()
         status = self.train(program, 0, 1)
@@ -153,7 +153,7 @@ class Engine:
         """Keep weights that somebody has set, or a fit has come to."""
         snapshot = self.snapshot
         if not self.parameters.unchanged_since(snapshot.seen):
-            snapshot.take((self.rates.epochs, 0))
+            snapshot.take((self.rates.passes, 0))
 
     def _after_step(self, rows: int) -> bool:
         """Whether a step by so many rows has left finite weights; they are kept where it is time.
@@ -165,7 +165,7 @@ class Engine:
             most, share = snapshot.waits(rows, 1, STEP_SECONDS, STEP_SHARE)
             self._step_waits = rows, most, share
         if snapshot.since >= min(most, share * self.rates.steps):
-            return snapshot.take((self.rates.epochs, 0))
+            return snapshot.take((self.rates.passes, 0))
         return snapshot.finite()
 
     def _go_back(self) -> None:

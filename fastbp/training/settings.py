@@ -15,6 +15,7 @@ from fastbp.checks import choice, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, Dense
+from fastbp.layers.thresholds import KEYS, thresholds_of
 from fastbp.objectives.losses import LOSSES, Loss
 from fastbp.objectives.losses import resolve as resolve_loss
 from fastbp.objectives.metrics import METRICS, Metric
@@ -316,7 +317,7 @@ def check_stored(stored: Any) -> None:
     """Raise TypeError or ValueError unless these are the names, and the sizes are sizes."""
     check_keys("its settings", stored, {"network", "loss", "optimizer", "metrics", *PLAIN})
     about = stored["network"]
-    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"})
+    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"}, KEYS)
     integer("its n_inputs", about["n_inputs"], minimum=1, maximum=MOST_UNITS)
     integer("its network's seed", about["seed"], minimum=0, maximum=2**64 - 1)
     if not isinstance(about["metadata"], dict):
@@ -327,6 +328,7 @@ def check_stored(stored: Any) -> None:
         if not isinstance(layer, dict) or not layer.keys() >= {"units", "activation", "bias"}:
             raise TypeError("a layer must be a dict with units, activation and bias")
         integer("its units", layer["units"], minimum=1, maximum=MOST_UNITS)
+    thresholds_of(about, about["layers"][-1]["units"])
     most = 2**63 - 1
     integer("its batch_size", stored["batch_size"], minimum=1, maximum=most, none=True, auto=True)
     integer("its accumulate", stored["accumulate"], minimum=1, maximum=most)

@@ -192,7 +192,7 @@ class Driver:
 
     def snapshot(self, first: bool = True) -> bool:
         """Keep the parameters, see `Work.snapshot`."""
-        return self.engine.snapshot.take((self.engine.rates.epochs, 0))
+        return self.engine.snapshot.take((self.engine.rates.passes, 0))
 
     def epoch_state(self) -> dict[str, Any]:
         """Return that it is not inside an epoch, as `Batches` says where it stands there."""
