@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.checks import choice, integer
+from fastbp.checks import integer
 from fastbp.ffi import states
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
 from fastbp.files import model_file
-from fastbp.kernels.compiling.jit import DTYPES
 from fastbp.layers.activations import name_of
 from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.initializers import draw
+from fastbp.layers.names import DTypeLike, dtype_name
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.prediction import Predictor, classes_of
 from fastbp.runtime.team import Threads
@@ -36,8 +36,8 @@ class Network:
         Features of a sample.
     layers : sequence of Dense
         From the first hidden layer to the output layer; at least one.
-    dtype : {"float32", "float64"}
-        Of parameters and arithmetic.
+    dtype : {"float32", "float64"} or dtype
+        Of parameters and arithmetic: by name, or NumPy's object of that name.
     seed : int or None
         Of the initial weights, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
 
@@ -72,17 +72,19 @@ class Network:
         n_inputs: int,
         layers: Sequence[Dense],
         *,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
         self._build(n_inputs, layers, dtype, seed)
         self._parameters.pack(self._parameters.buffer, self._initial_weights())
 
-    def _build(self, n_inputs: int, layers: Sequence[Dense], dtype: str, seed: int | None) -> None:
+    def _build(
+        self, n_inputs: int, layers: Sequence[Dense], dtype: DTypeLike, seed: int | None
+    ) -> None:
         """Check the arguments, and make a network whose parameters are all 0."""
         self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=MOST_UNITS)
         self.layers = tuple(_checked_layers(layers))
-        self.dtype = choice("dtype", np.dtype(dtype).name if _is_dtype(dtype) else dtype, DTYPES)
+        self.dtype = dtype_name("dtype", dtype)
         if seed is None:
             seed = secrets.randbits(63)
         self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
@@ -97,7 +99,7 @@ class Network:
         layers: Sequence[Dense],
         weights: Sequence[ArrayLike],
         *,
-        dtype: str,
+        dtype: DTypeLike,
         seed: int,
         metadata: dict[str, Any],
     ) -> Network:
@@ -491,7 +493,7 @@ def from_description(about: dict[str, Any]) -> Network:
     return network
 
 
-def copy_with(network: Network, layers: Sequence[Dense], dtype: str) -> Network:
+def copy_with(network: Network, layers: Sequence[Dense], dtype: DTypeLike) -> Network:
     """Return a network of these layers in that dtype, with the inputs, seed and weights of one."""
     weights, seed = network.get_weights(), network.seed
     return Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
@@ -507,13 +509,6 @@ def _stored(layer: Dense) -> dict[str, Any]:
 def parameters_of(network: Network) -> Parameters:
     """The parameters of a network, for those who train it."""
     return network._parameters
-
-
-def _is_dtype(dtype: object) -> bool:
-    try:
-        return np.dtype(dtype).kind == "f"  # type: ignore[call-overload, no-any-return]
-    except TypeError:
-        return False
 
 
 def _checked_layers(layers: Sequence[Dense]) -> list[Dense]:
