@@ -55,3 +55,5 @@ def wrapped(activation: ActivationLike, loss: LossName, metrics: list[MetricName
 
 wrapped("tanh", "mae", ["r2"])
 wrapped("tahn", "mae", ["r2"])  # type: ignore[arg-type]
+things = fastbp.plot.decision_boundary, fastbp.interop.to_keras_weights(net), fastbp.jit.OK
+wrong = fastbp.plots, fastbp.Adm  # type: ignore[attr-defined]
