@@ -439,8 +439,9 @@ class Network:
         except (TypeError, ValueError) as error:
             raise model_file.ModelFileError(f"{os.fspath(path)}: {error}") from None
 
-    def __repr__(self) -> str:
-        rows = [("layer", "units", "activation", "bias", "parameters")]
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The layers as a table with a head, in text."""
+        rows: list[tuple[str, ...]] = [("layer", "units", "activation", "bias", "parameters")]
         n_in = self.n_inputs
         for index, layer in enumerate(self.layers):
             biases = {True: layer.units, "shared": 1, False: 0}[layer.bias]
@@ -448,13 +449,26 @@ class Network:
             bias = layer.bias if layer.bias == "shared" else ("yes" if layer.bias else "no")
             rows.append((str(index), str(layer.units), str(layer.activation), bias, f"{count:,}"))
             n_in = layer.units
-        widths = [max(len(row[c]) for row in rows) for c in range(5)]
-        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
-        head = (
+        return rows
+
+    def _head(self) -> str:
+        return (
             f"Network: {self.n_inputs} inputs, {self.n_parameters:,} parameters, {self.dtype}, "
             f"seed {self.seed}"
         )
-        return "\n".join([head, *lines])
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[c]) for row in rows) for c in range(5)]
+        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([self._head(), *lines])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the layers as a table."""
+        from fastbp.display import table
+
+        head, *rows = self._rows()
+        return table(self._head(), head, rows, numbers=(0, 1, 4))
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what makes the network, without locks and scratch."""
