@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
-from fastbp.kernels.compiling import cache, jit
+from fastbp.kernels.compiling import cache, jit, notice
 from fastbp.layers.names import DTypeLike, dtype_name
 from fastbp.runtime.team import cores
 
@@ -71,6 +71,8 @@ def warmup(
         dtypes = (dtypes,)
     wanted: list[str] = [dtype_name("dtypes", dtype) for dtype in dtypes]
     parts = _parts(wanted)
+    if report is not None:
+        notice.is_told()
     started = time.perf_counter()
     with _helpers(wanted, sum(map(_missing, parts))):
         for done, (part, dtype) in enumerate(parts):

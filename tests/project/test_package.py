@@ -17,7 +17,7 @@ WITHOUT = "import sys; sys.modules['matplotlib'] = None; import fastbp, inspect,
 
 
 def run(code: str) -> str:
-    command = [sys.executable, "-W", "error", "-c", code]
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
