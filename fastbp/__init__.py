@@ -5,10 +5,23 @@
 >>> trainer = fastbp.Trainer(net, "cross_entropy", "adam")
 """
 
+# ruff: noqa: E402
+import gc
 import importlib
 import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+# Most of what follows, and numba. Collections would look through all that numba has made, in vain,
+# which takes a quarter of the time.
+_collects = gc.isenabled()
+gc.disable()
+try:
+    importlib.import_module("fastbp.trainer")
+finally:
+    if _collects:
+        gc.enable()
+del _collects
 
 from fastbp.callbacks.base import Callback
 from fastbp.callbacks.checkpoint import Checkpoint

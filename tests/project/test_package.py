@@ -91,3 +91,17 @@ def test_other_names_are_no_attributes() -> None:
         fastbp.plots  # noqa: B018
     assert not hasattr(fastbp, "find_spec_of")
     assert "class Dense" in pydoc.render_doc(fastbp.Dense, renderer=pydoc.plaintext)
+
+
+@pytest.mark.parametrize("collects", [True, False])
+def test_an_import_leaves_garbage_collection_as_it_was(collects: bool) -> None:
+    setting = "" if collects else "gc.disable()\n"
+    assert run(f"import gc\n{setting}import fastbp\nprint(gc.isenabled())") == str(collects)
+
+
+def test_an_import_that_fails_leaves_it_on() -> None:
+    told = run(
+        "import gc, sys\nsys.modules['safetensors'] = None\n"
+        "try:\n    import fastbp\nexcept ImportError:\n    print(gc.isenabled())"
+    )
+    assert told == "True"
