@@ -272,6 +272,7 @@ class Network:
         ----------
         X : array_like
             Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
+            Of a table of pandas, polars or pyarrow the columns go by their position.
         out : ndarray or None
             (n, n_outputs), C-contiguous, of the network's dtype: where to write. It may share
             memory with X, but two memory maps of one file aren't seen to.

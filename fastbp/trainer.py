@@ -234,7 +234,9 @@ class Trainer:
         ----------
         X : array_like
             Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample;
-            any real dtype and strides. Read where it stands, batch by batch.
+            any real dtype and strides. Read where it stands, batch by batch. A table of pandas,
+            polars or pyarrow whose columns have several dtypes is copied once, into the network's
+            dtype; rows go by their position, whatever their index.
         y : array_like
             Targets: (n,) for one output, or (n, n_outputs). For "cross_entropy", class ids (n,) or
             class probabilities (n, n_outputs) whose rows sum to 1.

@@ -11,6 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import integer
+from fastbp.data.inputs import features, numbers
 from fastbp.layers.activations import name_of
 from fastbp.network import Network
 from fastbp.plot import canvas
@@ -71,7 +72,7 @@ def decision_boundary(
         raise ValueError(f"network must have 2 inputs to be drawn, got {network.n_inputs}")
     resolution = integer("resolution", resolution, minimum=2, maximum=5000)
     network.predict(X)  # refuses what is no samples of this network
-    samples = np.asarray(X, np.float64).reshape(-1, 2)
+    samples = np.asarray(features(X, 2, "float64").array, np.float64).reshape(-1, 2)
     n_classes = max(2, network.n_outputs)
     ids = None if y is None else _class_ids(y, len(samples), n_classes)
     names = [f"class {k}" for k in range(n_classes)] if classes is None else list(classes)
@@ -121,9 +122,7 @@ def _margins(network: Network, scores: NDArray[Any], told: NDArray[Any]) -> list
 
 
 def _class_ids(y: ArrayLike, n: int, n_classes: int) -> NDArray[np.int64]:
-    ids = np.asarray(y)
-    if ids.dtype.kind not in "biuf":
-        raise TypeError(f"y must hold class ids or probabilities, got dtype {ids.dtype}")
+    ids = numbers(y, "y", "turn text labels into ids 0, 1, 2, …")
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     elif ids.ndim == 2 and ids.shape[1] == n_classes:
