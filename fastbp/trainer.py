@@ -20,7 +20,7 @@ from fastbp.files import checkpoints, container
 from fastbp.history import History
 from fastbp.network import Network, description, from_description, parameters_of
 from fastbp.objectives import custom, losses
-from fastbp.objectives.metrics import Metric
+from fastbp.objectives.metrics import Metric, MetricLike
 from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
@@ -28,7 +28,7 @@ from fastbp.training.fit import Fit
 from fastbp.training.progress import Choice, Watcher, watcher
 from fastbp.training.resuming import check_fit, keeps_thresholds, saved_state
 from fastbp.training.session import Saved, Session, check_architecture
-from fastbp.training.settings import Settings
+from fastbp.training.settings import OnDivergence, Settings
 
 T = TypeVar("T")
 
@@ -74,7 +74,8 @@ class Trainer:
         Trained in place.
     loss : str or Loss
         By name ("mse", "cross_entropy", which takes a softmax output layer, "binary_cross_entropy",
-        which takes a sigmoid one, "huber", ...), or an object such as ``fastbp.Huber(0.5)``.
+        which takes a sigmoid one, "huber", ...), also as other libraries call it
+        ("sparse_categorical_crossentropy"), or an object such as ``fastbp.Huber(0.5)``.
     optimizer : str or Optimizer
         A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
         ``fastbp.Adam(1e-3)``.
@@ -162,23 +163,23 @@ class Trainer:
     shuffle = _Setting[bool](may_be_set=True)
     seed = _Setting[int](may_be_set=True)
     accumulate = _Setting[int](may_be_set=True)
-    on_divergence = _Setting[str](may_be_set=True)
+    on_divergence = _Setting[OnDivergence](may_be_set=True)
 
     def __init__(
         self,
         network: Network,
-        loss: str | losses.Loss,
-        optimizer: str | optimizers.Optimizer = "sgd",
+        loss: losses.LossLike,
+        optimizer: optimizers.OptimizerLike = "sgd",
         *,
         batch_size: int | Literal["auto"] | None = "auto",
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: Threads = "auto",
-        metrics: Sequence[str | Metric] = (),
+        metrics: Sequence[MetricLike] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
-        on_divergence: Literal["raise", "stop", "reduce", "ignore"] = "raise",
+        on_divergence: OnDivergence = "raise",
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")

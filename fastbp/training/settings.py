@@ -6,19 +6,19 @@ import inspect
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from fastbp import optimizers
-from fastbp.checks import choice, integer, real
+from fastbp.checks import Names, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.thresholds import KEYS, thresholds_of
-from fastbp.objectives.losses import LOSSES, Loss
+from fastbp.objectives.losses import LOSSES, Loss, LossLike
 from fastbp.objectives.losses import resolve as resolve_loss
-from fastbp.objectives.metrics import METRICS, Metric
+from fastbp.objectives.metrics import METRICS, Metric, MetricLike
 from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.optimizers import schedules
 from fastbp.runtime.team import Threads, check_threads
@@ -64,6 +64,20 @@ def _threads(value: Any) -> Threads:
 
 #: samples of a batch where nobody has chosen
 BATCH_SIZE = 32
+#: what a `fit` does about divergence
+OnDivergence = Literal["raise", "stop", "reduce", "ignore"]
+_ON_DIVERGENCE: Names[OnDivergence] = Names(
+    get_args(OnDivergence),
+    {},
+    {
+        "error": "take 'raise'",
+        "halve": "take 'reduce', which halves the learning rate",
+        "none": "take 'ignore'",
+        "terminate": "take 'stop'",
+        "warn": "take 'stop', and look at History.stopped",
+    },
+)
+
 # What a trainer has that is told nothing else.
 _DEFAULTS: dict[str, Any] = {
     "batch_size": "auto",
@@ -93,9 +107,7 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "shuffle": _flag,
     "seed": _seed,
     "n_threads": _threads,
-    "on_divergence": lambda value: choice(
-        "on_divergence", value, ["raise", "stop", "reduce", "ignore"]
-    ),
+    "on_divergence": lambda value: _ON_DIVERGENCE.find("on_divergence", value),
     "accumulate": lambda value: integer("accumulate", value, minimum=1),
     "clip_norm": lambda value: bound("clip_norm", value),
     "clip_value": lambda value: bound("clip_value", value),
@@ -126,16 +138,16 @@ class Settings:
     clip_norm: float | None
     clip_value: float | None
     accumulate: int
-    on_divergence: str
+    on_divergence: OnDivergence
     seed_drawn: bool
 
     @classmethod
     def of(
         cls,
         output: Dense,
-        loss: str | Loss,
-        optimizer: str | optimizers.Optimizer,
-        metrics: Sequence[str | Metric],
+        loss: LossLike,
+        optimizer: optimizers.OptimizerLike,
+        metrics: Sequence[MetricLike],
         **plain: Any,
     ) -> Settings:
         """Check all arguments of a `Trainer` beside the network, whose output layer is `output`.
