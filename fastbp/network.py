@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.checks import choice, integer
+from fastbp.checks import integer
 from fastbp.ffi import states
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
 from fastbp.files import model_file
-from fastbp.kernels.compiling.jit import DTYPES
 from fastbp.layers.activations import name_of
 from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.initializers import draw
+from fastbp.layers.names import DTypeLike, dtype_name
 from fastbp.layers.thresholds import checked_threshold, thresholds_of
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.prediction import Predictor, classes_of
@@ -37,8 +37,8 @@ class Network:
         Features of a sample.
     layers : sequence of Dense
         From the first hidden layer to the output layer; at least one.
-    dtype : {"float32", "float64"}
-        Of parameters and arithmetic.
+    dtype : {"float32", "float64"} or dtype
+        Of parameters and arithmetic: by name, or NumPy's object of that name.
     seed : int or None
         Of the initial weights, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
 
@@ -75,23 +75,26 @@ class Network:
         n_inputs: int,
         layers: Sequence[Dense],
         *,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
         self._build(n_inputs, layers, dtype, seed)
         self._parameters.pack(self._parameters.buffer, self._initial_weights())
 
-    def _build(self, n_inputs: int, layers: Sequence[Dense], dtype: str, seed: int | None) -> None:
+    def _build(
+        self, n_inputs: int, layers: Sequence[Dense], dtype: DTypeLike, seed: int | None
+    ) -> None:
         """Check the arguments, and make a network whose parameters are all 0."""
         self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=MOST_UNITS)
         self.layers = tuple(_checked_layers(layers))
-        self.dtype = choice("dtype", np.dtype(dtype).name if _is_dtype(dtype) else dtype, DTYPES)
+        self.dtype = dtype_name("dtype", dtype)
         if seed is None:
             seed = secrets.randbits(63)
         self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
         self.metadata: dict[str, Any] = {}
         self._parameters = Parameters(self.n_inputs, self.layers, self.dtype)
         self._predictor = Predictor(self._parameters)
+        self._derivatives = states.Derivatives(self._parameters)
 
     @classmethod
     def _of(
@@ -100,7 +103,7 @@ class Network:
         layers: Sequence[Dense],
         weights: Sequence[ArrayLike],
         *,
-        dtype: str,
+        dtype: DTypeLike,
         seed: int,
         metadata: dict[str, Any],
     ) -> Network:
@@ -249,7 +252,9 @@ class Network:
         """Gradients of Σ cotangent · predict(X): by the parameters, and by X.
 
         With the gradient of any objective by the outputs as `cotangent`, those of the objective.
-        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped.
+        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped. Several threads may call it
+        at once. Its workspace has room for a block of rows, not for all of X, and is kept for the
+        next call where it takes at most 64 MiB.
 
         Parameters
         ----------
@@ -279,7 +284,7 @@ class Network:
         >>> dW.ravel().tolist(), db.tolist(), dX.tolist()
         ([10.0, 20.0], [10.0], [[30.0, 40.0]])
         """
-        return states.vjp(self._parameters, X, cotangent)
+        return self._derivatives.vjp(X, cotangent)
 
     # -- predictions -------------------------------------------------------------------------------
 
@@ -476,8 +481,9 @@ class Network:
         except (TypeError, ValueError) as error:
             raise model_file.ModelFileError(f"{os.fspath(path)}: {error}") from None
 
-    def __repr__(self) -> str:
-        rows = [("layer", "units", "activation", "bias", "parameters")]
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The layers as a table with a head, in text."""
+        rows: list[tuple[str, ...]] = [("layer", "units", "activation", "bias", "parameters")]
         n_in = self.n_inputs
         for index, layer in enumerate(self.layers):
             biases = {True: layer.units, "shared": 1, False: 0}[layer.bias]
@@ -485,13 +491,26 @@ class Network:
             bias = layer.bias if layer.bias == "shared" else ("yes" if layer.bias else "no")
             rows.append((str(index), str(layer.units), str(layer.activation), bias, f"{count:,}"))
             n_in = layer.units
-        widths = [max(len(row[c]) for row in rows) for c in range(5)]
-        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
-        head = (
+        return rows
+
+    def _head(self) -> str:
+        return (
             f"Network: {self.n_inputs} inputs, {self.n_parameters:,} parameters, {self.dtype}, "
             f"seed {self.seed}"
         )
-        return "\n".join([head, *lines])
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[c]) for row in rows) for c in range(5)]
+        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([self._head(), *lines])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the layers as a table."""
+        from fastbp.display import table
+
+        head, *rows = self._rows()
+        return table(self._head(), head, rows, numbers=(0, 1, 4))
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what makes the network, without locks and scratch."""
@@ -534,7 +553,7 @@ def from_description(about: dict[str, Any]) -> Network:
     return network
 
 
-def copy_with(network: Network, layers: Sequence[Dense], dtype: str) -> Network:
+def copy_with(network: Network, layers: Sequence[Dense], dtype: DTypeLike) -> Network:
     """Return a network of these layers in that dtype, with the inputs, seed and weights of one."""
     weights, seed = network.get_weights(), network.seed
     copy = Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
@@ -552,13 +571,6 @@ def _stored(layer: Dense) -> dict[str, Any]:
 def parameters_of(network: Network) -> Parameters:
     """The parameters of a network, for those who train it."""
     return network._parameters
-
-
-def _is_dtype(dtype: object) -> bool:
-    try:
-        return np.dtype(dtype).kind == "f"  # type: ignore[call-overload, no-any-return]
-    except TypeError:
-        return False
 
 
 def _checked_layers(layers: Sequence[Dense]) -> list[Dense]:

@@ -20,7 +20,7 @@ from fastbp.files import checkpoints, container
 from fastbp.history import History
 from fastbp.network import Network, description, from_description, parameters_of
 from fastbp.objectives import custom, losses
-from fastbp.objectives.metrics import Metric
+from fastbp.objectives.metrics import Metric, MetricLike
 from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
@@ -29,7 +29,7 @@ from fastbp.training.measuring import completed
 from fastbp.training.progress import Choice, Watcher, watcher
 from fastbp.training.resuming import check_fit, keeps_thresholds, saved_state
 from fastbp.training.session import Saved, Session, check_architecture
-from fastbp.training.settings import Settings
+from fastbp.training.settings import OnDivergence, Settings
 
 T = TypeVar("T")
 
@@ -75,13 +75,14 @@ class Trainer:
         Trained in place.
     loss : str or Loss
         By name ("mse", "cross_entropy", which takes a softmax output layer, "binary_cross_entropy",
-        which takes a sigmoid one, "huber", ...), or an object such as ``fastbp.Huber(0.5)``.
+        which takes a sigmoid one, "huber", ...), also as other libraries call it
+        ("sparse_categorical_crossentropy"), or an object such as ``fastbp.Huber(0.5)``.
     optimizer : str or Optimizer
         A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
         ``fastbp.Adam(1e-3)``.
-    batch_size : int or None
-        Samples per update; None, or more than there are, is the whole set. "lbfgs" and
-        "levenberg_marquardt" take None.
+    batch_size : int, None or "auto"
+        Samples per update; None, or more than there are, is the whole set. "auto" is 32, and the
+        whole set for "lbfgs" and "levenberg_marquardt", which take no less.
     shuffle : bool
         Whether each epoch visits the samples in a new random order.
     seed : int or None
@@ -127,8 +128,8 @@ class Trainer:
         As given.
     clip_value : float or None
         As given.
-    batch_size : int or None
-        May be set between calls, as may those below.
+    batch_size : int, None or "auto"
+        As given or set: it may be set between calls, as may those below.
     shuffle : bool
         As given or set.
     seed : int
@@ -160,27 +161,27 @@ class Trainer:
     n_threads = _Setting[Threads]()
     clip_norm = _Setting["float | None"]()
     clip_value = _Setting["float | None"]()
-    batch_size = _Setting["int | None"](may_be_set=True)
+    batch_size = _Setting["settings.BatchSize"](may_be_set=True)
     shuffle = _Setting[bool](may_be_set=True)
     seed = _Setting[int](may_be_set=True)
     accumulate = _Setting[int](may_be_set=True)
-    on_divergence = _Setting[str](may_be_set=True)
+    on_divergence = _Setting[OnDivergence](may_be_set=True)
 
     def __init__(
         self,
         network: Network,
-        loss: str | losses.Loss,
-        optimizer: str | optimizers.Optimizer = "sgd",
+        loss: losses.LossLike,
+        optimizer: optimizers.OptimizerLike = "sgd",
         *,
-        batch_size: int | None = 32,
+        batch_size: int | Literal["auto"] | None = "auto",
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: Threads = "auto",
-        metrics: Sequence[str | Metric] = (),
+        metrics: Sequence[MetricLike] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
-        on_divergence: Literal["raise", "stop", "reduce", "ignore"] = "raise",
+        on_divergence: OnDivergence = "raise",
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
@@ -591,7 +592,8 @@ class Trainer:
         Parameters
         ----------
         rows : int or None
-            The most samples of an update; None is `batch_size`, or 1 where that is None.
+            The most samples of an update; None is `batch_size`, 32 where that is "auto", or 1
+            where it is None.
 
         Returns
         -------
@@ -618,9 +620,10 @@ class Trainer:
         >>> net.get_weights()[0].tolist()
         [[2.5]]
         """
-        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        settings = self._session.engine.settings
+        most = integer("rows", rows, minimum=1, none=True) or settings.batch or 1
         self._session.refuse_torn()
-        self._session.engine.settings.check_compiled()
+        settings.check_compiled()
         return self._session.engine.compiled(most)
 
     def c_function(self, *, rows: int | None = None) -> CFunction:

@@ -46,6 +46,30 @@ class Row:
             predict(row, out=out)
 
 
+class Derivatives:
+    """500 calls of `Network.vjp` of a 4-16-2 network, with so many rows each."""
+
+    params = (1, 30)
+    param_names = ("rows",)
+
+    def setup(self, rows: int) -> None:
+        self.timer = clock(1)
+        with skipped_where_missing():
+            import fastbp
+
+            layers = [fastbp.Dense(16, "tanh"), fastbp.Dense(2)]
+            self.vjp = fastbp.Network(4, layers, seed=0).vjp
+        rng = np.random.default_rng(0)
+        self.X = rng.normal(size=(rows, 4)).astype(np.float32)
+        self.cotangent = np.ones((rows, 2), np.float32)
+        self.vjp(self.X, self.cotangent)
+
+    def time_vjp(self, rows: int) -> None:
+        vjp, X, cotangent = self.vjp, self.X, self.cotangent
+        for _ in range(500):
+            vjp(X, cotangent)
+
+
 class Table:
     """A table of several dtypes, most of whose time goes into making one array of it.
 

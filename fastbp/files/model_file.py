@@ -31,6 +31,7 @@ from fastbp.checks import choice, integer
 from fastbp.files import atomic, container
 from fastbp.files.container import DTYPES, ModelFileError, Tensors, check_finite, check_keys
 from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.layers.names import DTypeName
 from fastbp.layers.thresholds import KEYS, thresholds_of
 
 __all__ = ["Model", "ModelFileError", "read", "write"]
@@ -65,7 +66,7 @@ class Model:
     """
 
     n_inputs: int
-    dtype: str
+    dtype: DTypeName
     seed: int
     layers: list[dict[str, Any]]
     weights: list[Array]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import ClassVar
 
-from fastbp.checks import choice, real
+from fastbp.checks import real
 from fastbp.kernels.functions.losses import LOSSES as _KERNELS
 from fastbp.kernels.functions.losses import LossKernel
+from fastbp.objectives.names import LossAlias, LossName, loss_name
 
 
 @dataclass(frozen=True)
@@ -313,6 +314,9 @@ class Hinge(Loss):
         return 0.0  # a target of 0 means -1
 
 
+#: what is taken for a loss
+LossLike = LossName | LossAlias | Loss
+
 LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
     for loss in (
@@ -325,7 +329,7 @@ LOSSES: dict[str, type[Loss]] = {
 def resolve(loss: object, activation: str) -> Loss:
     """The loss given by object or by name, if it goes with that output activation."""
     if isinstance(loss, str):
-        found = LOSSES[choice("loss", loss, LOSSES)]()
+        found = LOSSES[loss_name(loss, activation)]()
     elif isinstance(loss, Loss):
         found = loss
     else:

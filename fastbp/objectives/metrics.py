@@ -10,10 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.checks import choice, integer
+from fastbp.checks import integer
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.functions import metrics as kernels
 from fastbp.layers.thresholds import usual_threshold
+from fastbp.objectives.names import METRIC_NAMES, MetricAlias, MetricName
 
 Doubles = NDArray[np.float64]
 
@@ -501,6 +502,9 @@ class AveragePrecision(_UnderCurve):
         return _ratio(float(of_positives @ precision), float(of_positives.sum()))
 
 
+#: what is taken for a metric
+MetricLike = MetricName | MetricAlias | Metric
+
 METRICS: dict[str, Metric] = {
     "accuracy": Accuracy(),
     "top_k": TopK(),
@@ -523,7 +527,7 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
     found: dict[str, Metric] = {}
     for metric in metrics:
         one: Any = (
-            METRICS[choice("metrics", metric, METRICS)] if isinstance(metric, str) else metric
+            METRICS[METRIC_NAMES.find("metrics", metric)] if isinstance(metric, str) else metric
         )
         if not isinstance(one, Metric):
             raise TypeError(f"metrics must hold names or fastbp metrics, got {metric!r}")

@@ -249,11 +249,19 @@ class Engine:
         return program
 
     def program(
-        self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
+        self,
+        use: str,
+        mode: int,
+        plan: Plan,
+        threads: int,
+        *,
+        sums: bool = False,
+        trained: bool = False,
     ) -> Program:
         """The last program of that use if it fits, else a new one in its place.
 
-        Metrics are taken by those for "training" and "evaluation".
+        Metrics are taken by those for "training" and "evaluation". One that only forms gradients
+        forms those of all parameters, or of what is `trained` alone.
         """
         key, program = self._programs.get(use, (None, None))
         if program is not None and key == (plan, threads):
@@ -265,7 +273,7 @@ class Engine:
         program = Program(
             self.parameters, plan, threads, mode=mode, objective=self._objective,
             update=self._updating() if training else None,
-            refinement=self._refining.refinement(training=training),
+            refinement=self._refining.refinement(training=training, trained=trained),
             measurement=None if measuring is None else measuring.measurement,
             sums=sums,
         )  # fmt: skip

@@ -188,11 +188,11 @@ Call = Callable[[fastbp.Trainer], object]
 # what is wrong: (a call with a trainer on class ids, error, message)
 SETTINGS: dict[str, tuple[Call, type[Exception], str]] = {
     "batch_size 0": (lambda t: trainer_of(batch_size=0), ValueError,
-                     "batch_size must be an int >= 1 or None, got 0"),
+                     "batch_size must be an int >= 1, None or 'auto', got 0"),
     "batch_size negative": (lambda t: trainer_of(batch_size=-8), ValueError,
-                            "batch_size must be an int >= 1 or None, got -8"),
+                            "batch_size must be an int >= 1, None or 'auto', got -8"),
     "batch_size float": (lambda t: trainer_of(batch_size=8.0), TypeError,
-                         "batch_size must be an int >= 1 or None, got 8.0 of type float"),
+                         "batch_size must be an int >= 1, None or 'auto', got 8.0 of type float"),
     "batch_size bool": (lambda t: trainer_of(batch_size=True), TypeError, "got True of type bool"),
     "epochs negative": (lambda t: t.fit(X, IDS, epochs=-1), ValueError,
                         "epochs must be an int >= 0, got -1"),
