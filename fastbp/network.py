@@ -388,6 +388,11 @@ class Network:
         >>> folder.cleanup()
         """
         layers = [layer._stored() for layer in self.layers]
+        for activation in (layer.activation for layer in self.layers):
+            if isinstance(activation, CustomActivation):
+                raise model_file.ModelFileError(
+                    f"a model file can't hold the functions of activation {activation.name!r}"
+                )
         extra = dict(self.metadata if metadata is None else metadata)
         weights = self.get_weights()
         model_file.write(
@@ -477,7 +482,7 @@ def description(network: Network) -> dict[str, Any]:
         "n_inputs": network.n_inputs,
         "dtype": network.dtype,
         "seed": network.seed,
-        "layers": [_stored(layer) for layer in network.layers],
+        "layers": [layer._stored() for layer in network.layers],
         "metadata": network.metadata,
     }
 
@@ -495,13 +500,6 @@ def copy_with(network: Network, layers: Sequence[Dense], dtype: str) -> Network:
     """Return a network of these layers in that dtype, with the inputs, seed and weights of one."""
     weights, seed = network.get_weights(), network.seed
     return Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
-
-
-def _stored(layer: Dense) -> dict[str, Any]:
-    stored = layer._stored()
-    if isinstance(layer.activation, CustomActivation):
-        stored["activation_settings"] = {"own": layer.activation.label}
-    return stored
 
 
 def parameters_of(network: Network) -> Parameters:

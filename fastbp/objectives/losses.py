@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.checks import choice, real
 from fastbp.kernels.functions.losses import LOSSES as _KERNELS
@@ -39,6 +42,10 @@ class Loss:
     def _parameters(self) -> tuple[float, ...]:
         """The parameters that the loss's kernel reads, in its order."""
         return astuple(self)
+
+    def _record(self, dtype: str) -> NDArray[Any]:
+        """What the kernel for `dtype` is handed: the parameters, as that dtype has them."""
+        return np.array(self._parameters(), dtype)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from fastbp.checks import choice, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.layers.functions import OfFunctions
 from fastbp.objectives.losses import LOSSES, Loss
 from fastbp.objectives.losses import resolve as resolve_loss
 from fastbp.objectives.metrics import METRICS, Metric
@@ -239,6 +240,8 @@ def described(value: Any) -> Any:
         return value
     kind = type(value)
     if _KINDS.get(kind.__name__) is not kind:
+        if isinstance(value, OfFunctions):
+            return value._described()
         return {"own": getattr(value, "label", f"{kind.__module__}.{kind.__qualname__}")}
     names = inspect.signature(kind).parameters
     return {"kind": kind.__name__, **{name: described(getattr(value, name)) for name in names}}
