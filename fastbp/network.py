@@ -274,7 +274,7 @@ class Network:
             (n, n_outputs), C-contiguous, of the network's dtype: where to write. It may share
             memory with X, but two memory maps of one file aren't seen to.
         n_threads : int or "auto"
-            The most threads to use.
+            The most threads to use; "auto" as for `Trainer`.
 
         Returns
         -------

@@ -77,6 +77,21 @@ def _best(peer: Any, seconds: float = 0.2) -> float:
     return min(times)
 
 
+class Auto:
+    """Epochs by `n_threads` "auto", which looks at what its threads get of the processors."""
+
+    params = ("C", "E", "G")
+    param_names = ("case",)
+
+    def setup(self, name: str) -> None:
+        self.timer = time.perf_counter
+        self.peer = in_training(name, "float32", "auto")
+        restart(self.peer, name, "float32")
+
+    def time_epoch(self, name: str) -> None:
+        self.peer.fit(1)
+
+
 class Short:
     """A network of 4-16-1 on 100 samples: what Python does between its few updates."""
 

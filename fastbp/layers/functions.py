@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import FunctionType
 from typing import Any, Generic, TypeVar
 
@@ -51,7 +52,7 @@ class OfFunctions(Generic[Kernel]):
             kept = self.__dict__.get("_kept")
             made = self._make(move=kept is None or kept[1])
             if kept is not None and len(kept[0]) == len(made.constants):
-                made = made._replace(constants=kept[0])
+                made = replace(made, constants=kept[0])
             self.__dict__["_made"] = made
         return made
 

@@ -251,7 +251,7 @@ class Engine:
             update=self._updating() if training else None,
             refinement=self._refining.refinement(training=training),
             measurement=None if measuring is None else measuring.measurement,
-            sums=sums,
+            sums=sums, adapts=self.settings.n_threads == "auto",
         )  # fmt: skip
         if training:
             program.set_rates(self.rates.buffer, self.rates.by_step)

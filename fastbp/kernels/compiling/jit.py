@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numba
 from numba import types
 
-from fastbp.kernels.compiling import cache, objects
+from fastbp.kernels.compiling import cache, inside, objects
 
 _LINKED: dict[str, Any] = {}
 try:
@@ -103,9 +103,11 @@ class _Part(Generic[Made]):
             with cache.lock(path):
                 if dtype not in self._ready:  # else another thread has made it meanwhile
                     loaded = objects.read(path)
-                    self._ready[dtype] = (
-                        self._compiled(dtype, path) if loaded is None else self._loaded(loaded)
-                    )
+                    if loaded is not None:
+                        self._ready[dtype] = self._loaded(loaded)
+                    else:
+                        with inside.named():
+                            self._ready[dtype] = self._compiled(dtype, path)
         return self._ready[dtype]
 
     def _types(self, dtype: str) -> Any:

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from llvmlite import ir
@@ -33,7 +34,8 @@ Constants = tuple[float | int, ...]
 MANY = 16
 
 
-class Own(NamedTuple, Generic[Kernel]):
+@dataclass(frozen=True, eq=False, repr=False)
+class Own(Generic[Kernel]):
     """A kernel of a person's own functions, and the numbers that these close over.
 
     Attributes
