@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 from llvmlite import ir
@@ -24,8 +24,10 @@ from numpy.typing import NDArray
 from fastbp.kernels.compiling import jit, roles
 from fastbp.kernels.compiling.simd import cast
 from fastbp.kernels.functions.activation_kernel import ActivationKernel
-from fastbp.kernels.functions.constants import Apart, take_apart
 from fastbp.kernels.functions.losses import LossKernel
+
+if TYPE_CHECKING:
+    from fastbp.kernels.functions.constants import Apart
 
 Kernel = TypeVar("Kernel", ActivationKernel, LossKernel)
 Constants = tuple[float | int, ...]
@@ -114,6 +116,8 @@ def _own(
     n_parameters: int,
     move: bool,
 ) -> Own[Kernel]:
+    from fastbp.kernels.functions.constants import take_apart  # takes its time to import
+
     f, derivative = (take_apart(g, arguments + n_parameters, move=move) for g in functions)
     key = f.key, derivative.key, n_parameters
     kernel = made.get(key)
