@@ -302,7 +302,7 @@ class Network:
             (n, n_outputs), C-contiguous, of the network's dtype: where to write. It may share
             memory with X, but two memory maps of one file aren't seen to.
         n_threads : int or "auto"
-            The most threads to use.
+            The most threads to use; "auto" as for `Trainer`.
 
         Returns
         -------
@@ -426,6 +426,11 @@ class Network:
         >>> folder.cleanup()
         """
         layers = [layer._stored() for layer in self.layers]
+        for activation in (layer.activation for layer in self.layers):
+            if isinstance(activation, CustomActivation):
+                raise model_file.ModelFileError(
+                    f"a model file can't hold the functions of activation {activation.name!r}"
+                )
         extra = dict(self.metadata if metadata is None else metadata)
         weights = self.get_weights()
         model_file.write(
@@ -537,7 +542,7 @@ def description(network: Network) -> dict[str, Any]:
         "n_inputs": network.n_inputs,
         "dtype": network.dtype,
         "seed": network.seed,
-        "layers": [_stored(layer) for layer in network.layers],
+        "layers": [layer._stored() for layer in network.layers],
         "metadata": network.metadata,
         **parameters_of(network).thresholds.described(),
     }
@@ -559,13 +564,6 @@ def copy_with(network: Network, layers: Sequence[Dense], dtype: DTypeLike) -> Ne
     copy = Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
     parameters_of(copy).thresholds = parameters_of(network).thresholds
     return copy
-
-
-def _stored(layer: Dense) -> dict[str, Any]:
-    stored = layer._stored()
-    if isinstance(layer.activation, CustomActivation):
-        stored["activation_settings"] = {"own": layer.activation.label}
-    return stored
 
 
 def parameters_of(network: Network) -> Parameters:

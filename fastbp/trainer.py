@@ -88,7 +88,10 @@ class Trainer:
     seed : int or None
         Of the shuffling, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
     n_threads : int or "auto"
-        The most threads to use. Results are bitwise the same with any number.
+        The most threads to use. Results are bitwise the same with any number. "auto" is as many
+        as the process has processors, by its affinity, its control group's quota,
+        ``OMP_NUM_THREADS`` and ``NUMBA_NUM_THREADS``; one in a pool's workers; fewer while other
+        programs have the processors in use.
     metrics : sequence of str or Metric
         Figures beside the loss, for `History` and `evaluate`: "accuracy", "top_k" (of 5), "mae",
         "rmse", "r2", "f1", "precision", "recall", "balanced_accuracy", "auc", "average_precision",

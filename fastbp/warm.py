@@ -14,7 +14,7 @@ import numpy as np
 
 from fastbp.kernels.compiling import cache, jit, notice
 from fastbp.layers.names import DTypeLike, dtype_name
-from fastbp.runtime.team import cores
+from fastbp.runtime.processors import available
 
 Report = Callable[[int, int, str], object]
 Part = tuple["jit.Entry | jit.CFunc", str]
@@ -96,7 +96,7 @@ def _missing(wanted: Part) -> bool:
 @contextlib.contextmanager
 def _helpers(dtypes: list[str], missing: int) -> Iterator[None]:
     """Processes that fill the cache as well, each beginning elsewhere; ended with the block."""
-    count = min(cores() - 1, _MOST_HELPERS, missing // _WORTH_HELPING)
+    count = min(available() - 1, _MOST_HELPERS, missing // _WORTH_HELPING)
     if cache.folder() is None or not _python():
         count = 0
     paths = json.dumps([path for path in sys.path if isinstance(path, str)])

@@ -44,9 +44,9 @@ def case(name: str, dtype: str = "float32") -> Case:
 
 
 @cache
-def in_training(name: str, dtype: str, threads: int) -> Any:
+def in_training(name: str, dtype: str, threads: int | str) -> Any:
     """A network and trainer of a case, compiled and warm; one for all benchmarks of a process."""
-    if threads > (os.cpu_count() or 1):
+    if threads != "auto" and threads > (os.cpu_count() or 1):
         raise NotImplementedError(f"this machine has fewer than {threads} processors")
     with skipped_where_missing():
         from compare.fastbp_peer import Peer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import time
 from typing import Any
 
@@ -12,6 +13,7 @@ from places import part
 from .common import CASES, DTYPES, case, clock, in_training, restart, skipped_where_missing
 
 THREADS = (1, 2)
+_SAYING = ("OMP_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 
 class Epoch:
@@ -75,6 +77,26 @@ def _best(peer: Any, seconds: float = 0.2) -> float:
         peer.fit(1)
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+class Auto:
+    """Epochs by `n_threads` "auto", which looks at what its threads get of the processors."""
+
+    params = ("C", "E", "G")
+    param_names = ("case",)
+
+    def setup(self, name: str) -> None:
+        self.timer = time.perf_counter
+        # asv's environment sets them to 1, which would be one thread
+        self.said = {v: os.environ.pop(v) for v in _SAYING if v in os.environ}
+        self.peer = in_training(name, "float32", "auto")
+        restart(self.peer, name, "float32")
+
+    def teardown(self, name: str) -> None:
+        os.environ.update(self.said)
+
+    def time_epoch(self, name: str) -> None:
+        self.peer.fit(1)
 
 
 class Short:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastbp.checks import real
 from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
@@ -36,6 +39,10 @@ class Activation:
     def _parameters(self) -> tuple[float, ...]:
         """The parameters that the kernel reads, in its order."""
         return astuple(self)
+
+    def _record(self, dtype: str) -> NDArray[Any]:
+        """What the kernel for `dtype` is handed: the parameters, as that dtype has them."""
+        return np.array(self._parameters(), dtype)
 
     def _kernel(self) -> ActivationKernel:
         return KERNELS[self.name]
@@ -123,6 +130,15 @@ def kernel_of(activation: str | Activation) -> ActivationKernel:
 
 def parameters_of(activation: str | Activation) -> tuple[float, ...]:
     """The parameters that an activation's kernel reads, in its order."""
+    return _object_of(activation)._parameters()
+
+
+def record_of(activation: str | Activation, dtype: str) -> NDArray[Any]:
+    """What an activation's kernel for `dtype` is handed as its settings; empty for most."""
+    return _object_of(activation)._record(dtype)
+
+
+def _object_of(activation: str | Activation) -> Activation:
     if isinstance(activation, str):
-        activation = WITH_SETTINGS.get(activation, Activation)()
-    return activation._parameters()
+        return WITH_SETTINGS.get(activation, Activation)()
+    return activation

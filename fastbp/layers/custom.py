@@ -7,7 +7,7 @@ The derivative is compared with differences of the function, as that of a loss o
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -19,8 +19,8 @@ from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.layers.activations import Activation
 from fastbp.layers.differences import EPSILON, slopes
+from fastbp.layers.functions import OfFunctions, Scalar
 
-Scalar = Callable[..., float]
 Doubles = NDArray[np.float64]
 
 _STEP, _SINGLE_STEP, _TOLERANCE = 1e-3, 0.2, 1e-5
@@ -39,7 +39,7 @@ class Comparison(NamedTuple):
 
 
 @dataclass(frozen=True)
-class CustomActivation(Activation):
+class CustomActivation(OfFunctions[ActivationKernel], Activation):
     """``a = f(z)``, unit by unit, for f and its derivative as scalar functions.
 
     They are compiled into the kernels, with no call per value; a process that uses them compiles
@@ -53,6 +53,10 @@ class CustomActivation(Activation):
         raise is seen.
     label : str
         For summaries; none of fastbp's own.
+    parameters : sequence of float
+        Finite numbers that both functions take after z, in this order: with ``parameters=(c,)``
+        they are f(z, c) and derivative(z, c). A network of float32 has them rounded to that, as it
+        has its inputs.
 
     Attributes
     ----------
@@ -62,12 +66,21 @@ class CustomActivation(Activation):
     Raises
     ------
     TypeError
-        A function is not one, or numba can't compile it.
+        A function is not one, takes another number of arguments, or numba can't compile it;
+        `parameters` are no sequence of numbers.
     ValueError
-        `label` is one of fastbp's, or `derivative` is not that of `f`, see below.
+        `label` is one of fastbp's, a parameter is not finite, or `derivative` is not that of `f`,
+        see below.
 
     Notes
     -----
+    Activations of equal code share machine code, whatever their parameters: another c takes about a
+    millisecond, where another function takes some tenths of a second and 2 MB that stay in memory
+    until the process ends. Numbers that a function closes over, and values that its last arguments
+    have by default, count as parameters that it brings itself, of float64 or int64, as they are
+    when the object is made. In exponents and indices they don't: for these, and for arrays, another
+    value is another function.
+
     `derivative` is compared with central differences of `f`, in float64, at 64 points drawn from
     [-4, 4] when the object is made; and when a `Trainer` first trains with it (`fit`, `step`,
     `gradients`), before anything changes, at weighted sums that its data give: at most 256 of them
@@ -85,27 +98,39 @@ class CustomActivation(Activation):
     >>> import fastbp
     >>> square = fastbp.CustomActivation(lambda z: z * z, lambda z: 2 * z, "square")
     >>> net = fastbp.Network(2, [fastbp.Dense(3, square), fastbp.Dense(1)])
+
+    Of a parameter, compiled once for both:
+
+    >>> def bent(z, c):
+    ...     return z if z > 0 else c * z
+    >>> def slope(z, c):
+    ...     return 1.0 if z > 0 else c
+    >>> gentle, steep = (
+    ...     fastbp.CustomActivation(bent, slope, f"bent {c}", parameters=(c,)) for c in (0.1, 0.5)
+    ... )
     """
 
     f: Scalar
     derivative: Scalar
     label: str = "custom"
+    parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        check_given(self, ACTIVATIONS, "activation")
+        self._check(ACTIVATIONS, "activation", ("z",))
+        self._compile(lambda kernel: (kernel.forward, kernel.backward))
         require_right(self.name, self._compared(draw_points(0)))
 
     def _compared(self, z: Doubles) -> Comparison:
         """Compare the derivative with f's differences at these weighted sums."""
-        kernels = self._kernel()
+        kernels, settings = self._kernel(), self._record("float64")
 
         def values(z: Doubles) -> Doubles:
             a = z.copy()
-            call_custom(kernels.forward, a, 1, len(a), len(a), a)
+            call_kernel(kernels.forward, "float64", a, 1, len(a), len(a), settings)
             return a
 
         claimed = np.ones_like(z)
-        call_custom(kernels.backward, claimed, z, z, 1, len(z), len(z), z)
+        call_kernel(kernels.backward, "float64", claimed, z, z, 1, len(z), len(z), settings)
         return compare(values, z, claimed, values(draw_points(0)))
 
     @property
@@ -115,26 +140,15 @@ class CustomActivation(Activation):
     def __str__(self) -> str:
         return self.label
 
-    def _kernel(self) -> ActivationKernel:
-        return custom.activation(self.f, self.derivative)
+    def _make(self, *, move: bool) -> custom.Own[ActivationKernel]:
+        return custom.activation(self.f, self.derivative, len(self.parameters), move=move)
 
-    def _parameters(self) -> tuple[float, ...]:
-        return ()
+    def _kernel(self) -> ActivationKernel:
+        return self._own().kernel
 
     def _settings(self) -> dict[str, Any]:
-        raise ValueError(f"a model file can't hold the functions of activation {self.name!r}")
-
-
-def check_given(given: Any, taken: Mapping[str, object], kind: str) -> None:
-    """Check the functions and the label of a `CustomActivation` or a `CustomLoss`.
-
-    `taken` has fastbp's own names of this kind, which a label may not be.
-    """
-    for what in ("f", "derivative"):
-        if not callable(getattr(given, what)):
-            raise TypeError(f"{what} must be a function, got {getattr(given, what)!r}")
-    if not isinstance(given.label, str) or given.label in taken:
-        raise ValueError(f"label must be none of fastbp's own {kind} names, got {given.label!r}")
+        """What a checkpoint compares: functions are in no file."""
+        return self._described()
 
 
 def call_kernel(kernel: Any, dtype: str, *arguments: Any) -> None:
@@ -151,21 +165,6 @@ def call_kernel(kernel: Any, dtype: str, *arguments: Any) -> None:
 def _pointer(argument: Any, kind: Any) -> Any:
     address = argument.ctypes.data if isinstance(argument, np.ndarray) else argument
     return ctypes.cast(address, kind)
-
-
-def call_custom(kernel: Any, *arguments: Any) -> None:
-    """Call the float64 form of a kernel that is made of a person's own functions.
-
-    Raises
-    ------
-    TypeError
-        numba can't compile them.
-    """
-    try:
-        kernel.ctypes("float64")
-    except Exception as error:  # numba has many kinds, and an internal one now and then
-        raise TypeError(f"numba can't compile f or derivative: {error}") from error
-    call_kernel(kernel, "float64", *arguments)
 
 
 def compare(

@@ -21,21 +21,20 @@ from fastbp.layers.custom import (
     Comparison,
     CustomActivation,
     Doubles,
-    Scalar,
-    call_custom,
-    check_given,
+    call_kernel,
     compare,
     draw_points,
     require_right,
 )
 from fastbp.layers.dense import Dense
+from fastbp.layers.functions import OfFunctions, Scalar
 from fastbp.objectives.losses import Loss
 
 _ROWS, _VALUES = 256, 256
 
 
 @dataclass(frozen=True)
-class CustomLoss(Loss):
+class CustomLoss(OfFunctions[LossKernel], Loss):
     """``e = (1/k) sum_j f(p, t)``, for f and its derivative by p as scalar functions.
 
     Parameters
@@ -44,6 +43,10 @@ class CustomLoss(Loss):
         Of an output p and its target t; see `CustomActivation`.
     label : str
         For messages; none of fastbp's own.
+    parameters : sequence of float
+        Finite numbers that both functions take after p and t: with ``parameters=(c,)`` they are
+        f(p, t, c) and derivative(p, t, c). Losses of equal code share machine code, whatever their
+        parameters; see `CustomActivation`.
 
     Attributes
     ----------
@@ -68,24 +71,34 @@ class CustomLoss(Loss):
     >>> import fastbp
     >>> fourth = fastbp.CustomLoss(lambda p, t: (p - t) ** 4, lambda p, t: 4 * (p - t) ** 3)
     >>> trainer = fastbp.Trainer(fastbp.Network(2, [fastbp.Dense(1)]), fourth)
+
+    Of a parameter, compiled once for all three:
+
+    >>> def scaled(p, t, c):
+    ...     return c * (p - t) ** 2
+    >>> def slope(p, t, c):
+    ...     return 2 * c * (p - t)
+    >>> losses = [fastbp.CustomLoss(scaled, slope, parameters=(c,)) for c in (0.5, 1.0, 2.0)]
     """
 
     f: Scalar
     derivative: Scalar
     label: str = "custom"
+    parameters: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        check_given(self, LOSSES, "loss")
+        self._check(LOSSES, "loss", ("p", "t"))
+        self._compile(lambda kernel: (kernel.kernel,))
         require_right(self.name, self._compared(draw_points(0), draw_points(1)))
 
     def _compared(self, p: Doubles, t: Doubles) -> Comparison:
         """Compare the derivative with f's differences by p, at these outputs and targets."""
-        kernel = self._kernel.kernel
+        kernel, settings = self._kernel.kernel, self._record("float64")
 
         def values(p: Doubles, t: Doubles = t) -> tuple[Doubles, Doubles]:
             n = len(p)
             w, d, e = np.ones(n), np.empty(n), np.empty(n)
-            call_custom(kernel, p, p, t, w, d, e, n, 1, 1, 1.0, w)
+            call_kernel(kernel, "float64", p, p, t, w, d, e, n, 1, 1, 1.0, settings)
             return e, d
 
         claimed, drawn = values(p)[1], values(draw_points(0), draw_points(1))[0]
@@ -97,10 +110,10 @@ class CustomLoss(Loss):
 
     @property
     def _kernel(self) -> LossKernel:
-        return custom.loss(self.f, self.derivative)
+        return self._own().kernel
 
-    def _parameters(self) -> tuple[float, ...]:
-        return ()
+    def _make(self, *, move: bool) -> custom.Own[LossKernel]:
+        return custom.loss(self.f, self.derivative, len(self.parameters), move=move)
 
 
 def compare_at(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import astuple, dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fastbp.checks import real
 from fastbp.kernels.functions.losses import LOSSES as _KERNELS
@@ -45,6 +48,10 @@ class Loss:
         """Where one output is cut into two classes, whose targets are these; `high` is above."""
         middle = low / 2.0 + high / 2.0  # without overflow
         return middle if low <= middle < high else low  # of neighbours there is none
+
+    def _record(self, dtype: str) -> NDArray[Any]:
+        """What the kernel for `dtype` is handed: the parameters, as that dtype has them."""
+        return np.array(self._parameters(), dtype)
 
 
 @dataclass(frozen=True)

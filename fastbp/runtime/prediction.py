@@ -15,7 +15,7 @@ from fastbp.runtime.memory import require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import PARAMETERS, SAMPLES, Program
-from fastbp.runtime.team import Team, Threads, check_threads, resolve_threads
+from fastbp.runtime.team import Threads, check_threads, resolve_threads
 
 Array = NDArray[Any]
 # At most so many rows of the network's own dtype take the short way through `Predictor.outputs`.
@@ -99,7 +99,7 @@ class Predictor:
         program = self._taken(source.n, n_threads)
         try:
             program.set_samples(source)
-            status = self._parameters.read(_predict, program, self._dtype, result.ctypes.data)
+            status = self._parameters.read(_predict, program, result.ctypes.data)
         finally:
             self._programs[program.threads].append(program)
         self._check_read(status)
@@ -151,6 +151,7 @@ class Predictor:
         if program is None or program.plan.block < block:
             plan = Plan(0, block, block * threads)
             program = Program(self._parameters, plan, threads)
+        program.adapts = n_threads == "auto"
         return program
 
 
@@ -185,11 +186,10 @@ def classes_of(outputs: Array, threshold: float) -> NDArray[np.int64]:
     return np.asarray(above, dtype=np.int64)
 
 
-def _predict(buffer: Array, program: Program, dtype: str, target: int) -> int:
+def _predict(buffer: Array, program: Program, target: int) -> int:
     """Write the outputs of a program's samples to an address; a status of kernels/layout.py."""
     program.set_parameters(buffer)
-    entry = kernels.predict.compiled(dtype)
-    return Team.run(program.threads, entry, 0.0, program.address, target)
+    return program.enter(kernels.predict, target)
 
 
 def _overlap(a: Array, b: Array) -> bool:

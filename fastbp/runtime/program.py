@@ -8,6 +8,7 @@ and allocates all that it needs then.
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import numpy as np
@@ -19,12 +20,14 @@ from fastbp.kernels import epoch as kernels
 from fastbp.kernels import layout as lay
 from fastbp.kernels import online, passes, refine, samples
 from fastbp.kernels import pieces as updating
+from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.records import Fields
 from fastbp.kernels.compiling.target import lanes
 from fastbp.kernels.compiling.threads import BARRIER_SIZE, yield_address
 from fastbp.kernels.gather import READERS
 from fastbp.kernels.maths import matmul
 from fastbp.kernels.maths.rng import MOST_DRAWN, split_bits
+from fastbp.runtime.crowding import CROWD
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement, Objective, Refinement, Update
@@ -41,6 +44,7 @@ SAMPLES, PARAMETERS = lay.HEADER.fields["n_samples"], lay.HEADER.fields["paramet
 # Those that are written for every epoch.
 _EPOCH, _UPDATES_BEFORE = lay.HEADER.fields["epoch"], lay.HEADER.fields["updates_before"]
 _RATES, _RATE_STRIDE = lay.HEADER.fields["rates"], lay.HEADER.fields["rate_stride"]
+_ANY = 2**62  # batches
 
 
 class Program:
@@ -67,9 +71,13 @@ class Program:
         Metrics that are taken, if any.
     sums : bool
         Whether every layer's weighted sums are kept beside its outputs, for those who look at them.
+    adapts : bool
+        Whether fewer threads may be at work while the processors have others' work to do.
 
     Attributes
     ----------
+    adapts : bool
+        As given; may be set between calls.
     address : int
         Of the table: what a kernel is handed.
     header : Fields
@@ -104,9 +112,11 @@ class Program:
         refinement: Refinement | None = None,
         measurement: Measurement | None = None,
         sums: bool = False,
+        adapts: bool = False,
     ) -> None:
         layout, dtype = parameters.layout, parameters.dtype
-        self.plan, self.threads = plan, threads
+        self.plan, self.threads, self.adapts = plan, threads, adapts
+        self._at_work, self._pace = threads, math.inf  # the team's size, seconds a batch
         self._parameters, self._layout, self._dtype = parameters, layout, dtype
         self._targeted = mode is not None
         self._learns = mode in (lay.MODE_TRAIN, lay.MODE_GRADIENTS)
@@ -156,8 +166,32 @@ class Program:
 
     def run(self, first: int, last: int) -> int:
         """Work on batches `first` ... `last` - 1 by a team of threads; return a status."""
-        entry = kernels.run.compiled(self._dtype)
-        return Team.run(self.threads, entry, 0.0, self.address, first, last)
+        if self.threads == 1:
+            return Team.run(1, kernels.run.compiled(self._dtype), 0.0, self.address, first, last)
+        started = time.perf_counter()
+        status = self.enter(kernels.run, first, last)
+        self._pace = (time.perf_counter() - started) / max(1, last - first)
+        return status
+
+    def enter(self, kernel: jit.Entry, *arguments: int) -> int:
+        """Call a kernel on this table by a team of threads; return its status.
+
+        Where `adapts` is set, by a smaller one while the processors have others' work to do.
+        """
+        entry = kernel.compiled(self._dtype)
+        threads = CROWD.room_for(self.threads) if self.adapts else self.threads
+        if threads != self._at_work:
+            self._share_among(threads)
+        run = Team.run_watched if self.adapts else Team.run
+        return run(threads, entry, 0.0, self.address, *arguments)
+
+    @property
+    def most_batches(self) -> int:
+        """Batches that a call should have at most, so that the size of the team can be tried."""
+        if self.threads == 1 or not self.adapts:
+            return _ANY
+        seconds = CROWD.within(self.threads)
+        return _ANY if seconds == math.inf else max(1, int(seconds / max(self._pace, 1e-9)))
 
     def run_at(self, buffer: Array) -> int:
         """Work on the first batch, with the parameters in that buffer."""
@@ -320,11 +354,20 @@ class Program:
         if not self.plan.slabs:
             pieces = in_cache_order(pieces, self._layout, self.plan.rows)
         sizes = np.cumsum(pieces["length"])
-        shares = self._buffer("shares", self.threads + 1, np.int64)
-        wanted = np.arange(1, self.threads + 1) * (sizes[-1] / self.threads)
-        shares[1:] = np.searchsorted(sizes, wanted - 0.5 * pieces["length"].max()) + 1
-        shares[-1] = len(pieces)
+        self._ends, self._slack = sizes, 0.5 * pieces["length"].max()
+        self._shares = self._buffer("shares", self.threads + 1, np.int64)
         t["pieces"], t["n_pieces"] = self._hold(pieces), len(pieces)
+        self._share_among(self.threads)
+
+    def _share_among(self, threads: int) -> None:
+        """Have a team of so many enter the kernels: the buffers are large enough for `threads`."""
+        self._at_work = 0  # an interrupt may come in between
+        if self._targeted:
+            wanted = np.arange(1, threads + 1) * (self._ends[-1] / threads)
+            self._shares[1 : threads + 1] = np.searchsorted(self._ends, wanted - self._slack) + 1
+            self._shares[threads] = len(self._ends)
+        self.header["threads"] = threads
+        self._at_work = threads
 
     def _choose_kernels(self, refinement: Refinement | None) -> None:
         """Write the addresses of kernels that are needed; each takes its time to compile."""

@@ -5,26 +5,22 @@ from __future__ import annotations
 import _thread
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any, Literal, TypeAlias
 
 from fastbp.checks import integer
+from fastbp.runtime import crowding
+from fastbp.runtime.crowding import CROWD, Turn
+from fastbp.runtime.processors import available, wanted
 
 Threads: TypeAlias = int | Literal["auto"]
 
 # A thread more is worth its barriers from so many floating-point operations an update on: at half
 # of it two threads gained 1.2 on idle cores, and lost 3 times as much where one core was busy.
 _FLOPS_PER_THREAD = 2.0e6
-
-
-def cores() -> int:
-    """Processors that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_threads(n_threads: object) -> None:
@@ -36,8 +32,11 @@ def check_threads(n_threads: object) -> None:
 def resolve_threads(n_threads: object, flops: float) -> int:
     """How many threads to use for so many operations at a time; `n_threads` is the most."""
     check_threads(n_threads)
-    most = cores() if n_threads == "auto" else int(n_threads)  # type: ignore[call-overload]
-    return max(1, min(most, int(flops / _FLOPS_PER_THREAD)))
+    useful = int(flops / _FLOPS_PER_THREAD)
+    if useful <= 1:  # then nobody need be asked
+        return 1
+    most = wanted() if n_threads == "auto" else int(n_threads)  # type: ignore[call-overload]
+    return max(1, min(most, useful))
 
 
 # Threads that wait for a call, beyond one a core: a team of so many starts none anew.
@@ -45,8 +44,8 @@ _SPARE = 4
 # Seconds after which those that are too many end. Calls that follow one another come sooner.
 _PATIENCE = 0.05
 
-_Done = SimpleQueue[int]
-_Calls = SimpleQueue[tuple[Callable[[], int], _Done]]  # to one worker
+_Done = SimpleQueue[Any]
+_Calls = SimpleQueue[tuple[Callable[[], Any], _Done]]  # to one worker
 _PUT: Any = SimpleQueue.put
 
 # A worker is in one place at any time: here, in the list of a team that has taken it, or at work.
@@ -59,7 +58,7 @@ if hasattr(os, "register_at_fork"):
 
 def _work(calls: _Calls) -> None:
     """The life of a worker."""
-    most = cores() + _SPARE
+    most = available() + _SPARE
     patience: float | None = _PATIENCE
     while True:
         try:
@@ -134,6 +133,12 @@ class Team:
         if threads == 1:
             return entry(*arguments, 0)
         own, *others = (partial(entry, *arguments, thread) for thread in range(threads))
+        status: int = max(Team._results([own], others))
+        return status
+
+    @staticmethod
+    def _results(own: list[partial[Any]], others: Sequence[partial[Any]]) -> list[Any]:
+        """Make some calls in this thread while workers make the others; what all have returned."""
         done: _Done = SimpleQueue()
         taken: list[_Calls] = []
         results: list[Any] = []
@@ -141,7 +146,7 @@ class Team:
             _take(taken, len(others))  # all, before any of them begins
             # From the one that has waited longest: 4 threads begin in 0.7 of the time.
             begin = map(_PUT, reversed(taken), [(call, done) for call in others])
-            calls: list[partial[Any]] = [partial(any, begin), partial(taken.clear), own]
+            calls: list[partial[Any]] = [partial(any, begin), partial(taken.clear), *own]
             calls += [partial(done.get)] * len(others)
             _do_all(calls, results)
         finally:
@@ -149,5 +154,25 @@ class Team:
                 _idle.extend(taken)  # those that have been given no call
             finally:
                 pass  # (runtime/locks.py)
-        status: int = max(results[2:])
-        return status
+        return results[2:]
+
+    @staticmethod
+    def run_watched(threads: int, entry: Callable[..., int], *arguments: float) -> int:
+        """As `run`, and tell the process's crowd what the threads have got of the processors."""
+        clocks = crowding.clocks()
+        if threads == 1 or clocks is None:
+            return Team.run(threads, entry, *arguments)
+        own_time, time = clocks
+        first = partial(entry, *arguments, 0)
+        others = [
+            partial(crowding.turn, partial(entry, *arguments, thread))
+            for thread in range(1, threads)
+        ]
+        # Each of these is one step of Python's, as a call that is not repeated has to be.
+        clock, inner = partial(time), partial(own_time)
+        own: list[partial[Any]] = [clock, inner, first, inner, clock]
+        results: list[Any] = Team._results(own, others)
+        began, before, status, after, ended = results[: len(own)]
+        turns = [Turn(status, after - before, began, ended), *results[len(own) :]]
+        CROWD.tell(began, turns)
+        return max(int(turn.status) for turn in turns)

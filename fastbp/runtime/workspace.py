@@ -13,7 +13,7 @@ from fastbp.kernels import dropout as dropping
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.records import Fields
 from fastbp.kernels.compiling.target import lanes
-from fastbp.layers.activations import kernel_of, parameters_of
+from fastbp.layers.activations import kernel_of, record_of
 from fastbp.runtime.memory import aligned_zeros, require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
@@ -166,7 +166,7 @@ class Workspace:
             record["call_forward"] = kind.forward.address(self._dtype)
         if self._targeted and kind.backward is not None and not clamped:
             record["call_backward"] = kind.backward.address(self._dtype)
-        if settings := parameters_of(dense.activation):
+        if len(settings := record_of(dense.activation, self._dtype)):
             record["settings"] = self._hold(settings)
 
     def _place(self, index: int, rows: int) -> None:
@@ -181,7 +181,7 @@ class Workspace:
             record["call_dropout"] = dropping.dropout.address(self._dtype)
             threshold = round(dense.dropout * 2**32)
             factors = 1.0 / (1.0 - dense.dropout), threshold >> 16, threshold & 0xFFFF
-            record["dropout_settings"] = self._hold(factors)
+            record["dropout_settings"] = self._hold(np.array(factors, self._dtype))
         if self._targeted:
             record["deltas"] = self._take(size)
 
@@ -194,9 +194,8 @@ class Workspace:
         self._offset += lay.round_up(n, lay.ALIGNMENT // self._layout.itemsize)
         return offset
 
-    def _hold(self, values: tuple[float, ...]) -> int:
-        """Keep an array of these values as long as the workspace lives; return its address."""
-        held = np.array(values, self._dtype)
+    def _hold(self, held: Array) -> int:
+        """Keep an array as long as the workspace lives; return its address."""
         self._kept.append(held)
         return int(held.ctypes.data)
 

@@ -240,7 +240,7 @@ class Tracer:
     def _errors(self, z: Array, p: Array, t: Array) -> Array:
         """Each output's part of the error, by the loss's kernel, an output at a time."""
         loss, k, dtype = self.trainer.loss, len(p), self.network.dtype
-        kernel, settings = loss._kernel.kernel, np.array([*loss._parameters(), 0.0], dtype)
+        kernel, settings = loss._kernel.kernel, np.append(loss._record(dtype), np.zeros(1, dtype))
         together = loss._kernel.requires == "softmax"  # whose outputs depend on all net inputs
         n = k if together else 1
         ld = lay.row_stride(n, self._parameters.layout.itemsize)

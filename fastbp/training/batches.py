@@ -178,7 +178,7 @@ class Batches:
             or recovery.secure(epoch, self.batches)
         ):
             return lay.OK, first, False
-        count = min(self.n_batches - first, most, rates.most)
+        count = min(self.n_batches - first, most, rates.most, program.most_batches)
         if recovery is not None:
             left = recovery.interval - recovery.snapshot.since
             count = count if count <= left else int(left)

@@ -66,7 +66,7 @@ class Engine:
         # Whether a batch whose loss is not finite ends a run, before its update.
         self._stops_on_nonfinite = settings.on_divergence != "ignore"
         loss, optimizer = settings.loss, settings.optimizer
-        self._objective = Objective(loss._kernel, np.array(loss._parameters(), parameters.dtype))
+        self._objective = Objective(loss._kernel, loss._record(parameters.dtype))
         self._update = optimizer._update()
         self._programs: dict[str, tuple[tuple[Plan, int], Program]] = {}
         size = parameters.layout.n_updated
@@ -275,7 +275,7 @@ class Engine:
             update=self._updating() if training else None,
             refinement=self._refining.refinement(training=training, trained=trained),
             measurement=None if measuring is None else measuring.measurement,
-            sums=sums,
+            sums=sums, adapts=self.settings.n_threads == "auto",
         )  # fmt: skip
         if training:
             program.set_rates(self.rates.buffer, self.rates.by_step)

@@ -15,6 +15,7 @@ from fastbp.checks import Names, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
 from fastbp.layers.dense import MOST_UNITS, Dense
+from fastbp.layers.functions import OfFunctions
 from fastbp.layers.thresholds import KEYS, thresholds_of
 from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.losses import LOSSES, Loss, LossLike
@@ -280,6 +281,8 @@ def described(value: Any) -> Any:
     if _KINDS.get(kind.__name__) is not kind:
         if isinstance(value, CustomMetric):
             return {"own": value.name, "mode": value.mode}
+        if isinstance(value, OfFunctions):
+            return value._described()
         return {"own": getattr(value, "label", f"{kind.__module__}.{kind.__qualname__}")}
     names = inspect.signature(kind).parameters
     return {"kind": kind.__name__, **{name: described(getattr(value, name)) for name in names}}

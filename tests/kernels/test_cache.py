@@ -20,7 +20,7 @@ import pytest
 
 from fastbp.kernels.compiling import cache, jit, objects
 from fastbp.kernels.maths import vmath
-from fastbp.runtime import team
+from fastbp.runtime import processors
 
 PACKAGE = Path(cache.__file__).parents[2]
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions are those of POSIX")
@@ -117,7 +117,7 @@ def test_warmup_compiles_all_with_help(tmp_path: Path) -> None:
     kept = [path.name.rpartition("-")[0] for path in files(tmp_path)]
     assert sorted(name.rpartition(".")[2] for name in kept) == sorted(parts)
     mine = {name.rpartition(".")[2] for name in compiled}
-    if team.cores() > 1:
+    if processors.available() > 1:
         assert not set(parts) <= mine
     compiled, _, dtypes = child.call(warm_up, settings=quick(tmp_path))
     assert compiled == []

@@ -26,7 +26,8 @@ from fastbp.data import inputs
 from fastbp.kernels import epoch as kernels
 from fastbp.kernels import predict
 from fastbp.kernels.compiling import jit
-from fastbp.runtime import team
+from fastbp.runtime import processors, team
+from fastbp.runtime.crowding import Crowd
 from fastbp.training.progress import Bar
 
 posix = pytest.mark.skipif(os.name != "posix", reason="sends POSIX signals")
@@ -54,7 +55,7 @@ def big(threads: int) -> tuple[fastbp.Trainer, Any, Any]:
     return trainer, X, y
 
 
-def small(threads: int) -> tuple[fastbp.Trainer, Any, Any]:
+def small(threads: Any) -> tuple[fastbp.Trainer, Any, Any]:
     net = fastbp.Network(4, [fastbp.Dense(4, "tanh"), fastbp.Dense(1)], seed=0)
     X = np.random.default_rng(0).normal(size=(64, 4)).astype(np.float32)
     trainer = fastbp.Trainer(net, "mse", "adam", seed=0, n_threads=threads)
@@ -94,12 +95,13 @@ def test_interrupts_leave_no_workers(threads: int) -> None:
     assert (taken, before, after) == (threads, threads - 1, threads - 1)
 
 
-def in_a_flood(seconds: float) -> list[int]:
+def in_a_flood(seconds: float, kind: str) -> list[int]:
     """Workers before and after interrupts as fast as they can be sent, and how many came."""
     team._FLOPS_PER_THREAD = 1e-9
     trainer, X, y = small(3)
     trainer.fit(X, y)
-    before, came, over, code = workers(), 0, False, team.Team.run.__code__
+    run = getattr(team.Team, kind)
+    before, came, over, code = workers(), 0, False, run.__code__
     program = trainer._session.engine.training(32)
     entry, arguments = kernels.run.compiled("float32"), (program.address, 0, 1)
 
@@ -122,30 +124,33 @@ def in_a_flood(seconds: float) -> list[int]:
     while time.monotonic() < end:
         with contextlib.suppress(KeyboardInterrupt):
             came += 1
-            team.Team.run(3, entry, 0.0, *arguments)
+            run(3, entry, 0.0, *arguments)
             came -= 1
     over = True
     sender.join()
-    team.Team.run(3, entry, 0.0, *arguments)
+    run(3, entry, 0.0, *arguments)
     until(lambda: len(team._idle) == workers())
     return [before, workers(), came]
 
 
 @posix
-def test_a_flood_of_interrupts() -> None:
+@pytest.mark.parametrize("kind", ["run", "run_watched"])
+def test_a_flood_of_interrupts(kind: str) -> None:
     """They come in pairs and rows too: into what another has begun."""
-    before, after, came = child.call(in_a_flood, 3.0, timeout=60)
+    before, after, came = child.call(in_a_flood, 3.0, kind, timeout=60)
     assert before == 2
-    assert after <= team.cores() + team._SPARE
+    assert after <= processors.available() + team._SPARE
     assert came > 300
 
 
-def interrupt_at_pairs_of_lines(threads: int) -> list[int]:
+def interrupt_at_pairs_of_lines(threads: Any) -> list[int]:
     """KeyboardInterrupts at line n of team.py and m lines on, for every n and small m.
 
     Gives how many pairs there were, and the most workers after any of them.
     """
     team._FLOPS_PER_THREAD = 1e-9
+    team.wanted = lambda: 3
+    Crowd.room_for = lambda _, threads: threads  # type: ignore[method-assign]
     trainer, X, y = small(threads)
     trainer.fit(X, y)
     pairs = most = line = 0
@@ -178,10 +183,11 @@ def interrupt_at_pairs_of_lines(threads: int) -> list[int]:
             most = max(most, workers())
 
 
-def test_two_interrupts_at_any_lines() -> None:
-    pairs, most = child.call(interrupt_at_pairs_of_lines, 3, timeout=100)
+@pytest.mark.parametrize("threads", [3, "auto"])
+def test_two_interrupts_at_any_lines(threads: Any) -> None:
+    pairs, most = child.call(interrupt_at_pairs_of_lines, threads, timeout=200)
     assert pairs > 40
-    assert most <= team.cores() + team._SPARE
+    assert most <= processors.available() + team._SPARE
 
 
 def thousand() -> list[Any]:
@@ -191,7 +197,7 @@ def thousand() -> list[Any]:
     loss = trainer.step(X, y)
     alone, X, y = small(1)
     same = alone.step(X, y) == loss
-    until(lambda: workers() <= team.cores() + team._SPARE)
+    until(lambda: workers() <= processors.available() + team._SPARE)
     return [trainer._session.engine.training(64).threads, same, workers()]
 
 

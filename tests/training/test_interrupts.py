@@ -26,19 +26,20 @@ from interrupting import interrupt_at
 import fastbp
 from fastbp.kernels.compiling import objects
 from fastbp.runtime import team
+from fastbp.runtime.crowding import Crowd
 from fastbp.runtime.locks import Lock
 from fastbp.training import fit as fitting
 
 SIZE = 40
 
 
-def level(threads: int) -> tuple[fastbp.Trainer, Any, Any]:
+def level(threads: Any) -> tuple[fastbp.Trainer, Any, Any]:
     """A problem whose weights, all equal, remain so after every update, and keep moving."""
     net = fastbp.Network(SIZE, [fastbp.Dense(SIZE, bias=False)], seed=0)
     net.set_weights([np.full((SIZE, SIZE), 0.25)])
     optimizer = fastbp.SGD(1e-6)
     trainer = fastbp.Trainer(net, "half_squared_error", optimizer, batch_size=2, n_threads=threads)
-    X = np.ones((4 * threads, SIZE), np.float32)
+    X = np.ones((4 * (3 if threads == "auto" else threads), SIZE), np.float32)
     return trainer, X, np.full(X.shape, 1e3, np.float32)
 
 
@@ -88,12 +89,14 @@ def test_ctrl_c(threads: int) -> None:
     assert (stopped != after, epochs) == (True, 3)
 
 
-def interrupt_at_every_line(threads: int) -> list[int]:
+def interrupt_at_every_line(threads: Any) -> list[int]:
     """A KeyboardInterrupt at the n-th line that Team.run executes, for every n: as Ctrl-C may be.
 
     Gives how many lines were tried, and how many of them ended in the interrupt.
     """
     many_threads()
+    team.wanted = lambda: 3
+    Crowd.room_for = lambda _, threads: threads  # type: ignore[method-assign]
     trainer, X, y = level(threads)
     trainer.fit(X, y)
     raised = line = 0
@@ -110,8 +113,9 @@ def interrupt_at_every_line(threads: int) -> list[int]:
             return [line - 1, raised]
 
 
-def test_an_interrupt_at_any_line_of_a_team() -> None:
-    lines, raised = child.call(interrupt_at_every_line, 3, timeout=40)
+@pytest.mark.parametrize("threads", [3, "auto"])
+def test_an_interrupt_at_any_line_of_a_team(threads: Any) -> None:
+    lines, raised = child.call(interrupt_at_every_line, threads, timeout=80)
     assert lines > 20
     assert raised == lines
 

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numba
 from numba import types
 
-from fastbp.kernels.compiling import cache, notice, objects
+from fastbp.kernels.compiling import cache, inside, notice, objects
 
 _LINKED: dict[str, Any] = {}
 try:
@@ -110,7 +110,7 @@ class _Part(Generic[Made]):
                     elif self._own:  # is no one's first, and none is kept
                         self._ready[dtype] = self._compiled(dtype, path)
                     else:
-                        with notice.compiling(path):
+                        with notice.compiling(path), inside.named():
                             self._ready[dtype] = self._compiled(dtype, path)
         return self._ready[dtype]
 

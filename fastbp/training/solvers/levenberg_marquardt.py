@@ -21,7 +21,7 @@ from fastbp.optimizers import LevenbergMarquardt
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
-from fastbp.runtime.team import Team, resolve_threads
+from fastbp.runtime.team import resolve_threads
 from fastbp.training.engine import Engine
 from fastbp.training.solvers.driver import BadSamplesError, Driver
 from fastbp.training.status import STOPPED
@@ -154,9 +154,7 @@ class LevenbergMarquardtDriver(Driver):
 
     def _by_team(self, entry: jit.Entry, first: int, last: int) -> int:
         assert self._builder is not None
-        kernel = entry.compiled(self.dtype)
-        table, own = self._builder.address, self.address(self._own)
-        return Team.run(self._threads, kernel, 0.0, table, own, first, last)
+        return self._builder.enter(entry, self.address(self._own), first, last)
 
     def _iterate(self) -> tuple[int, float]:
         assert self._forward is not None
