@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -92,3 +94,73 @@ def tiles(triple: str, cpu: str, dtype: str) -> list[str] | None:
         passes.getModulePassManager().run(parsed, passes)
         texts.append(machine.emit_assembly(parsed))
     return texts
+
+
+# -- what an operating system may lack -------------------------------------------------------------
+
+MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "syslog")
+CALLS = (
+    "register_at_fork", "fork", "forkpty", "sched_getaffinity", "getuid", "geteuid", "getgid",
+    "chown", "fchown", "fchmod", "fchdir", "sysconf", "link", "symlink", "readlink", "mkfifo",
+    "killpg", "getpgid", "umask", "nice", "get_terminal_size", "process_cpu_count", "openpty",
+    "uname", "getloadavg",
+)  # fmt: skip
+FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_DIRECTORY", "O_SYNC")
+SIGNALS = ("setitimer", "pthread_sigmask", "sigwait", "SIGALRM", "SIGUSR1", "SIGHUP", "alarm")
+#: by name, the modules, the names in `os` and those in `signal` that a system has not
+LACKING: dict[str, tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "no fcntl": (("fcntl",), (), ()),
+    "no hooks of fork": ((), ("register_at_fork",), ()),
+    "no O_NOFOLLOW": ((), ("O_NOFOLLOW",), ()),
+    "none of it": (MODULES, CALLS + FLAGS + ("supports_dir_fd",), SIGNALS),
+}
+
+
+def take_away(which: str) -> None:
+    """Have this process do without what such a system lacks."""
+    modules, of_os, of_signal = LACKING[which]
+    for name in modules:
+        sys.modules[name] = None  # type: ignore[assignment]
+    for module, names in ((os, of_os), (signal, of_signal)):
+        for name in names:
+            if hasattr(module, name):
+                delattr(module, name)
+    if "supports_dir_fd" in of_os:
+        os.supports_dir_fd = set()
+
+
+def without(which: str, folder: str) -> dict[str, Any]:
+    """All that touches the system: import, cache, fit, save, load, checkpoint, in one process."""
+    take_away(which)
+    import child
+
+    with child.Compiling() as compiled:
+        import fastbp
+        from fastbp import Checkpoint
+
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(3000, 20))
+        y = np.sin(X[:, :2])
+
+        def new() -> fastbp.Trainer:
+            net = fastbp.Network(20, [fastbp.Dense(64, "tanh"), fastbp.Dense(2)], seed=0)
+            return fastbp.Trainer(net, "mse", "adam", batch_size=500, seed=0, n_threads=2)
+
+        trainer = new()
+        trainer.fit(X, y, epochs=2, progress=True, callbacks=[Checkpoint(f"{folder}/runs")])
+        resumed = new()
+        resumed.fit(X, y, epochs=3, resume=f"{folder}/runs")
+        trainer.fit(X, y, epochs=1)
+        for _ in range(2):  # the second replaces the first
+            trainer.network.save(f"{folder}/model.safetensors")
+        loaded = fastbp.Network.load(f"{folder}/model.safetensors")
+        same = [
+            np.array_equal(other.predict(X), trainer.network.predict(X))
+            for other in (loaded, resumed.network)
+        ]
+    return {
+        "same": same,
+        "loss": trainer.history.loss,
+        "compiled": len(compiled),
+        "left": sorted(name for name in os.listdir(folder) if name.startswith(".")),
+    }
