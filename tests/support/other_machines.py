@@ -101,7 +101,7 @@ def tiles(triple: str, cpu: str, dtype: str) -> list[str] | None:
 MODULES = ("fcntl", "resource", "pwd", "grp", "termios", "syslog")
 CALLS = (
     "register_at_fork", "fork", "forkpty", "sched_getaffinity", "getuid", "geteuid", "getgid",
-    "chown", "fchown", "fchmod", "fchdir", "sysconf", "link", "symlink", "readlink", "mkfifo",
+    "chown", "fchown", "fchmod", "fchdir", "sysconf", "mkfifo",
     "killpg", "getpgid", "umask", "nice", "get_terminal_size", "process_cpu_count", "openpty",
     "uname", "getloadavg",
 )  # fmt: skip
