@@ -5,9 +5,23 @@
 >>> trainer = fastbp.Trainer(net, "cross_entropy", "adam")
 """
 
+# ruff: noqa: E402
+import gc
 import importlib
 import logging
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+# Most of what follows, and numba. Collections would look through all that numba has made, in vain,
+# which takes a quarter of the time.
+_collects = gc.isenabled()
+gc.disable()
+try:
+    importlib.import_module("fastbp.trainer")
+finally:
+    if _collects:
+        gc.enable()
+del _collects
 
 from fastbp.callbacks.base import Callback
 from fastbp.callbacks.checkpoint import Checkpoint
@@ -81,6 +95,12 @@ from fastbp.version import __version__, named_by
 from fastbp.warm import warmup
 
 if TYPE_CHECKING:
+    from fastbp import bench as bench
+    from fastbp import export as export
+    from fastbp import interop as interop
+    from fastbp import jit as jit
+    from fastbp import plot as plot
+    from fastbp import typing as typing
     from fastbp.gradient_check import GradientCheck, check_gradients
     from fastbp.tracing import LayerTrace, Trace, WeightTrace, trace
 
@@ -165,23 +185,30 @@ __all__ = [
     "warmup",
 ]
 
-# What training has no need of is imported when it is asked for.
+# What training has no need of is imported when it is asked for: modules, and single names.
+_MODULES = ("bench", "export", "interop", "jit", "plot", "typing")
 _LATER = {
     "GradientCheck": "gradient_check", "check_gradients": "gradient_check",
     "LayerTrace": "tracing", "Trace": "tracing", "WeightTrace": "tracing", "trace": "tracing",
 }  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # where all names are known, and others are to be refused
+
+    def __getattr__(name: str) -> Any:
+        if name in _MODULES:
+            return importlib.import_module(f"{__name__}.{name}")
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        globals()[name] = value
+        return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    # `help` and `inspect` ask for all that is listed, and fail where that can't be imported
+    modules = {*_MODULES} - {"bench"} - (set() if find_spec("matplotlib") else {"plot"})
+    return sorted({*__all__, *modules, *(n for n in globals() if n.startswith("__"))})
 
 
 named_by(__name__, [globals()[name] for name in __all__ if name not in _LATER])

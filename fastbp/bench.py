@@ -16,7 +16,8 @@ import numpy as np
 
 from fastbp.kernels.maths import roof
 from fastbp.network import Network
-from fastbp.optimizers import Optimizer
+from fastbp.objectives.losses import LossLike
+from fastbp.optimizers import OptimizerLike
 from fastbp.runtime.team import Threads, resolve_threads
 from fastbp.trainer import Trainer
 
@@ -35,8 +36,8 @@ print(imported - begun, time.perf_counter() - imported)
 
 def bench(
     network: Network,
-    loss: str,
-    optimizer: str | Optimizer = "adam",
+    loss: LossLike,
+    optimizer: OptimizerLike = "adam",
     *,
     batch_size: int = 64,
     n_samples: int = 32768,

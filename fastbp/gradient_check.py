@@ -13,7 +13,7 @@ from fastbp.checks import integer
 from fastbp.layers.dense import shapes
 from fastbp.layers.differences import EPSILON, slopes
 from fastbp.network import Network, copy_with, parameters_of
-from fastbp.objectives.losses import Loss
+from fastbp.objectives.losses import LossLike
 from fastbp.training import arguments
 from fastbp.training.engine import Engine
 from fastbp.training.settings import Settings
@@ -77,7 +77,7 @@ class GradientCheck:
 
 def check_gradients(
     network: Network,
-    loss: str | Loss,
+    loss: LossLike,
     X: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None = None,

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 #: attributes of a `History` that are no lists
 NOT_FIGURES = ("stopped", "network_epoch")
+_ALWAYS = ("epoch", "loss", "samples_per_second")  # are there before the first epoch, too
+_SHOWN = 5  # epochs in a notebook, beside the best
 
 
 @dataclass
@@ -18,7 +20,8 @@ class History:
 
     Each metric has an attribute of its own beside these, and one with ``val_`` in front where there
     is validation data; so has each figure that a callback adds. An epoch without a figure, before
-    its first or later, has NaN in its list.
+    its first or later, has NaN in its list. ``history["loss"]`` is ``history.loss``, and as for a
+    dict of its lists there are `keys` and ``in``; a notebook shows the last epochs as a table.
 
     Attributes
     ----------
@@ -45,6 +48,8 @@ class History:
     >>> history = trainer.fit(np.eye(2), [0.0, 1.0], epochs=3)
     >>> history.epoch, len(history.loss), len(history.mae)
     ([0, 1, 2], 3, 3)
+    >>> history["mae"] == history.mae, "val_mae" in history
+    (True, False)
     """
 
     epoch: list[int] = field(default_factory=list)
@@ -110,9 +115,88 @@ class History:
         filled = sum(values.__class__ is list and bool(values) for values in lists.values())
         return columns if filled == len(columns) else []
 
+    # -- as a dict of its lists ------------------------------------------------------------------
+
+    def keys(self) -> list[str]:
+        """The names of its lists; "val_loss" where there was validation data.
+
+        Returns
+        -------
+        list of str
+            "epoch" first, then "loss".
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> trainer = fastbp.Trainer(fastbp.Network(2, [fastbp.Dense(1)], seed=0), "mse", seed=0)
+        >>> trainer.fit(np.eye(2), [0.0, 1.0]).keys()
+        ['epoch', 'loss', 'samples_per_second']
+        """
+        lists = self.__dict__.items()
+        return [n for n, v in lists if v.__class__ is list and (v or n in _ALWAYS)]
+
+    def __getitem__(self, name: str) -> list[Any]:
+        if name in self:
+            found: list[Any] = self.__dict__[name]
+            return found
+        raise KeyError(f"history has {', '.join(self.keys())}, and no {name!r}")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.keys()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.keys())
+
+    def to_dict(self) -> dict[str, list[Any]]:
+        """All lists by their names, copied, for a data frame or a file.
+
+        Returns
+        -------
+        dict of str to list
+            As `keys`; all of one length, a value an epoch.
+
+        Examples
+        --------
+        >>> import json, numpy as np, fastbp
+        >>> net = fastbp.Network(2, [fastbp.Dense(1)], seed=0)
+        >>> history = fastbp.Trainer(net, "mse", seed=0).fit(np.eye(2), [0.0, 1.0], epochs=3)
+        >>> json.loads(json.dumps(history.to_dict()))["loss"] == history.loss
+        True
+        """
+        n = len(self.epoch)
+        found = {name: list(self.__dict__[name]) for name in self.keys()}
+        # what is shorter, of an older fastbp's history, belongs to the last epochs
+        return {name: [math.nan] * (n - len(values)) + values for name, values in found.items()}
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the last epochs, and the one with the lowest loss."""
+        from fastbp.display import table
+
+        lists = self.to_dict()
+        watched = next((n for n in lists if n.startswith("val_") and n.endswith("loss")), "loss")
+        figures = [(v, i) for i, v in enumerate(lists[watched]) if not math.isnan(v)]
+        caption = f"History: {len(self.epoch)} epoch{'' if len(self.epoch) == 1 else 's'}"
+        shown = set(range(len(self.epoch))[-_SHOWN:])
+        best = min(figures)[1] if figures else None
+        if best is not None:
+            shown.add(best)
+            caption += f", lowest {watched} {lists[watched][best]:.6g} at epoch {self.epoch[best]}"
+        if self.stopped is not None:
+            caption += f"; stopped: {self.stopped}"
+        rows = [[_text(name, lists[name][i]) for name in lists] for i in sorted(shown)]
+        strong = [row for row, i in enumerate(sorted(shown)) if i == best]
+        return table(caption, list(lists), rows, strong=strong, numbers=range(len(lists)))
+
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> list[float]: ...
+
+
+def _text(name: str, value: Any) -> str:
+    """A figure as a table has it."""
+    if isinstance(value, float):
+        return f"{value:,.0f}" if name == "samples_per_second" else f"{value:.6g}"
+    return str(value)
 
 
 def check_figures(figures: dict[str, Any], callback: object) -> None:

@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.checks import choice, integer
+from fastbp.checks import integer
 from fastbp.ffi import states
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
 from fastbp.files import model_file
-from fastbp.kernels.compiling.jit import DTYPES
 from fastbp.layers.activations import name_of
 from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import MOST_UNITS, Dense
 from fastbp.layers.initializers import draw
+from fastbp.layers.names import DTypeLike, dtype_name
+from fastbp.layers.thresholds import checked_threshold, thresholds_of
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.prediction import Predictor, classes_of
 from fastbp.runtime.team import Threads
@@ -36,8 +37,8 @@ class Network:
         Features of a sample.
     layers : sequence of Dense
         From the first hidden layer to the output layer; at least one.
-    dtype : {"float32", "float64"}
-        Of parameters and arithmetic.
+    dtype : {"float32", "float64"} or dtype
+        Of parameters and arithmetic: by name, or NumPy's object of that name.
     seed : int or None
         Of the initial weights, 0 ... 2⁶⁴ - 1. None draws one, kept in `seed`.
 
@@ -53,6 +54,8 @@ class Network:
         As given or drawn.
     metadata : dict
         What the caller had stored with the model file that this network was loaded from.
+    class_threshold : float or None
+        Where one output is cut into two classes.
 
     Raises
     ------
@@ -72,23 +75,26 @@ class Network:
         n_inputs: int,
         layers: Sequence[Dense],
         *,
-        dtype: str = "float32",
+        dtype: DTypeLike = "float32",
         seed: int | None = None,
     ) -> None:
         self._build(n_inputs, layers, dtype, seed)
         self._parameters.pack(self._parameters.buffer, self._initial_weights())
 
-    def _build(self, n_inputs: int, layers: Sequence[Dense], dtype: str, seed: int | None) -> None:
+    def _build(
+        self, n_inputs: int, layers: Sequence[Dense], dtype: DTypeLike, seed: int | None
+    ) -> None:
         """Check the arguments, and make a network whose parameters are all 0."""
         self.n_inputs = integer("n_inputs", n_inputs, minimum=1, maximum=MOST_UNITS)
         self.layers = tuple(_checked_layers(layers))
-        self.dtype = choice("dtype", np.dtype(dtype).name if _is_dtype(dtype) else dtype, DTYPES)
+        self.dtype = dtype_name("dtype", dtype)
         if seed is None:
             seed = secrets.randbits(63)
         self.seed = integer("seed", seed, minimum=0, maximum=2**64 - 1)
         self.metadata: dict[str, Any] = {}
         self._parameters = Parameters(self.n_inputs, self.layers, self.dtype)
         self._predictor = Predictor(self._parameters)
+        self._derivatives = states.Derivatives(self._parameters)
 
     @classmethod
     def _of(
@@ -97,7 +103,7 @@ class Network:
         layers: Sequence[Dense],
         weights: Sequence[ArrayLike],
         *,
-        dtype: str,
+        dtype: DTypeLike,
         seed: int,
         metadata: dict[str, Any],
     ) -> Network:
@@ -117,6 +123,25 @@ class Network:
     def n_parameters(self) -> int:
         """Weights and biases in all; a shared bias counts once."""
         return self._parameters.n_parameters
+
+    @property
+    def class_threshold(self) -> float | None:
+        """Above it a single output is class 1, for `predict_classes` and in metrics.
+
+        A `Trainer.fit` whose targets for the one output have exactly two values, in rows of weight
+        above 0, sets it to their middle, or as the loss has it: 0.5 for "binary_cross_entropy",
+        whose targets are probabilities; 0 for "hinge", where 0 means -1. One whose targets have
+        more values sets it to None; one of a single value leaves it. None is 0.5, or 0 where the
+        activation is linear or tanh. It may be set to a finite number or to None, until the next
+        such `fit`; metrics go on telling the targets' classes as that `fit` has found them. It is
+        kept in files, checkpoints and copies.
+        """
+        return self._parameters.thresholds.outputs
+
+    @class_threshold.setter
+    def class_threshold(self, value: float | None) -> None:
+        cut = checked_threshold("class_threshold", value, self.n_outputs)
+        self._parameters.thresholds = self._parameters.thresholds._replace(outputs=cut)
 
     def _initial_weights(self) -> list[Array]:
         weights: list[Array] = []
@@ -227,7 +252,9 @@ class Network:
         """Gradients of Σ cotangent · predict(X): by the parameters, and by X.
 
         With the gradient of any objective by the outputs as `cotangent`, those of the objective.
-        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped.
+        Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped. Several threads may call it
+        at once. Its workspace has room for a block of rows, not for all of X, and is kept for the
+        next call where it takes at most 64 MiB.
 
         Parameters
         ----------
@@ -257,7 +284,7 @@ class Network:
         >>> dW.ravel().tolist(), db.tolist(), dX.tolist()
         ([10.0, 20.0], [10.0], [[30.0, 40.0]])
         """
-        return states.vjp(self._parameters, X, cotangent)
+        return self._derivatives.vjp(X, cotangent)
 
     # -- predictions -------------------------------------------------------------------------------
 
@@ -270,6 +297,7 @@ class Network:
         ----------
         X : array_like
             Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample.
+            Of a table of pandas, polars or pyarrow the columns go by their position.
         out : ndarray or None
             (n, n_outputs), C-contiguous, of the network's dtype: where to write. It may share
             memory with X, but two memory maps of one file aren't seen to.
@@ -295,16 +323,21 @@ class Network:
         """
         return self._predictor.outputs(X, out, n_threads)
 
-    def predict_classes(self, X: ArrayLike, *, n_threads: Threads = "auto") -> NDArray[np.int64]:
+    def predict_classes(
+        self, X: ArrayLike, threshold: float | None = None, *, n_threads: Threads = "auto"
+    ) -> NDArray[np.int64]:
         """The class of each sample: the id of its largest output.
 
-        A single output is a probability of class 1, or a score about 0 where its activation is
-        linear or tanh: class 1 where it is above 0.5, or 0.
+        A single output is of class 1 above the threshold, else of class 0: ids, whatever the values
+        were that the targets of the two classes had.
 
         Parameters
         ----------
         X : array_like
             As for `predict`.
+        threshold : float or None
+            For one output only. None is `class_threshold`, the middle of the targets that it was
+            trained on; where that is None too, 0.5, or 0 where the activation is linear or tanh.
         n_threads : int or "auto"
             The most threads to use.
 
@@ -316,17 +349,22 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            As `predict`.
+            As `predict`; or `threshold` is no finite number, or there are several outputs.
 
         Examples
         --------
         >>> import fastbp
         >>> net = fastbp.Network(1, [fastbp.Dense(1, "sigmoid")], seed=0)
         >>> net.set_weights([[[1.0]], [0.0]])
-        >>> net.predict_classes([-2.0, 3.0]).tolist()
-        [0, 1]
+        >>> net.predict_classes([-2.0, 1.0, 3.0]).tolist()
+        [0, 1, 1]
+        >>> net.predict_classes([-2.0, 1.0, 3.0], threshold=0.9).tolist()
+        [0, 0, 1]
         """
-        return classes_of(self.predict(X, n_threads=n_threads), self.layers[-1].activation)
+        cut = checked_threshold("threshold", threshold, self.n_outputs)
+        if cut is None:
+            cut, _ = self._parameters.thresholds.found(self.layers[-1].activation)
+        return classes_of(self.predict(X, n_threads=n_threads), cut)
 
     def activations(self, X: ArrayLike) -> list[Array]:
         """Every layer's outputs, and the logits of the last.
@@ -391,8 +429,12 @@ class Network:
         extra = dict(self.metadata if metadata is None else metadata)
         weights = self.get_weights()
         model_file.write(
-            path, model_file.Model(self.n_inputs, self.dtype, self.seed, layers, weights, extra)
-        )
+            path,
+            model_file.Model(
+                self.n_inputs, self.dtype, self.seed, layers, weights, extra,
+                *self._parameters.thresholds,
+            ),
+        )  # fmt: skip
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Network:
@@ -430,15 +472,18 @@ class Network:
         model = model_file.read(path)
         try:
             layers = [Dense._from_stored(layer) for layer in model.layers]
-            return cls._of(
+            network = cls._of(
                 model.n_inputs, layers, model.weights, dtype=model.dtype, seed=model.seed,
                 metadata=model.extra,
             )  # fmt: skip
+            network._parameters.thresholds = thresholds_of(vars(model), network.n_outputs)
+            return network
         except (TypeError, ValueError) as error:
             raise model_file.ModelFileError(f"{os.fspath(path)}: {error}") from None
 
-    def __repr__(self) -> str:
-        rows = [("layer", "units", "activation", "bias", "parameters")]
+    def _rows(self) -> list[tuple[str, ...]]:
+        """The layers as a table with a head, in text."""
+        rows: list[tuple[str, ...]] = [("layer", "units", "activation", "bias", "parameters")]
         n_in = self.n_inputs
         for index, layer in enumerate(self.layers):
             biases = {True: layer.units, "shared": 1, False: 0}[layer.bias]
@@ -446,13 +491,26 @@ class Network:
             bias = layer.bias if layer.bias == "shared" else ("yes" if layer.bias else "no")
             rows.append((str(index), str(layer.units), str(layer.activation), bias, f"{count:,}"))
             n_in = layer.units
-        widths = [max(len(row[c]) for row in rows) for c in range(5)]
-        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
-        head = (
+        return rows
+
+    def _head(self) -> str:
+        return (
             f"Network: {self.n_inputs} inputs, {self.n_parameters:,} parameters, {self.dtype}, "
             f"seed {self.seed}"
         )
-        return "\n".join([head, *lines])
+
+    def __repr__(self) -> str:
+        rows = self._rows()
+        widths = [max(len(row[c]) for row in rows) for c in range(5)]
+        lines = ["  ".join(x.rjust(w) for x, w in zip(row, widths, strict=True)) for row in rows]
+        return "\n".join([self._head(), *lines])
+
+    def _repr_html_(self) -> str:
+        """For notebooks: the layers as a table."""
+        from fastbp.display import table
+
+        head, *rows = self._rows()
+        return table(self._head(), head, rows, numbers=(0, 1, 4))
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle and copy: what makes the network, without locks and scratch."""
@@ -463,12 +521,14 @@ class Network:
             "seed": self.seed,
             "weights": self.get_weights(),
             "metadata": self.metadata,
+            **self._parameters.thresholds.described(),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self._build(state["n_inputs"], state["layers"], state["dtype"], state["seed"])
         self.set_weights(state["weights"])
         self.metadata = state["metadata"]
+        self._parameters.thresholds = thresholds_of(state, self.n_outputs)
 
 
 def description(network: Network) -> dict[str, Any]:
@@ -479,6 +539,7 @@ def description(network: Network) -> dict[str, Any]:
         "seed": network.seed,
         "layers": [_stored(layer) for layer in network.layers],
         "metadata": network.metadata,
+        **parameters_of(network).thresholds.described(),
     }
 
 
@@ -488,13 +549,16 @@ def from_description(about: dict[str, Any]) -> Network:
     network = Network.__new__(Network)
     network._build(about["n_inputs"], layers, about["dtype"], about["seed"])
     network.metadata = about["metadata"]
+    parameters_of(network).thresholds = thresholds_of(about, network.n_outputs)
     return network
 
 
-def copy_with(network: Network, layers: Sequence[Dense], dtype: str) -> Network:
+def copy_with(network: Network, layers: Sequence[Dense], dtype: DTypeLike) -> Network:
     """Return a network of these layers in that dtype, with the inputs, seed and weights of one."""
     weights, seed = network.get_weights(), network.seed
-    return Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
+    copy = Network._of(network.n_inputs, layers, weights, dtype=dtype, seed=seed, metadata={})
+    parameters_of(copy).thresholds = parameters_of(network).thresholds
+    return copy
 
 
 def _stored(layer: Dense) -> dict[str, Any]:
@@ -507,13 +571,6 @@ def _stored(layer: Dense) -> dict[str, Any]:
 def parameters_of(network: Network) -> Parameters:
     """The parameters of a network, for those who train it."""
     return network._parameters
-
-
-def _is_dtype(dtype: object) -> bool:
-    try:
-        return np.dtype(dtype).kind == "f"  # type: ignore[call-overload, no-any-return]
-    except TypeError:
-        return False
 
 
 def _checked_layers(layers: Sequence[Dense]) -> list[Dense]:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp import optimizers
 from fastbp.callbacks.base import Callback, Position
 from fastbp.callbacks.hooks import Hooks
-from fastbp.checks import integer
+from fastbp.checks import flag, integer
 from fastbp.data import inputs
 from fastbp.ffi.c_function import CFunction
 from fastbp.ffi.states import State
@@ -20,15 +20,15 @@ from fastbp.files import checkpoints, container
 from fastbp.history import History
 from fastbp.network import Network, description, from_description, parameters_of
 from fastbp.objectives import custom, losses
-from fastbp.objectives.metrics import Metric
+from fastbp.objectives.metrics import Metric, MetricLike
 from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit
 from fastbp.training.fit import Fit
 from fastbp.training.progress import Choice, Watcher, watcher
-from fastbp.training.resuming import check_fit, saved_state
+from fastbp.training.resuming import check_fit, keeps_thresholds, saved_state
 from fastbp.training.session import Saved, Session, check_architecture
-from fastbp.training.settings import Settings
+from fastbp.training.settings import OnDivergence, Settings
 
 T = TypeVar("T")
 
@@ -74,13 +74,14 @@ class Trainer:
         Trained in place.
     loss : str or Loss
         By name ("mse", "cross_entropy", which takes a softmax output layer, "binary_cross_entropy",
-        which takes a sigmoid one, "huber", ...), or an object such as ``fastbp.Huber(0.5)``.
+        which takes a sigmoid one, "huber", ...), also as other libraries call it
+        ("sparse_categorical_crossentropy"), or an object such as ``fastbp.Huber(0.5)``.
     optimizer : str or Optimizer
         A name such as "sgd", "adam" or "lbfgs", with its defaults, or an object such as
         ``fastbp.Adam(1e-3)``.
-    batch_size : int or None
-        Samples per update; None, or more than there are, is the whole set. "lbfgs" and
-        "levenberg_marquardt" take None.
+    batch_size : int, None or "auto"
+        Samples per update; None, or more than there are, is the whole set. "auto" is 32, and the
+        whole set for "lbfgs" and "levenberg_marquardt", which take no less.
     shuffle : bool
         Whether each epoch visits the samples in a new random order.
     seed : int or None
@@ -125,8 +126,8 @@ class Trainer:
         As given.
     clip_value : float or None
         As given.
-    batch_size : int or None
-        May be set between calls, as may those below.
+    batch_size : int, None or "auto"
+        As given or set: it may be set between calls, as may those below.
     shuffle : bool
         As given or set.
     seed : int
@@ -158,27 +159,27 @@ class Trainer:
     n_threads = _Setting[Threads]()
     clip_norm = _Setting["float | None"]()
     clip_value = _Setting["float | None"]()
-    batch_size = _Setting["int | None"](may_be_set=True)
+    batch_size = _Setting["settings.BatchSize"](may_be_set=True)
     shuffle = _Setting[bool](may_be_set=True)
     seed = _Setting[int](may_be_set=True)
     accumulate = _Setting[int](may_be_set=True)
-    on_divergence = _Setting[str](may_be_set=True)
+    on_divergence = _Setting[OnDivergence](may_be_set=True)
 
     def __init__(
         self,
         network: Network,
-        loss: str | losses.Loss,
-        optimizer: str | optimizers.Optimizer = "sgd",
+        loss: losses.LossLike,
+        optimizer: optimizers.OptimizerLike = "sgd",
         *,
-        batch_size: int | None = 32,
+        batch_size: int | Literal["auto"] | None = "auto",
         shuffle: bool = True,
         seed: int | None = None,
         n_threads: Threads = "auto",
-        metrics: Sequence[str | Metric] = (),
+        metrics: Sequence[MetricLike] = (),
         clip_norm: float | None = None,
         clip_value: float | None = None,
         accumulate: int = 1,
-        on_divergence: Literal["raise", "stop", "reduce", "ignore"] = "raise",
+        on_divergence: OnDivergence = "raise",
     ) -> None:
         if not isinstance(network, Network):
             raise TypeError(f"network must be a fastbp.Network, got {type(network).__name__}")
@@ -226,6 +227,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         progress: Choice = None,
         resume: str | os.PathLike[str] | None = None,
+        count_epochs: bool = True,
     ) -> History:
         """Train for `epochs` more epochs.
 
@@ -233,10 +235,13 @@ class Trainer:
         ----------
         X : array_like
             Samples: (n,) for one feature, (n, n_inputs), or (n, d1, d2, ...) flattened per sample;
-            any real dtype and strides. Read where it stands, batch by batch.
+            any real dtype and strides. Read where it stands, batch by batch. A table of pandas,
+            polars or pyarrow whose columns have several dtypes is copied once, into the network's
+            dtype; rows go by their position, whatever their index.
         y : array_like
             Targets: (n,) for one output, or (n, n_outputs). For "cross_entropy", class ids (n,) or
-            class probabilities (n, n_outputs) whose rows sum to 1.
+            class probabilities (n, n_outputs) whose rows sum to 1. Two values for one output are
+            taken for two classes: `Network.class_threshold` becomes their middle.
         epochs : int
             Times that every sample is visited, at least 0; iterations of "lbfgs" and
             "levenberg_marquardt", which may end sooner (`History.stopped`).
@@ -270,6 +275,12 @@ class Trainer:
             is the total then, and the trainer's own state and seed are given up. An empty folder,
             or none yet, is a beginning. Other settings are refused, and what else differs is named;
             of data in memory any value is seen, of memory maps 64 rows are looked at.
+        count_epochs : bool
+            Whether schedules by epochs go on with this call's epochs. False leaves their clock as
+            it is, for a call on a chunk of the data: `end_epoch` moves it on when all chunks have
+            had their turn. Each pass still has an order of its own. `History` and callbacks number
+            the passes (`position.passes`), as does `epochs` where a run is resumed, and
+            `ReduceOnPlateau` looks at nothing.
 
         Returns
         -------
@@ -304,8 +315,9 @@ class Trainer:
         """
         epochs, report = integer("epochs", epochs, minimum=0), watcher(progress)
         made = self._prepared(
-            callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
-        )
+            callbacks, resume, count_epochs,
+            X, y, validation_data, validation_split, sample_weight, class_weight,
+        )  # fmt: skip
         self._session.refuse_others()
         lock, held = self._session.lock, False
         try:  # as `Lock.holding` does, which knows nothing of fits
@@ -332,6 +344,7 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         progress: Choice = None,
         resume: str | os.PathLike[str] | None = None,
+        count_epochs: bool = True,
     ) -> BackgroundFit:
         """`fit` in a thread of its own, which ends with the process at the latest.
 
@@ -361,6 +374,8 @@ class Trainer:
             the program's own meanwhile.
         resume : path-like or None
             As for `fit`.
+        count_epochs : bool
+            As for `fit`.
 
         Returns
         -------
@@ -384,8 +399,9 @@ class Trainer:
         epochs = integer("epochs", epochs, minimum=0)
         shown_by = watcher(progress, background=True)
         made = self._prepared(
-            callbacks, resume, X, y, validation_data, validation_split, sample_weight, class_weight
-        )
+            callbacks, resume, count_epochs,
+            X, y, validation_data, validation_split, sample_weight, class_weight,
+        )  # fmt: skip
         self._session.refuse_others()
 
         def work(report: Watcher, cancelled: Callable[[], bool]) -> History:
@@ -431,6 +447,59 @@ class Trainer:
         self._session.refuse_others()
         self._compare_custom(samples)
         return self._session.lock.holding(self._session.update, samples)
+
+    def end_epoch(self, logs: Mapping[str, float] | None = None) -> None:
+        """End an epoch of a loop of one's own: of `step`, or of ``fit(count_epochs=False)``.
+
+        Schedules that count epochs go on by one, as does `position.epochs`; those that count
+        updates go on with each update, and need no word. `ReduceOnPlateau` judges by `logs`. The
+        solvers have no such schedules: it is counted, and that is all.
+
+        A `fit` with ``count_epochs=True`` ends its own epochs. Where one has been interrupted
+        within an epoch, the rest of that epoch is given up, as the next `fit` gives it up.
+
+        Parameters
+        ----------
+        logs : mapping of str to float, or None
+            Figures of the epoch. For `ReduceOnPlateau` it has the one that its `monitor` names;
+            else it may be left out.
+
+        Raises
+        ------
+        TypeError, ValueError
+            `logs` is no mapping of figures, or lacks the one that the schedule looks at; nothing
+            has changed.
+        RuntimeError
+            A callback has called this in a `fit` that counts its epochs itself, or this trainer is
+            at work in another thread.
+
+        Examples
+        --------
+        >>> import numpy as np, fastbp
+        >>> X = np.linspace(-1, 1, 64)
+        >>> net = fastbp.Network(1, [fastbp.Dense(4, "tanh"), fastbp.Dense(1)], seed=0)
+        >>> rate = fastbp.StepDecay(0.1, every=1, gamma=0.5)
+        >>> trainer = fastbp.Trainer(net, "mse", fastbp.SGD(rate), seed=0)
+        >>> for epoch in range(2):
+        ...     for first in range(0, 64, 16):
+        ...         chunk = X[first : first + 16]
+        ...         history = trainer.fit(chunk, chunk**2, count_epochs=False)
+        ...     trainer.end_epoch()
+        >>> trainer.position.epochs, trainer.position.passes, trainer.learning_rate
+        (2, 8, 0.025)
+        """
+        session, fit = self._session, self._fit
+        figures = arguments.of_epoch(session.engine.settings, logs)
+        if session.asked_by_callback:
+            if fit is None or fit.counts:
+                raise RuntimeError(
+                    "end_epoch was called by a callback of a fit that counts its epochs itself; "
+                    "give that fit count_epochs=False, or leave end_epoch out"
+                )
+            session.end_epoch(figures)
+            return
+        session.refuse_others()
+        session.lock.holding(session.end_epoch, figures, None if fit is None else fit.work)
 
     def gradients(
         self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
@@ -519,7 +588,8 @@ class Trainer:
         Parameters
         ----------
         rows : int or None
-            The most samples of an update; None is `batch_size`, or 1 where that is None.
+            The most samples of an update; None is `batch_size`, 32 where that is "auto", or 1
+            where it is None.
 
         Returns
         -------
@@ -546,9 +616,10 @@ class Trainer:
         >>> net.get_weights()[0].tolist()
         [[2.5]]
         """
-        most = integer("rows", rows, minimum=1, none=True) or self.batch_size or 1
+        settings = self._session.engine.settings
+        most = integer("rows", rows, minimum=1, none=True) or settings.batch or 1
         self._session.refuse_torn()
-        self._session.engine.settings.check_compiled()
+        settings.check_compiled()
         return self._session.engine.compiled(most)
 
     def c_function(self, *, rows: int | None = None) -> CFunction:
@@ -692,12 +763,13 @@ class Trainer:
     def position(self) -> Position:
         """Where this trainer stands; for callbacks.
 
-        A named tuple: `epochs` finished over all calls of `fit`; `batches` of the next epoch that
-        were worked on; `resumed`, with how many finished epochs a `fit` that resumes began, or
-        None; the last update's `learning_rate`; `samples_per_second` of the epoch that ends, None
-        within epochs; `changes`, how often the network's weights have been changed; `all_counted`,
-        whether that counts all changes, which those of code that `compiled` has handed a state to
-        are not.
+        A named tuple: `epochs` that have ended, over all calls of `fit` and of `end_epoch`;
+        `batches` of the next pass that were worked on; `resumed`, with how many finished passes a
+        `fit` that resumes began, or None; the last update's `learning_rate`; `samples_per_second`
+        of the epoch that ends, None within epochs; `changes`, how often the network's weights have
+        been changed; `all_counted`, whether that counts all changes, which those of code that
+        `compiled` has handed a state to are not; `passes` of fits over their samples, by which
+        `History` and callbacks number epochs.
         """
         session, fit = self._session, self._fit
         ended = None if fit is None else fit.unrecorded
@@ -709,6 +781,7 @@ class Trainer:
             None if ended is None else ended[1],
             session.parameters.version,
             not session.parameters.untold,
+            session.engine.rates.passes,
         )
 
     def stop(self, reason: str) -> None:
@@ -769,19 +842,26 @@ class Trainer:
         self,
         callbacks: Sequence[Callback],
         resume: str | os.PathLike[str] | None,
+        counts: bool,
         *data: Any,
     ) -> Callable[..., Fit]:
         """Make every check of `fit`'s arguments; return what makes the `Fit`."""
         session, folder = self._session, None if resume is None else os.fspath(resume)
-        samples, validation = arguments.of_fit(
-            session.parameters, session.engine.settings, callbacks, folder, *data
+        counts = flag("count_epochs", counts)
+        samples, validation, thresholds = arguments.of_fit(
+            session.parameters, session.engine.settings, callbacks, folder, counts, *data
         )
-        hooks = Hooks(self, callbacks)
-        kept = None if folder is None else saved_state(session, folder, samples, validation, hooks)
+        hooks, kept = Hooks(self, callbacks), None
+        if folder is not None:
+            kept = saved_state(session, folder, samples, validation, hooks, counts)
+        if keeps_thresholds(kept):
+            thresholds = None
         self._compare_custom(samples)
 
         def made(report: Watcher | None, cancelled: Callable[[], bool] | None = None) -> Fit:
-            return Fit(session, samples, validation, hooks, report, kept, cancelled)
+            return Fit(
+                session, samples, validation, hooks, report, kept, thresholds, counts, cancelled
+            )
 
         return made
 

@@ -10,8 +10,10 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 
-from fastbp.checks import choice
-from fastbp.kernels.compiling import cache, jit
+import numpy as np
+
+from fastbp.kernels.compiling import cache, jit, notice
+from fastbp.layers.names import DTypeLike, dtype_name
 from fastbp.runtime.team import cores
 
 Report = Callable[[int, int, str], object]
@@ -32,7 +34,9 @@ _WORTH_HELPING = 16  # parts that are missing; a process takes as long to start 
 
 
 def warmup(
-    dtypes: Iterable[str] = ("float32", "float64"), *, report: Report | None = None
+    dtypes: DTypeLike | Iterable[DTypeLike] = ("float32", "float64"),
+    *,
+    report: Report | None = None,
 ) -> float:
     """Compile everything that a network can use, or load it from the cache on disk.
 
@@ -42,7 +46,7 @@ def warmup(
 
     Parameters
     ----------
-    dtypes : iterable of str
+    dtypes : str, dtype or iterable of them
         "float32", "float64", or both.
     report : callable or None
         Called as ``report(done, total, name)`` before each kernel.
@@ -63,10 +67,12 @@ def warmup(
     >>> fastbp.warmup(["float32"]) > 0
     True
     """
-    if isinstance(dtypes, str):
+    if isinstance(dtypes, (str, type, np.dtype)):
         dtypes = (dtypes,)
-    wanted = [choice("dtypes", dtype, jit.DTYPES) for dtype in dtypes]
+    wanted: list[str] = [dtype_name("dtypes", dtype) for dtype in dtypes]
     parts = _parts(wanted)
+    if report is not None:
+        notice.is_told()
     started = time.perf_counter()
     with _helpers(wanted, sum(map(_missing, parts))):
         for done, (part, dtype) in enumerate(parts):

@@ -107,3 +107,59 @@ class Short:
         step = self.trainer.step
         for _ in range(200):
             step(X, y, w)
+
+
+class Chunks:
+    """Epochs of 8 chunks, each a `fit` of its own, that the loop ends; of the same network."""
+
+    params = ("numbers", "classes")
+    param_names = ("targets",)
+
+    def setup(self, targets: str) -> None:
+        self.timer = clock(1)
+        rng = np.random.default_rng(0)
+        self.X = rng.normal(size=(800, 4)).astype(np.float32)
+        y = np.sin(self.X[:, 0])
+        self.y = y if targets == "numbers" else (y > 0).astype(np.float32)
+        with skipped_where_missing():
+            import fastbp
+
+            layers = [fastbp.Dense(16, "tanh"), fastbp.Dense(1)]
+            network = fastbp.Network(4, layers, seed=0)
+            rate = fastbp.StepDecay(1e-3, every=1000)
+            self.trainer = fastbp.Trainer(network, "mse", fastbp.Adam(rate), seed=0, n_threads=1)
+            self.trainer.end_epoch()
+        self.time_epochs(targets)
+
+    def time_epochs(self, targets: str) -> None:
+        fit, end = self.trainer.fit, self.trainer.end_epoch
+        for _ in range(10):
+            for first in range(0, 800, 100):
+                chunk = slice(first, first + 100)
+                fit(self.X[chunk], self.y[chunk], count_epochs=False)
+            end()
+
+
+class Targets:
+    """One epoch of a tiny network on a million samples, whose targets are looked through once."""
+
+    params = ("numbers", "classes")
+    param_names = ("targets",)
+
+    def setup(self, targets: str) -> None:
+        self.timer = clock(1)
+        rng = np.random.default_rng(0)
+        self.X = rng.normal(size=(1_000_000, 4)).astype(np.float32)
+        y = np.sin(self.X[:, 0])
+        self.y = y if targets == "numbers" else (y > 0).astype(np.float32)
+        with skipped_where_missing():
+            import fastbp
+
+            network = fastbp.Network(4, [fastbp.Dense(1)], seed=0)
+            self.trainer = fastbp.Trainer(
+                network, "mse", "sgd", batch_size=1000, seed=0, n_threads=1
+            )
+        self.trainer.fit(self.X, self.y)
+
+    def time_epoch(self, targets: str) -> None:
+        self.trainer.fit(self.X, self.y)

@@ -18,8 +18,9 @@ import fastbp.export
 import fastbp.interop
 import fastbp.jit
 import fastbp.plot
+import fastbp.typing
 
-MODULES = (fastbp, fastbp.jit, fastbp.plot, fastbp.export, fastbp.interop)
+MODULES = (fastbp, fastbp.jit, fastbp.plot, fastbp.export, fastbp.interop, fastbp.typing)
 #: every public class by its full name
 CLASSES = {
     f"{module.__name__}.{name}": getattr(module, name)

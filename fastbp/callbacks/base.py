@@ -21,11 +21,12 @@ class Position(NamedTuple):
     Attributes
     ----------
     epochs : int
-        How many it has finished, over all calls of `fit`.
+        How many have ended, over all calls of `fit`, and by `Trainer.end_epoch`: what schedules go
+        by.
     batches : int
-        How many of the next epoch it has worked on.
+        How many of the next pass over a `fit`'s samples it has worked on.
     resumed : int or None
-        With how many finished epochs a `fit` that resumes began; None where none does.
+        With how many finished passes a `fit` that resumes began; None where none does.
     learning_rate : float
         That of the last update.
     samples_per_second : float or None
@@ -35,6 +36,9 @@ class Position(NamedTuple):
         same.
     all_counted : bool
         Whether that is so: code that `compiled` has handed a state to changes them uncounted.
+    passes : int
+        How often fits have gone through their samples, over all calls: the number of the next epoch
+        for callbacks and `History`. It is `epochs` where every epoch is that of a `fit`.
     """
 
     epochs: int
@@ -44,6 +48,7 @@ class Position(NamedTuple):
     samples_per_second: float | None
     changes: int
     all_counted: bool
+    passes: int
 
 
 class Callback:
@@ -111,7 +116,7 @@ class Callback:
         trainer : Trainer
             The one that is at work.
         epoch : int
-            Its number, counted on over several calls of `fit`.
+            Its number, counted on over several calls of `fit`: `Position.passes`.
         """
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
@@ -126,7 +131,7 @@ class Callback:
         trainer : Trainer
             The one that is at work.
         epoch : int
-            Its number, counted on over several calls of `fit`.
+            Its number, counted on over several calls of `fit`: `Position.passes`.
         logs : dict of str to float
             The epoch's figures; what is added here becomes a list of `History`, with NaN for epochs
             that it isn't added in.

@@ -69,7 +69,7 @@ class TensorBoard(Callback):
         events, _ = _protocol()
         start = events.SessionLog(status=events.SessionLog.START)
         self._write({"file_version": "brain.Event:2"})
-        self._write({"step": trainer.position.epochs, "session_log": start})
+        self._write({"step": trainer.position.passes, "session_log": start})
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
         _, summaries = _protocol()

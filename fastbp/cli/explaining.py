@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from enum import Enum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import numpy as np
 import typer
@@ -92,10 +92,10 @@ def explain(
         loss = "cross_entropy" if softmax else "half_squared_error"
     try:
         kind = optimizers.resolve(optimizer)
-        rate = 0.5 if learning_rate is None and optimizer == "sgd" else learning_rate
+        rate = 0.5 if learning_rate is None and isinstance(kind, fastbp.SGD) else learning_rate
         if rate is not None:
             kind = replace(kind, learning_rate=rate)
-        tracer = Tracer(network, x, t, loss, kind, weights_only=weights_only)
+        tracer = Tracer(network, x, t, cast(Any, loss), kind, weights_only=weights_only)
         tracer.advance(after)
         if html is None:
             step = tracer.take()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -14,6 +13,8 @@ import fastbp
 from fastbp.bench import bench as run_bench
 from fastbp.cli import display
 from fastbp.cli.options import Threads, thread_count
+from fastbp.layers.names import ActivationName, dtype_name
+from fastbp.objectives.names import LOSS_NAMES
 from fastbp.tabular.table import UserError, quoted
 
 
@@ -36,7 +37,7 @@ def warmup(
             bar.update(task, completed=done, total=total, description=name)
 
         try:
-            seconds = fastbp.warmup(dtypes, report=report)
+            seconds = fastbp.warmup(cast(Any, dtypes), report=report)
         except ValueError:
             raise UserError(
                 f"--dtype takes float32, float64 or both, got {quoted(dtype)}"
@@ -68,7 +69,7 @@ def bench(
         net = _network(model, network, activation, loss, dtype)
         chosen = loss or _usual_loss(net)
         figures = run_bench(
-            net, chosen, optimizer, batch_size=batch_size, n_samples=samples,
+            net, cast(Any, chosen), cast(Any, optimizer), batch_size=batch_size, n_samples=samples,
             n_threads=n_threads, seconds=seconds,
         )  # fmt: skip
     except OSError as error:
@@ -105,7 +106,7 @@ _ROWS: list[tuple[str, Any]] = [
     ("machine", lambda f: f["machine"]),
 ]
 
-_LAST = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
+_LAST: dict[str, ActivationName] = {"cross_entropy": "softmax", "binary_cross_entropy": "sigmoid"}
 
 
 def _network(
@@ -119,12 +120,13 @@ def _network(
         units = []
     if not units:
         raise UserError(f"--network takes widths such as 16-64-64-1, got {quoted(widths)}")
-    hidden = [fastbp.Dense(n, activation) for n in units[:-1]]
-    last = fastbp.Dense(units[-1], _LAST.get(loss, "linear"))
-    return fastbp.Network(n_inputs, [*hidden, last], dtype=np.dtype(dtype).name, seed=0)
+    hidden = [fastbp.Dense(n, cast(Any, activation)) for n in units[:-1]]
+    known = LOSS_NAMES.find("loss", loss) if loss else ""
+    last = fastbp.Dense(units[-1], _LAST.get(known, "linear"))
+    return fastbp.Network(n_inputs, [*hidden, last], dtype=dtype_name("dtype", dtype), seed=0)
 
 
 def _usual_loss(net: fastbp.Network) -> str:
     """The loss that goes with the last layer's activation."""
-    by_activation = {activation: loss for loss, activation in _LAST.items()}
+    by_activation: dict[str, str] = {activation: loss for loss, activation in _LAST.items()}
     return by_activation.get(str(net.layers[-1].activation), "mse")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 import numpy as np
 import typer
@@ -24,6 +24,7 @@ from fastbp.cli.options import (
 from fastbp.cli.scoring import outputs_of, show_scores
 from fastbp.data.columns import Labels
 from fastbp.optimizers import SOLVERS
+from fastbp.optimizers.names import OPTIMIZER_NAMES
 from fastbp.tabular.files import read_table
 from fastbp.tabular.prepare import Prepared, prepare
 from fastbp.tabular.preprocess import Preprocessing
@@ -100,7 +101,7 @@ def train(
     try:
         trainer = _build(
             prepared.transformation,
-            [fastbp.Dense(n, activation) for n in units],
+            [fastbp.Dense(n, cast(Any, activation)) for n in units],
             optimizer,
             learning_rate,
             dtype=dtype,
@@ -130,12 +131,13 @@ def _build(
 ) -> fastbp.Trainer:
     """A trainer of a network with these hidden layers, for a table's inputs and its target."""
     softmax = isinstance(change.target, Labels)
+    name = OPTIMIZER_NAMES.find("optimizer", optimizer)
     last = fastbp.Dense(change.n_outputs, "softmax" if softmax else "linear")
     trainer = fastbp.Trainer(
-        fastbp.Network(change.n_inputs, [*hidden, last], dtype=dtype, seed=seed),
+        fastbp.Network(change.n_inputs, [*hidden, last], dtype=cast(Any, dtype), seed=seed),
         "cross_entropy" if softmax else "mse",
-        optimizer,
-        batch_size=None if optimizer in SOLVERS else batch_size,
+        name,
+        batch_size=None if name in SOLVERS else batch_size,
         seed=seed,
         n_threads=n_threads,
     )

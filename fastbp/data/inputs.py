@@ -1,13 +1,14 @@
 """Arrays that a person hands over: checked, described for the kernels, and not copied.
 
 `features`, `targets` and `sample_weights` take whatever a person has at hand and return a `Source`:
-an address and the steps from it. Every error is raised here, before a kernel sees the memory.
+an address and the steps from it. Every error is raised here, before a kernel sees the memory. What
+is no array yet is read by frames.py and objects.py, which are imported when there is some.
 
 Values are checked by values.py; those of memory maps of plain numbers are left to the kernels,
 which check them as they read.
 
 Only what the kernels cannot read is copied, once, into the network's dtype: long doubles, foreign
-byte orders (of a memory map too) and misaligned values.
+byte orders (of a memory map too), misaligned values, and tables of several dtypes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,16 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.data.values import GREATEST, KINDS, check, check_finite, check_range, check_sums
+from fastbp.data.values import (
+    GREATEST,
+    KINDS,
+    Columns,
+    check,
+    check_finite,
+    check_range,
+    check_sums,
+    missing,
+)
 
 
 class Source(NamedTuple):
@@ -55,7 +65,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     ----------
     X : array_like
         Real numbers of shape (n,) where `n_features` is 1, (n, d), or (n, d1, d2, ...), flattened
-        per sample in C order. Any strides, any real dtype.
+        per sample in C order. Any strides, any real dtype; or a table, or a column of one.
     n_features : int
         The network's inputs.
     dtype : {"float32", "float64"}
@@ -68,10 +78,10 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     TypeError
         `X` holds something other than real numbers.
     ValueError
-        `X` is empty, ragged, masked, of another width, or (unless it is a memory map) not finite in
-        `dtype`.
+        `X` is empty, ragged or of another width, lacks values, or (unless it is a memory map) is
+        not finite in `dtype`.
     """
-    a = _array(X, name)
+    a, columns = _array(X, name, dtype)
     n = len(a)
     if a.size != n * n_features:
         hint = "; a single sample has shape (1, n_features)" if a.ndim == 1 else ""
@@ -81,7 +91,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
         )
     lazy = is_map(a) and _readable(a)
     if not lazy:
-        check_finite(a, dtype, name, "feature")
+        check_finite(a, dtype, name, columns or "feature")
     return _source(a, dtype, lazy)
 
 
@@ -104,7 +114,8 @@ def targets(
     y : array_like
         Where `classes`: ids in ``[0, n_outputs)`` of shape (n,), whole numbers of any real dtype;
         or probabilities of shape (n, n_outputs), one-hot rows included, each row summing to 1
-        within 1e-3. Otherwise numbers of shape (n, n_outputs), or (n,) where `n_outputs` is 1.
+        within 1e-3; a table of one column is (n,). Otherwise numbers of shape (n, n_outputs), or
+        (n,) where `n_outputs` is 1.
     n : int
         The samples that the targets belong to.
     n_outputs : int
@@ -131,15 +142,18 @@ def targets(
     TypeError
         `y` holds something other than real numbers.
     ValueError
-        `y` is of another length or width, ragged or masked, or one of its values is not as said.
+        `y` is of another length or width or ragged, or lacks values, or one of them is not as said.
     """
-    a = _array(y, name, hint="; turn text labels into ids 0, 1, 2, …" if classes else "")
+    hint = "turn text labels into ids 0, 1, 2, …" if classes else ""
+    a, columns = _array(y, name, dtype, exact=True, hint=hint)
     _check_length(a, n, name)
+    if columns and classes and a.ndim == 2 and a.shape[1] == 1 < n_outputs:
+        a = a[:, 0]  # a table of one column
     if classes and a.ndim == 1:
         span = f"class ids from 0 to {n_outputs - 1}"
-        check_range(a, 0, n_outputs - 1, name, span)
+        check_range(a, 0, n_outputs - 1, name, span, columns or "")
         if a.dtype.kind == "f":
-            check(a, lambda block: block == np.floor(block), name, span)
+            check(a, lambda block: block == np.floor(block), name, span, columns or "")
         return _source(a, "int64", lazy=False, class_ids=True)
     flat = n_outputs == 1
     if a.shape[1:] != (n_outputs,) and not (flat and a.ndim == 1):
@@ -149,19 +163,19 @@ def targets(
             f"{name} must have {other}{kind}shape ({n}, {n_outputs}), got shape {a.shape}"
         )
     if classes:
-        check_range(a, 0.0, GREATEST[dtype], name, "class probabilities >= 0", "class")
+        check_range(a, 0.0, GREATEST[dtype], name, "class probabilities >= 0", columns or "class")
         check_sums(a, name)
     elif low is not None or high is not None:
         least, greatest = -inf if low is None else low, inf if high is None else high
         bound = GREATEST[dtype]
         takes = f"{'whole' if whole else 'finite'} numbers from {least:g} to {greatest:g}"
-        check_range(a, max(least, -bound), min(greatest, bound), name, takes, "output")
+        check_range(a, max(least, -bound), min(greatest, bound), name, takes, columns or "output")
         if whole and a.dtype.kind == "f":
-            check(a, lambda block: block == np.floor(block), name, takes, "output")
+            check(a, lambda block: block == np.floor(block), name, takes, columns or "output")
     elif is_map(a) and _readable(a):
         return _source(a, dtype, lazy=True)
     else:
-        check_finite(a, dtype, name, "output")
+        check_finite(a, dtype, name, columns or "output")
     return _source(a, dtype, lazy=False)
 
 
@@ -171,7 +185,7 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
     Parameters
     ----------
     w : array_like
-        Real numbers of shape (n,). A memory map is checked here too.
+        Real numbers of shape (n,), or a table of one column. A memory map is checked here too.
     n : int
         The samples that the weights belong to.
     dtype : {"float32", "float64"}
@@ -184,42 +198,98 @@ def sample_weights(w: ArrayLike, n: int, dtype: str, name: str = "sample_weight"
     TypeError
         `w` holds something other than real numbers.
     ValueError
-        `w` is of another shape, ragged or masked, or one of its values is not as said.
+        `w` is of another shape or ragged, or lacks values, or one of them is not as said.
     """
-    a = _array(w, name)
+    a, columns = _array(w, name, dtype, exact=True)
     _check_length(a, n, name)
+    if columns and a.ndim == 2 and a.shape[1] == 1:
+        a = a[:, 0]  # a table of one column
     if a.ndim != 1:
         raise ValueError(f"{name} must have shape ({n},), got shape {a.shape}")
     span = f"finite numbers >= 0 that fit {dtype}"
-    greatest = check_range(a, 0.0, GREATEST[dtype], name, span)
+    greatest = check_range(a, 0.0, GREATEST[dtype], name, span, columns or "")
     rounded = float(np.dtype(dtype).type(greatest))
     if rounded == 0:
         raise ValueError(f"{name} must hold a weight above 0 in {dtype}, got none above {greatest}")
     return _source(a, dtype, lazy=False, greatest=rounded)
 
 
-def _array(value: Any, name: str, hint: str = "") -> NDArray[Any]:
-    """`value` as an array of real numbers with at least one row, its memory shared if possible."""
+def numbers(value: ArrayLike, name: str, hint: str = "") -> NDArray[Any]:
+    """Return an array of real numbers, of any shape with at least one row, as they are.
+
+    Parameters
+    ----------
+    value : array_like
+        Whatever X may be.
+    name : str
+        The argument's name, for messages.
+    hint : str
+        What to do about text.
+
+    Raises
+    ------
+    TypeError
+        `value` holds something other than real numbers.
+    ValueError
+        `value` is empty or ragged, or values are missing.
+    """
+    return _array(value, name, "float64", exact=True, hint=hint)[0]
+
+
+def _array(
+    value: Any, name: str, dtype: str, *, exact: bool = False, hint: str = ""
+) -> tuple[NDArray[Any], Columns | None]:
+    """`value` as an array of real numbers with at least one row, its memory shared if possible.
+
+    Of several dtypes in one table it is made in `dtype`, or, where `exact`, in one that holds all
+    values as they are. A table's columns come with it.
+    """
+    columns = None
     if type(value) is not np.ndarray:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise ValueError(f"{name} must have no masked values; drop or fill those rows")
-        try:
-            value = np.asarray(value)
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise ValueError(
-                f"{name} must be one array of numbers with rows of equal length, "
-                f"got {type(value).__name__} that numpy cannot read: {error}"
-            ) from error
+        value, columns = _read(value, name, dtype, exact, hint)
     a: NDArray[Any] = value
     if a.dtype.kind not in "biuf":
-        if not np.can_cast(a.dtype, np.float32):
-            raise TypeError(f"{name} must hold real numbers, got dtype {a.dtype}{hint}")
-        a = a.astype(np.float32)  # the small types of other libraries: bfloat16, float8, int4
+        a = _real(a, name, hint)
     if a.ndim == 0:
         raise ValueError(f"{name} must have one row a sample, got the single number {a.item()}")
     if a.shape[0] == 0:
         raise ValueError(f"{name} must have at least one sample, got none: shape {a.shape}")
-    return a
+    return a, columns
+
+
+def _read(
+    value: Any, name: str, dtype: str, exact: bool, hint: str
+) -> tuple[NDArray[Any], Columns | None]:
+    """What is no plain array, as one."""
+    columns = None
+    kind = type(value)
+    if kind is not list and kind is not tuple:
+        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+            raise missing(name, np.ma.getmaskarray(value))
+        from fastbp.data import frames  # what isn't used isn't imported
+
+        value, columns = frames.read(value, frames.Asked(name, dtype, exact, hint))
+    try:
+        a = np.asarray(value)
+        if a.ndim == 0 and a.dtype.kind == "O" and hasattr(value, "__dlpack__"):
+            a = np.from_dlpack(value)
+    except (TypeError, ValueError, RuntimeError, BufferError) as error:
+        raise ValueError(
+            f"{name} must be one array of numbers with rows of equal length, "
+            f"got {kind.__name__} that numpy cannot read: {error}"
+        ) from error
+    return a, columns
+
+
+def _real(a: NDArray[Any], name: str, hint: str) -> NDArray[Any]:
+    """What numpy has in other dtypes than those of real numbers, as real numbers."""
+    from fastbp.data import objects
+
+    if a.dtype.kind == "O" and a.ndim:
+        return objects.objects(a, name, hint)
+    if not np.can_cast(a.dtype, np.float32):
+        raise objects.refusal(a, name, hint)
+    return a.astype(np.float32)  # the small types of other libraries: bfloat16, float8, int4
 
 
 def _readable(a: NDArray[Any]) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,22 @@ GREATEST = {
 }
 
 
-def check_finite(a: NDArray[Any], dtype: str, name: str, column: str) -> None:
+class Columns(NamedTuple):
+    """The columns of a table that values were read from, for messages.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the columns; none where there is no table, but one column by itself.
+    nan : bool
+        Whether NaN stands for a missing value there, as in pandas.
+    """
+
+    names: tuple[str, ...]
+    nan: bool
+
+
+def check_finite(a: NDArray[Any], dtype: str, name: str, column: str | Columns) -> None:
     """Raise for the first value that is not finite in the network's dtype."""
     if a.dtype.kind != "f":
         return
@@ -63,7 +78,7 @@ def _nonfinite(a: NDArray[Any]) -> bool:
 
 
 def check_range(
-    a: NDArray[Any], low: float, high: float, name: str, takes: str, column: str = ""
+    a: NDArray[Any], low: float, high: float, name: str, takes: str, column: str | Columns = ""
 ) -> float:
     """Return the greatest value, or raise for the first that is not in ``[low, high]``."""
     greatest = -inf
@@ -95,7 +110,7 @@ def check(
     good: Callable[[NDArray[Any]], NDArray[np.bool_]],
     name: str,
     takes: str,
-    column: str = "",
+    column: str | Columns = "",
 ) -> None:
     """Raise for the first value, in the order of the samples, that is not `good`."""
     for start, block in _blocks(a):
@@ -103,8 +118,35 @@ def check(
         if wrong.any():
             i, j = divmod(int(wrong.argmax()), block.shape[1])
             value = a[start + i].reshape(-1)[j].item()
-            place = f"row {start + i}" + (f", {column} {j}" if a.ndim > 1 else "")
+            place = f"row {start + i}"
+            if isinstance(column, Columns):
+                name = f"{name}'s column {column.names[j]}" if column.names else name
+                if column.nan and value != value:
+                    raise missing(name, np.isnan(a.reshape(len(a), -1)[:, j]))
+            elif a.ndim > 1:
+                place += f", {column} {j}"
             raise ValueError(f"{name} must hold {takes}, got {value} at {place}")
+
+
+def missing(name: str, absent: NDArray[np.bool_]) -> ValueError:
+    """The error for values that are missing.
+
+    Parameters
+    ----------
+    name : str
+        What holds them.
+    absent : ndarray of bool
+        (n, ...) Where they are.
+    """
+    rows = absent.reshape(len(absent), -1)
+    i, j = divmod(int(rows.argmax()), rows.shape[1])
+    place = f"row {i}" + (f", feature {j}" if absent.ndim > 1 else "")
+    count = int(rows.sum())
+    if count == 1:
+        return ValueError(f"{name} has a missing value (in {place}): drop or fill that row")
+    return ValueError(
+        f"{name} has {count:,} missing values (first in {place}): drop or fill those rows"
+    )
 
 
 def _chunks(a: NDArray[Any]) -> Iterable[NDArray[Any]]:

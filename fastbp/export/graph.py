@@ -79,9 +79,10 @@ def to_onnx(network: Network, *, table: Table | None = None) -> Any:
     where missing; booleans are booleans.
 
     With several softmax outputs the graph gives ``label``, (n,), and ``probabilities``, float32
-    (n, k); with one sigmoid output the same for two classes, the second where it is above 0.5; else
-    ``output``, float32 (n, n_outputs), or float64 (n, 1) in the target's own units. Labels are the
-    table's, or the classes' numbers as int64. A name that is a column's gets a number appended.
+    (n, k); with one sigmoid output the same for two classes, the second where it is above
+    `Network.class_threshold`, or 0.5 where that is None; else ``output``, float32 (n, n_outputs),
+    or float64 (n, 1) in the target's own units. Labels are the table's, or the classes' numbers as
+    int64. A name that is a column's gets a number appended.
 
     Parameters
     ----------
@@ -234,6 +235,13 @@ def _one_hot(graph: _Graph, column: Category, table: Table) -> str:
     return graph.add("Flatten", hot, axis=1)
 
 
+def _below(cut: float) -> np.float32:
+    """The greatest float32 that is no greater: the same float32 values are above both."""
+    with np.errstate(over="ignore"):
+        found = np.float32(cut)
+    return found if float(found) <= cut else np.nextafter(found, np.float32(-np.inf))
+
+
 def _outputs(graph: _Graph, network: Network, table: Table | None, a: str) -> list[Any]:
     kinds = graph.onnx.TensorProto
     info = graph.onnx.helper.make_tensor_value_info
@@ -254,6 +262,7 @@ def _outputs(graph: _Graph, network: Network, table: Table | None, a: str) -> li
         name = graph.name("output")
         graph.add("Identity", a, name=name)
         return [info(name, kinds.FLOAT, ["n", network.n_outputs])]
+    single = a
     if pair:
         other = graph.add("Sub", graph.constant(1.0), a)
         # the first of two halves wins, and 0.5 is not above 0.5
@@ -261,7 +270,13 @@ def _outputs(graph: _Graph, network: Network, table: Table | None, a: str) -> li
     k = 2 if pair else network.n_outputs
     probabilities, label = graph.name("probabilities"), graph.name("label")
     graph.add("Identity", a, name=probabilities)
-    best = graph.add("ArgMax", a, axis=1, keepdims=0)
+    if pair and (cut := network.class_threshold) not in (None, 0.5):
+        above = graph.add("Greater", single, graph.constant(_below(cut)))
+        best = graph.add(
+            "Squeeze", graph.add("Cast", above, to=kinds.INT64), graph.constant([1], np.int64)
+        )
+    else:
+        best = graph.add("ArgMax", a, axis=1, keepdims=0)
     kind = kinds.INT64
     if isinstance(target, Labels):
         labels = np.array(target.labels, object if isinstance(target.labels[0], str) else None)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import math
+from collections import deque
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -15,7 +17,7 @@ from fastbp.layers.dense import shapes
 from fastbp.runtime.forking import Watched, watch
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
-from fastbp.runtime.program import Program
+from fastbp.runtime.program import PARAMETERS, Program
 
 Array = NDArray[Any]
 #: the cells of kernels/ffi/embedded.py, and an empty array of the network's dtype
@@ -23,6 +25,8 @@ State: TypeAlias = tuple[NDArray[np.int64], NDArray[Any]]
 
 # As if of so many rows: the greatest block that is of use.
 _ROWS = 1 << 20
+# States that `Derivatives` keeps for its next calls, at most: so many, of so many bytes in all.
+_MOST_KEPT, _KEPT_BYTES = 64, 1 << 26
 
 
 class _Cells(np.ndarray[Any, Any], Watched):
@@ -79,35 +83,75 @@ def of_training(
     return cells, like
 
 
-def vjp(parameters: Parameters, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Array], Array]:
-    """What `Network.vjp` does: gradients of Σ cotangent · predict(X)."""
-    dtype = parameters.dtype
-    source = inputs.features(X, parameters.n_inputs, dtype)
-    given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent")
-    if given.n != source.n:
-        raise ValueError(f"cotangent must have X's {source.n} rows, got {given.n}")
-    x, y = (np.ascontiguousarray(values, dtype).reshape(source.n, -1) for values in (X, cotangent))
-    flat, dx = np.empty(parameters.n_parameters, dtype), np.empty_like(x)
-    program = _derivatives(parameters)
-    cells, _ = _state(parameters, program)
-    kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64)
-    function = kind(e.vjp.c_address(dtype))
+class Derivatives:
+    """What `Network.vjp` gives of a network with these parameters, for as many threads as ask.
 
-    def work(buffer: Array) -> int:
-        program.set_parameters(buffer)
-        status: int = function(*(a.ctypes.data for a in (cells, x, y, flat, dx)), source.n)
+    States are kept from one call to the next, and each is used by one thread at a time. They have
+    room for a block of rows, however many a call has; as many are kept as threads were at work at
+    once, but no more than take 64 MiB, which may be none.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._parameters = parameters
+        self._cuts: list[tuple[int, int, tuple[int, ...]]] = []  # of all gradients in one row
+        self._idle: deque[_Vjp] = deque(maxlen=0)  # which lets go of the oldest where it is full
+
+    def vjp(self, X: ArrayLike, cotangent: ArrayLike) -> tuple[list[Array], Array]:
+        """What `Network.vjp` does: gradients of Σ cotangent · predict(X)."""
+        parameters = self._parameters
+        dtype = parameters.dtype
+        source = inputs.features(X, parameters.n_inputs, dtype)
+        given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent")
+        n = source.n
+        if given.n != n:
+            raise ValueError(f"cotangent must have X's {n} rows, got {given.n}")
+        x, y = (np.ascontiguousarray(a.array, dtype).reshape(n, -1) for a in (source, given))
+        try:
+            one = self._idle.pop()
+        except IndexError:
+            one = self._made()
+        flat, dx = np.empty(one.n_parameters, dtype), np.empty((n, parameters.n_inputs), dtype)
+        try:
+            status = parameters.read(one.work, x, y, flat, dx)
+        finally:
+            self._idle.append(one)
+        if status != lay.OK:  # a memory map, which is checked as it is read
+            name = "X" if status == lay.BAD_X else "cotangent"
+            raise ValueError(f"{name} holds a value that is not finite in {dtype}")
+        return [flat[first:end].reshape(shape) for first, end, shape in self._cuts], dx
+
+    def _made(self) -> _Vjp:
+        """Make a state, and see how many such are to be kept."""
+        parameters = self._parameters
+        one = _Vjp(parameters)
+        if not self._idle.maxlen:
+            arrays = [shape for _, shape in shapes(parameters.n_inputs, parameters.layers)]
+            ends = np.cumsum([0, *map(math.prod, arrays)]).tolist()
+            self._cuts = list(zip(ends[:-1], ends[1:], arrays, strict=True))
+            self._idle = deque(maxlen=min(_MOST_KEPT, _KEPT_BYTES // one.nbytes))
+        return one
+
+
+class _Vjp:
+    """A state for one call of vjp at a time, and how it is called."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        dtype = parameters.dtype
+        self._parameters, self.n_parameters = parameters, parameters.n_parameters
+        self._program = _derivatives(parameters)
+        self._cells, _ = _state(parameters, self._program)
+        self._address = int(self._cells.ctypes.data)
+        kind = ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_void_p] * 5, ctypes.c_int64)
+        self._function = kind(e.vjp.c_address(dtype))
+        self.nbytes = self._program.nbytes + 8 * self.n_parameters  # and where each one stands
+
+    def work(self, buffer: Array, x: Array, y: Array, flat: Array, dx: Array) -> int:
+        """Do it for dense rows by the parameters in that buffer; a status."""
+        self._program.cells[PARAMETERS] = self._parameters.address_of(buffer)
+        status: int = self._function(
+            self._address, x.ctypes.data, y.ctypes.data, flat.ctypes.data, dx.ctypes.data, len(x)
+        )
         return status
-
-    status = parameters.read(work)
-    if status != lay.OK:  # a memory map, which is checked as it is read
-        name = "X" if status == lay.BAD_X else "cotangent"
-        raise ValueError(f"{name} holds a value that is not finite in {dtype}")
-    gradients, first = [], 0
-    for _, shape in shapes(parameters.n_inputs, parameters.layers):
-        size = int(np.prod(shape))
-        gradients.append(flat[first : first + size].reshape(shape))
-        first += size
-    return gradients, dx
 
 
 def _derivatives(parameters: Parameters) -> Program:

@@ -4,14 +4,15 @@ A file of format 1 is a file as container.py says, with the entry ``fastbp``, th
 
     {"n_inputs", "dtype", "seed", "layers": [{"units", "activation", "bias"}], "extra"}
 
+beside which there may be "class_threshold" and "target_threshold" for one output, finite numbers,
 and the tensors
 
 ``layers.<i>.weight``, ``layers.<i>.bias``
     ``(n_in, n_out)``; ``(n_out,)``, ``(1,)`` where the bias is shared, left out where there is
     none. All F32 or all F64, all finite.
 
-Later versions may add optional keys to a layer, which they leave out at their default: files that
-don't use one load everywhere, and a version that doesn't know it refuses it by name. Whatever
+Later versions may add optional keys, to a layer too, which they leave out at their default: files
+that don't use one load everywhere, and a version that doesn't know it refuses it by name. Whatever
 changes the meaning of what stands above is another format_version.
 """
 
@@ -30,6 +31,8 @@ from fastbp.checks import choice, integer
 from fastbp.files import atomic, container
 from fastbp.files.container import DTYPES, ModelFileError, Tensors, check_finite, check_keys
 from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
+from fastbp.layers.names import DTypeName
+from fastbp.layers.thresholds import KEYS, thresholds_of
 
 __all__ = ["Model", "ModelFileError", "read", "write"]
 
@@ -58,14 +61,18 @@ class Model:
         left out if there is none.
     extra : dict
         `Network.metadata`, not safetensors' own: whatever comes back from JSON the same.
+    class_threshold, target_threshold : float or None
+        Where one output, and its targets, are cut into two classes.
     """
 
     n_inputs: int
-    dtype: str
+    dtype: DTypeName
     seed: int
     layers: list[dict[str, Any]]
     weights: list[Array]
     extra: dict[str, Any]
+    class_threshold: float | None = None
+    target_threshold: float | None = None
 
 
 def write(path: str | os.PathLike[str], model: Model) -> None:
@@ -118,6 +125,8 @@ def read(path: str | os.PathLike[str]) -> Model:
 def _to_bytes(model: Model) -> bytes:
     keys = ("n_inputs", "dtype", "seed", "layers", "extra")
     description = {key: getattr(model, key) for key in keys}
+    cuts = {key: getattr(model, key) for key in KEYS}
+    description |= {key: cut for key, cut in cuts.items() if cut is not None}
     _check_description(description)
     try:
         same = json.loads(container.dumps(description)) == description
@@ -139,7 +148,7 @@ def _to_bytes(model: Model) -> bytes:
 
 
 def _check_description(model: Any) -> None:
-    check_keys("the model", model, {"n_inputs", "dtype", "seed", "layers", "extra"})
+    check_keys("the model", model, {"n_inputs", "dtype", "seed", "layers", "extra"}, KEYS)
     integer("n_inputs", model["n_inputs"], minimum=1, maximum=MOST_UNITS)
     choice("dtype", model["dtype"], DTYPES)
     integer("seed", model["seed"], minimum=0, maximum=2**64 - 1)
@@ -154,6 +163,7 @@ def _check_description(model: Any) -> None:
             Dense._from_stored(layer)
         except (TypeError, ValueError) as error:
             raise ValueError(f"layer {i}: {error}") from None
+    thresholds_of(model, layers[-1]["units"])
     if not isinstance(model["extra"], dict):
         raise ValueError("extra must be a dict")
 

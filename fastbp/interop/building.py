@@ -10,6 +10,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from fastbp.layers.dense import Dense
+from fastbp.layers.names import DTypeLike
 from fastbp.network import Network
 
 Array = NDArray[Any]
@@ -26,7 +27,10 @@ def imported(name: str, needs: str) -> Any:
 
 
 def network_of(
-    kernels: Sequence[Array], weights: Sequence[Array], layers: Sequence[Dense], dtype: str | None
+    kernels: Sequence[Array],
+    weights: Sequence[Array],
+    layers: Sequence[Dense],
+    dtype: DTypeLike | None,
 ) -> Network:
     """A network of `layers` with these weights; `kernels` are those of them that are matrices.
 

@@ -8,26 +8,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastbp.checks import choice
 from fastbp.interop.building import Array, network_of, refuse_shared_biases
-from fastbp.kernels.functions.activations import ACTIVATIONS
-from fastbp.layers.activations import Activation, LeakyReLU
+from fastbp.layers.activations import Activation, ActivationLike, LeakyReLU
 from fastbp.layers.dense import Dense
+from fastbp.layers.names import ACTIVATION_NAMES, ActivationName, DTypeLike
 from fastbp.network import Network
 
-#: Keras 3's names, where fastbp's differ or mean something else
-_NAMES: dict[str, str | Activation] = {
-    "exponential": "exp",
-    "swish": "silu",
-    "leaky_relu": LeakyReLU(0.2),
-}
+#: Keras 3's names, where fastbp's mean something else
+_OTHERS: dict[str, Activation] = {"leaky_relu": LeakyReLU(0.2)}
 
 
 def from_keras_weights(
     weights: Sequence[ArrayLike],
-    activations: Sequence[str | Activation | None],
+    activations: Sequence[ActivationLike | None],
     *,
-    dtype: str | None = None,
+    dtype: DTypeLike | None = None,
 ) -> Network:
     """The network of a Keras model of Dense layers, from ``model.get_weights()``.
 
@@ -94,20 +89,20 @@ def from_keras_weights(
     return network_of(kernels, arrays, layers, dtype)
 
 
-def _activations(given: Any, n: int) -> list[str | Activation]:
+def _activations(given: Any, n: int) -> list[ActivationName | Activation]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise TypeError(f"activations must be a list with one a layer, got {given!r}")
     if len(given) != n:
         raise ValueError(f"activations must have one for each of {n} layers, got {len(given)}")
-    found: list[str | Activation] = []
+    found: list[ActivationName | Activation] = []
     for i, activation in enumerate(given):
         if activation is None:
             found.append("linear")
         elif isinstance(activation, Activation):
             found.append(activation)
         else:
-            name = choice(f"activations[{i}]", activation, [*ACTIVATIONS, *_NAMES])
-            found.append(_NAMES.get(name, name))
+            name = ACTIVATION_NAMES.find(f"activations[{i}]", activation)
+            found.append(_OTHERS.get(name, name))
     return found
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from fastbp.interop.building import imported, network_of
 from fastbp.layers.dense import Dense
+from fastbp.layers.names import ActivationName, DTypeLike
 from fastbp.network import Network
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, ActivationName] = {
     "identity": "linear",
     "logistic": "sigmoid",
     "tanh": "tanh",
@@ -18,7 +19,7 @@ _ACTIVATIONS = {
 }
 
 
-def from_sklearn(estimator: Any, *, dtype: str | None = None) -> Network:
+def from_sklearn(estimator: Any, *, dtype: DTypeLike | None = None) -> Network:
     """The network of a fitted `MLPClassifier` or `MLPRegressor`.
 
     Parameters

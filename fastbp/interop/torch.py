@@ -227,7 +227,7 @@ def network(given: Sequence[Step]) -> Network:
     layers: list[dict[str, Any]] = []
     kernels: list[Array] = []
     weights: list[Array] = []
-    dtypes: set[str] = set()
+    dtypes: set[Any] = set()
     for step in given:
         if step.kind == "Identity":
             continue

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, ClassVar
 
-from fastbp.checks import choice, real
+from fastbp.checks import real
 from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
+from fastbp.layers.names import ACTIVATION_NAMES, ActivationAlias, ActivationName
 
 
 @dataclass(frozen=True)
@@ -96,16 +97,20 @@ class ELU(Activation):
         real("alpha", self.alpha, low=0.0, low_open=True)
 
 
+#: what is taken for an activation
+ActivationLike = ActivationName | ActivationAlias | Activation
+
 #: the classes of those with settings, by name
 WITH_SETTINGS: dict[str, type[Activation]] = {kind.name: kind for kind in (LeakyReLU, ELU)}
 
 
-def checked(activation: object) -> str | Activation:
+def checked(activation: object) -> ActivationName | Activation:
     """Check an activation given by name or object; an object with its defaults becomes its name."""
     if isinstance(activation, Activation):
         default = WITH_SETTINGS.get(activation.name)
-        return activation.name if default and activation == default() else activation
-    return choice("activation", activation, KERNELS)
+        plain = default is not None and activation == default()
+        return ACTIVATION_NAMES.find("activation", activation.name) if plain else activation
+    return ACTIVATION_NAMES.find("activation", activation)
 
 
 def name_of(activation: str | Activation) -> str:

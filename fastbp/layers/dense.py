@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,8 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import integer, real
 from fastbp.layers import activations, initializers
-from fastbp.layers.activations import Activation
-from fastbp.layers.initializers import Initializer
+from fastbp.layers.activations import Activation, ActivationLike
+from fastbp.layers.initializers import Initializer, InitializerLike
+from fastbp.layers.names import ActivationName, InitializerName
 
 #: the most inputs or outputs of a layer
 MOST_UNITS = 1 << 24
@@ -31,7 +32,8 @@ class Dense:
     activation : str or Activation
         f, by name: "linear", "sigmoid", "tanh", "relu", "softmax", "leaky_relu", "elu", "selu",
         "relu6", "hard_sigmoid", "hard_tanh", "gelu", "gelu_tanh", "silu", "mish", "softplus",
-        "softsign", "exp" or "sine"; or an object with settings, such as ``LeakyReLU(0.1)``.
+        "softsign", "exp" or "sine", or as other libraries call these, such as "swish"; or an object
+        with settings, such as ``LeakyReLU(0.1)``.
     bias : True, "shared" or False
         One bias per unit, one for the whole layer (as in textbook diagrams), or none.
     kernel_initializer : str, Initializer, ndarray or callable
@@ -75,9 +77,9 @@ class Dense:
     """
 
     units: int
-    activation: str | Activation = "linear"
+    activation: ActivationName | Activation = "linear"
     bias: bool | Literal["shared"] = True
-    kernel_initializer: str | Initializer = "auto"
+    kernel_initializer: InitializerName | Initializer = "auto"
     dropout: float = 0.0
     l1: float = 0.0
     l2: float = 0.0
@@ -87,13 +89,10 @@ class Dense:
     def __init__(
         self,
         units: int,
-        activation: str | Activation = "linear",
+        activation: ActivationLike = "linear",
         *,
         bias: bool | Literal["shared"] = True,
-        kernel_initializer: str
-        | Initializer
-        | NDArray[Any]
-        | Callable[[tuple[int, int], np.random.Generator], ArrayLike] = "auto",
+        kernel_initializer: InitializerLike = "auto",
         dropout: float = 0.0,
         l1: float = 0.0,
         l2: float = 0.0,
@@ -160,7 +159,11 @@ class Dense:
             raise TypeError(
                 f"kernel_initializer must be a name, got {rest['kernel_initializer']!r}"
             )
-        return cls(**rest)
+        layer = cls(**rest)
+        for name, value in layer._stored().items():  # no file has an alias
+            if name in ("activation", "kernel_initializer") and stored.get(name, value) != value:
+                raise ValueError(f"{name} must be a name as files have it, got {stored[name]!r}")
+        return layer
 
 
 def shapes(n_inputs: int, layers: Sequence[Dense]) -> list[tuple[str, tuple[int, ...]]]:
@@ -172,6 +175,12 @@ def shapes(n_inputs: int, layers: Sequence[Dense]) -> list[tuple[str, tuple[int,
             found.append((f"b{index}", (1 if layer.bias == "shared" else layer.units,)))
         n_inputs = layer.units
     return found
+
+
+def is_trained(name: str, layers: Sequence[Dense]) -> bool:
+    """Whether the array that `shapes` calls by that name is trained."""
+    what = "weights" if name.startswith("W") else "biases"
+    return layers[int(name[1:])].trainable in (True, what)
 
 
 def check_weights(

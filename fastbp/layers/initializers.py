@@ -8,9 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from fastbp.checks import choice, real
+from fastbp.checks import real
+from fastbp.layers.names import INITIALIZER_NAMES, InitializerAlias, InitializerName
 
 _U64 = np.uint64
 
@@ -223,23 +224,32 @@ class _Own(Initializer):
         return np.asarray(found, np.float64)
 
 
+#: what is taken for an initializer
+InitializerLike = (
+    InitializerName
+    | InitializerAlias
+    | Initializer
+    | NDArray[Any]
+    | Callable[[tuple[int, int], np.random.Generator], ArrayLike]
+)
+
 #: the classes of those with settings, by name
 WITH_SETTINGS: dict[str, type[Initializer]] = {
     kind.name: kind for kind in (Orthogonal, TruncatedNormal, Constant)
 }
 
 
-def checked(initializer: object) -> str | Initializer:
+def checked(initializer: object) -> InitializerName | Initializer:
     """An initializer by name or object, or made of an array or a function."""
     if isinstance(initializer, str):
-        return choice("kernel_initializer", initializer, ["auto", *INITIALIZERS])
+        return INITIALIZER_NAMES.find("kernel_initializer", initializer)
     if isinstance(initializer, Initializer):
         return initializer
     if callable(initializer):
         return _Own(initializer)
     if isinstance(initializer, np.ndarray):
         return _Own(np.array(initializer))
-    names = ", ".join(map(repr, ["auto", *INITIALIZERS]))
+    names = ", ".join(map(repr, INITIALIZER_NAMES.known))
     raise TypeError(
         f"kernel_initializer must be one of {names}, an object such as fastbp.Orthogonal(), an "
         f"array or a function, got {initializer!r} of type {type(initializer).__name__}"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 from typing import ClassVar
 
-from fastbp.checks import choice, real
+from fastbp.checks import real
 from fastbp.kernels.functions.losses import LOSSES as _KERNELS
 from fastbp.kernels.functions.losses import LossKernel
+from fastbp.objectives.names import LossAlias, LossName, loss_name
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,11 @@ class Loss:
     def _parameters(self) -> tuple[float, ...]:
         """The parameters that the loss's kernel reads, in its order."""
         return astuple(self)
+
+    def _threshold(self, low: float, high: float) -> float:
+        """Where one output is cut into two classes, whose targets are these; `high` is above."""
+        middle = low / 2.0 + high / 2.0  # without overflow
+        return middle if low <= middle < high else low  # of neighbours there is none
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,9 @@ class BinaryCrossEntropy(Loss):
     """
 
     name: ClassVar[str] = "binary_cross_entropy"
+
+    def _threshold(self, low: float, high: float) -> float:
+        return 0.5  # targets are probabilities of class 1
 
 
 @dataclass(frozen=True)
@@ -301,6 +310,12 @@ class Hinge(Loss):
 
     name: ClassVar[str] = "hinge"
 
+    def _threshold(self, low: float, high: float) -> float:
+        return 0.0  # a target of 0 means -1
+
+
+#: what is taken for a loss
+LossLike = LossName | LossAlias | Loss
 
 LOSSES: dict[str, type[Loss]] = {
     loss.name: loss
@@ -314,7 +329,7 @@ LOSSES: dict[str, type[Loss]] = {
 def resolve(loss: object, activation: str) -> Loss:
     """The loss given by object or by name, if it goes with that output activation."""
     if isinstance(loss, str):
-        found = LOSSES[choice("loss", loss, LOSSES)]()
+        found = LOSSES[loss_name(loss, activation)]()
     elif isinstance(loss, Loss):
         found = loss
     else:

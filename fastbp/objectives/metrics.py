@@ -10,9 +10,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.checks import choice, integer
+from fastbp.checks import integer
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.functions import metrics as kernels
+from fastbp.layers.thresholds import usual_threshold
+from fastbp.objectives.names import METRIC_NAMES, MetricAlias, MetricName
 
 Doubles = NDArray[np.float64]
 
@@ -42,6 +44,9 @@ class Metric:
     _positive: ClassVar[bool] = False
     #: whether its settings are each output's mean target, which is found before the samples are run
     _about_means: ClassVar[bool] = False
+    #: whether it is about classes, which for one output are cut where the network says: the kernel
+    #: is told in `_settings`, as `_classes` has them, and `_of_rows` has targets of 0 and 1
+    _of_classes: ClassVar[bool] = False
 
     @property
     def name(self) -> str:
@@ -70,11 +75,13 @@ def _ratio(part: float, whole: float) -> float:
 def _classes(activation: str, k: int) -> list[float]:
     """How classes are told from outputs (kernels/functions/metrics.py), as by `predict_classes`.
 
-    Several sigmoid outputs are labels of which any may be there.
+    Several sigmoid outputs are labels of which any may be there. The cuts of outputs and targets
+    come last: a network of one output may have others (`Metric._of_classes`).
     """
     if k > 1 and activation != "sigmoid":
-        return [kernels.TOP_OUTPUT, 0.0]
-    return [kernels.EACH_OUTPUT, 0.0 if activation in ("linear", "tanh") else 0.5]
+        return [kernels.TOP_OUTPUT, 0.0, 0.0]
+    cut = usual_threshold(activation)
+    return [kernels.EACH_OUTPUT, cut, cut]
 
 
 @dataclass(frozen=True)
@@ -82,7 +89,9 @@ class Accuracy(Metric):
     """The share of samples whose class is right; with several sigmoid outputs, of labels.
 
     "accuracy" for `Trainer`. The class is that of the largest output; of a single output it is 1
-    above 0.5, or above 0 where the activation is linear or tanh.
+    above the middle of the two values that the targets had in `Trainer.fit`
+    (`Network.class_threshold`). Where there is none, it is 1 above 0.5, or above 0 where the
+    activation is linear or tanh. Targets are cut in the same way.
 
     Examples
     --------
@@ -96,6 +105,7 @@ class Accuracy(Metric):
 
     name: ClassVar[str] = "accuracy"
     _kernel: ClassVar[jit.CFunc] = kernels.accuracy
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
@@ -244,8 +254,8 @@ class R2(Metric):
 class F1(Metric):
     """The harmonic mean of precision and recall, ``2 tp / (2 tp + fp + fn)`` (van Rijsbergen 1979).
 
-    "f1" for `Trainer`. Of class 1 for one output, else the mean of all classes that occur (macro),
-    or of all labels for several sigmoid outputs.
+    "f1" for `Trainer`. Of class 1 for one output, which is cut as for `Accuracy`, else the mean of
+    all classes that occur (macro), or of all labels for several sigmoid outputs.
 
     Examples
     --------
@@ -259,6 +269,7 @@ class F1(Metric):
 
     name: ClassVar[str] = "f1"
     _kernel: ClassVar[jit.CFunc] = kernels.confusions
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _positive: ClassVar[bool] = True
 
@@ -282,7 +293,8 @@ class AUC(Metric):
 
     "auc" for `Trainer`. Of class 1 for one output, else the mean of each class against the rest. In
     `Trainer.evaluate` and for validation data only. A class counts where there are rows of weight
-    above 0 both in it and out of it; NaN where there is no such class.
+    above 0 both in it and out of it; NaN where there is no such class. For one output, targets are
+    of class 1 above the middle of the two values that they had in `Trainer.fit`, else above 0.5.
 
     Examples
     --------
@@ -296,6 +308,7 @@ class AUC(Metric):
 
     name: ClassVar[str] = "auc"
     _kernel: ClassVar[jit.CFunc] = kernels.collect
+    _of_classes: ClassVar[bool] = True
     _rises: ClassVar[bool] = True
     _whole: ClassVar[bool] = True
 
@@ -327,6 +340,9 @@ def _area(score: Doubles, positive: NDArray[np.bool_], w: Doubles) -> float:
     return _ratio(float(of_positives @ (below + of_negatives / 2)), float(pairs))
 
 
+#: what is taken for a metric
+MetricLike = MetricName | MetricAlias | Metric
+
 METRICS: dict[str, Metric] = {
     "accuracy": Accuracy(),
     "top_k": TopK(),
@@ -345,7 +361,7 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
     found: dict[str, Metric] = {}
     for metric in metrics:
         one: Any = (
-            METRICS[choice("metrics", metric, METRICS)] if isinstance(metric, str) else metric
+            METRICS[METRIC_NAMES.find("metrics", metric)] if isinstance(metric, str) else metric
         )
         if not isinstance(one, Metric):
             raise TypeError(f"metrics must hold names or fastbp metrics, got {metric!r}")

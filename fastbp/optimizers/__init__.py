@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fastbp.checks import choice
 from fastbp.optimizers.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from fastbp.optimizers.adaptive import Adadelta, Adagrad, RMSprop
 from fastbp.optimizers.base import Optimizer
 from fastbp.optimizers.descent import SGD, Lion, Rprop
+from fastbp.optimizers.names import OPTIMIZER_NAMES, OptimizerAlias, OptimizerName
 from fastbp.optimizers.solvers import LBFGS, LevenbergMarquardt, Solver
 
 __all__ = [
@@ -23,12 +23,16 @@ __all__ = [
     "Lion",
     "NAdam",
     "Optimizer",
+    "OptimizerLike",
     "RAdam",
     "RMSprop",
     "Rprop",
     "Solver",
     "resolve",
 ]
+
+#: what is taken for an optimizer
+OptimizerLike = OptimizerName | OptimizerAlias | Optimizer
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {
     kind.__name__.lower(): kind
@@ -46,7 +50,7 @@ def resolve(optimizer: object) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     if isinstance(optimizer, str):
-        return OPTIMIZERS[choice("optimizer", optimizer, OPTIMIZERS)]()  # type: ignore[call-arg]
+        return OPTIMIZERS[OPTIMIZER_NAMES.find("optimizer", optimizer)]()  # type: ignore[call-arg]
     raise TypeError(
         "optimizer must be a name or an optimizer such as fastbp.Adam(1e-3), "
         f"got {type(optimizer).__name__}"

@@ -30,8 +30,10 @@ def _count(name: str, value: object, minimum: int) -> None:
 class Schedule:
     """A learning rate that changes by itself.
 
-    t is the number of epochs or updates before; it goes on over several calls of `fit`, and of
-    `step` where updates are counted. A schedule is an optimizer's `learning_rate`.
+    t is the number of epochs or updates before. Updates are counted in every `fit` and `step`;
+    epochs by every `fit`, but with ``count_epochs=False``, and by `Trainer.end_epoch`, without
+    which a loop of `step` never moves a schedule by epochs. Both counts go on over several calls. A
+    schedule is an optimizer's `learning_rate`.
 
     Parameters
     ----------
@@ -319,7 +321,8 @@ class OneCycle(Schedule):
     """Up to `learning_rate` in the first part of `length`, then down: PyTorch's OneCycleLR.
 
     Smith & Topin 2018, by cosines: from ``learning_rate / start_divisor`` up, then down to that
-    divided by `end_divisor`. Momentum stays as it is.
+    divided by `end_divisor`. Momentum stays as it is. `length` is that of the whole training: with
+    a `fit` a chunk, the updates of all chunks in all epochs, each chunk's last one included.
 
     Parameters
     ----------
@@ -447,7 +450,8 @@ class ReduceOnPlateau(Schedule):
     PyTorch's ReduceLROnPlateau. Progress is a figure below ``best - |best| min_delta``, or above
     ``best + |best| min_delta`` for one that should rise (see `EarlyStopping`). PyTorch's "rel" mode
     has ``best (1 - min_delta)``, by which every figure that stays the same is progress where it is
-    negative; for others they are the same. A NaN is no progress.
+    negative; for others they are the same. A NaN is no progress. It looks at each epoch's figures
+    of a `fit`, but with ``count_epochs=False``, and at those that `Trainer.end_epoch` is given.
 
     Parameters
     ----------
@@ -464,12 +468,13 @@ class ReduceOnPlateau(Schedule):
     minimum : float
         At least 0: the rate goes no lower.
     monitor : str
-        A figure of `History`.
+        A figure of `History`, or of what `Trainer.end_epoch` is given.
 
     Raises
     ------
     TypeError, ValueError
-        An argument is not of its kind or range; at the `fit`, that it has no such figure.
+        An argument is not of its kind or range; at the `fit` or `Trainer.end_epoch`, that it has
+        no such figure.
 
     Examples
     --------

@@ -25,7 +25,13 @@ class LBFGS(Solver):
     recursion (Liu & Nocedal 1989; Nocedal & Wright 2006, algorithm 7.4). The step along it
     satisfies E(t) <= E(0) + 1e-4 t E'(0) and ``|E'(t)| <= 0.9 |E'(0)|``, found by cubic
     interpolation (ibid., algorithms 3.5 and 3.6), as PyTorch's
-    ``torch.optim.LBFGS(line_search_fn="strong_wolfe")``. Needs ``batch_size=None``; for any loss.
+    ``torch.optim.LBFGS(line_search_fn="strong_wolfe")``. For any loss; `Trainer` takes the whole
+    set as its batch where nothing else is said.
+
+    Where layers have `l2`, E and its gradient g are those of the loss with these penalties, and the
+    stopping rules go by them; `History.loss` is the loss alone, as ever. Layers that aren't
+    trainable keep their weights and have no part in the vectors. Dropout, `l1` and `max_norm` are
+    refused.
 
     A `fit` ends when the gradient or the last change of the loss is small enough, or no lower loss
     is found even along the gradient; `History.stopped` then says so.
@@ -55,7 +61,7 @@ class LBFGS(Solver):
     >>> x = np.linspace(-1, 1, 50)
     >>> layers = [fastbp.Dense(8, "tanh"), fastbp.Dense(1)]
     >>> net = fastbp.Network(1, layers, dtype="float64", seed=0)
-    >>> trainer = fastbp.Trainer(net, "mse", fastbp.LBFGS(history=20), batch_size=None)
+    >>> trainer = fastbp.Trainer(net, "mse", fastbp.LBFGS(history=20))
     >>> history = trainer.fit(x, x**2, epochs=100)
     >>> history.loss[-1] < 1e-4
     True
@@ -72,10 +78,11 @@ class LBFGS(Solver):
 class LevenbergMarquardt(Solver):
     """The Levenberg-Marquardt method for networks of up to some thousand parameters.
 
-    For squared errors (``"mse"``, ``"half_squared_error"``) over whole sets (``batch_size=None``).
+    For squared errors (``"mse"``, ``"half_squared_error"``) over whole sets, which `Trainer` takes
+    as its batch where nothing else is said.
     With the residuals r = w^½ (p - t) of all samples and outputs, their Jacobian J by all
-    parameters, and n the sum of the sample weights, or in `Trainer.step` the number of samples, an
-    iteration solves ::
+    parameters that are trained, and n the sum of the sample weights, or in `Trainer.step` the
+    number of samples, an iteration solves ::
 
         (J'J / n + m I) d = -J'r / n
 
@@ -84,6 +91,12 @@ class LevenbergMarquardt(Solver):
     predicts (Nielsen 1999): m is multiplied by max(1 / decrease, 1 - (2q - 1)³), or, if the loss
     doesn't fall, by `increase`, then by 2, 4, 8 ... times as much, until it does. Marquardt's
     (1963) scaling of m by the diagonal of J'J was tried, and came less far in 1,000 iterations.
+
+    A layer's `l2` is one residual more for each of its weights W, (n k l2 / 2)^½ W for ``"mse"`` of
+    k outputs and (n l2)^½ W for ``"half_squared_error"``: the loss that has to fall, and that
+    stopping rules go by, is that with penalties; `History.loss` is the loss alone, as ever.
+    Layers that aren't trainable keep their weights, and J has no columns of them. Dropout, `l1` and
+    `max_norm` are refused.
 
     J'J and all that follows are float64, for float32 networks too. Their step is rounded to
     float32 at the end. Memory and work grow with the square of the number of parameters. There is
@@ -117,7 +130,7 @@ class LevenbergMarquardt(Solver):
     >>> layers = [fastbp.Dense(8, "tanh"), fastbp.Dense(1)]
     >>> net = fastbp.Network(1, layers, dtype="float64", seed=0)
     >>> optimizer = fastbp.LevenbergMarquardt(damping=1e-2)
-    >>> trainer = fastbp.Trainer(net, "mse", optimizer, batch_size=None)
+    >>> trainer = fastbp.Trainer(net, "mse", optimizer)
     >>> history = trainer.fit(x, np.sin(3 * x), epochs=100)
     >>> history.loss[-1] < 1e-5
     True

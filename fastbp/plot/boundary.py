@@ -11,7 +11,9 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import integer
+from fastbp.data.inputs import features, numbers
 from fastbp.layers.activations import name_of
+from fastbp.layers.thresholds import usual_threshold
 from fastbp.network import Network
 from fastbp.plot import canvas
 
@@ -32,8 +34,8 @@ def decision_boundary(
     Parameters
     ----------
     network : Network
-        Of two inputs, and one output (a sigmoid; or linear or tanh, split at 0) or several
-        (softmax), as `Network.predict_classes` takes them.
+        Of two inputs, and one output, split where `Network.predict_classes` splits it, or several
+        (softmax).
     X : array_like
         (n, 2): the samples, whose range the picture covers.
     y : array_like or None
@@ -71,7 +73,7 @@ def decision_boundary(
         raise ValueError(f"network must have 2 inputs to be drawn, got {network.n_inputs}")
     resolution = integer("resolution", resolution, minimum=2, maximum=5000)
     network.predict(X)  # refuses what is no samples of this network
-    samples = np.asarray(X, np.float64).reshape(-1, 2)
+    samples = np.asarray(features(X, 2, "float64").array, np.float64).reshape(-1, 2)
     n_classes = max(2, network.n_outputs)
     ids = None if y is None else _class_ids(y, len(samples), n_classes)
     names = [f"class {k}" for k in range(n_classes)] if classes is None else list(classes)
@@ -110,7 +112,8 @@ def decision_boundary(
 def _margins(network: Network, scores: NDArray[Any], told: NDArray[Any]) -> list[NDArray[Any]]:
     """For each class that is predicted somewhere, but not everywhere: above 0 where it is."""
     if scores.shape[-1] == 1:
-        middle = 0.0 if name_of(network.layers[-1].activation) in ("linear", "tanh") else 0.5
+        activation, middle = name_of(network.layers[-1].activation), network.class_threshold
+        middle = usual_threshold(activation) if middle is None else middle
         return [scores[..., 0] - middle] if told.min() < told.max() else []
     found = []
     for k in np.unique(told):
@@ -121,9 +124,7 @@ def _margins(network: Network, scores: NDArray[Any], told: NDArray[Any]) -> list
 
 
 def _class_ids(y: ArrayLike, n: int, n_classes: int) -> NDArray[np.int64]:
-    ids = np.asarray(y)
-    if ids.dtype.kind not in "biuf":
-        raise TypeError(f"y must hold class ids or probabilities, got dtype {ids.dtype}")
+    ids = numbers(y, "y", "turn text labels into ids 0, 1, 2, …")
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     elif ids.ndim == 2 and ids.shape[1] == n_classes:

@@ -13,13 +13,13 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.callbacks.base import Callback, Logs
 from fastbp.layers.dense import shapes
 from fastbp.network import Network
-from fastbp.objectives.losses import Loss
-from fastbp.optimizers import LBFGS, LevenbergMarquardt, Optimizer, resolve
+from fastbp.objectives.losses import LossLike
+from fastbp.optimizers import LBFGS, LevenbergMarquardt, Optimizer, OptimizerLike, resolve
 from fastbp.runtime.memory import require_memory
 from fastbp.trainer import Trainer
 
 Array = NDArray[Any]
-Optimizers = str | Optimizer | Sequence[str | Optimizer] | Mapping[str, str | Optimizer]
+Optimizers = OptimizerLike | Sequence[OptimizerLike] | Mapping[str, OptimizerLike]
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Probe:
     """The loss of a copy of a network, with any weights: what `Trainer.evaluate` says of it."""
 
     def __init__(
-        self, network: Network, loss: str | Loss, X: ArrayLike, y: ArrayLike, w: ArrayLike | None
+        self, network: Network, loss: LossLike, X: ArrayLike, y: ArrayLike, w: ArrayLike | None
     ) -> None:
         self.network = copy.copy(network)  # weights are copied, too
         self.trainer = Trainer(self.network, loss, seed=0)

@@ -10,17 +10,16 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from fastbp.checks import real
-from fastbp.layers.activations import Activation, checked, name_of
+from fastbp.layers.activations import Activation, ActivationLike, checked, name_of
 from fastbp.layers.dense import Dense
 from fastbp.network import Network
 from fastbp.plot import canvas
 
-Kind = str | Activation
 _POINTS = 601
 
 
 def activation_functions(
-    activations: Kind | Sequence[Kind] = ("sigmoid", "tanh", "relu"),
+    activations: ActivationLike | Sequence[ActivationLike] = ("sigmoid", "tanh", "relu"),
     *,
     derivatives: bool = True,
     z_range: tuple[float, float] = (-5.0, 5.0),
@@ -102,7 +101,7 @@ def _label(kind: Activation) -> str:
     return text if len(text) <= 40 else name_of(kind)
 
 
-def _curve(kind: Kind, z: Any) -> tuple[Any, Any]:
+def _curve(kind: ActivationLike, z: Any) -> tuple[Any, Any]:
     """f and f' at z, by the library's own kernels."""
     unit = Network(1, [Dense(1, kind)], dtype="float64", seed=0)
     unit.set_weights([[[1.0]], [0.0]])

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import choice, integer, real
 from fastbp.network import Network
-from fastbp.objectives.losses import Loss
+from fastbp.objectives.losses import LossLike
 from fastbp.plot import canvas, planes
 from fastbp.plot.descent import (
     Descent,
@@ -99,7 +99,7 @@ class LossLandscape:
 
 def loss_landscape(
     network: Network,
-    loss: str | Loss,
+    loss: LossLike,
     X: ArrayLike,
     y: ArrayLike,
     along: str | Sequence[Any],

@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.target import TILE_VECTORS, lanes
 from fastbp.layers.dense import Dense, check_weights, shapes
+from fastbp.layers.thresholds import Thresholds
 from fastbp.runtime.forking import Watched, watch
 from fastbp.runtime.locks import Lock
 from fastbp.runtime.memory import Records, aligned_zeros, require_memory
@@ -86,6 +87,8 @@ class Parameters(Watched):
         Those who read a buffer now, and which one.
     version : int
         Counts the changes: who believes that the parameters are as they were compares.
+    thresholds : Thresholds
+        Where classes are cut, for a network of one output.
     untold : bool
         Whether compiled code has been handed out that changes the parameters without counting.
     end_training : callable
@@ -118,6 +121,7 @@ class Parameters(Watched):
         self._training: dict[Training, list[Array]] = {}
         self.end_training: Callable[[Training, None], object] = self._training.pop
         self.version = 0
+        self.thresholds = Thresholds()
         self.untold = False
         watch(self)
 

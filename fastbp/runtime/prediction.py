@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 from fastbp.data import inputs
 from fastbp.kernels import layout as lay
 from fastbp.kernels import predict as kernels
-from fastbp.layers.activations import Activation
 from fastbp.runtime.memory import require_memory
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.plan import Plan
@@ -174,12 +173,16 @@ class _Few:
         self.entry = kernels.predict.compiled(dtype)
 
 
-def classes_of(outputs: Array, activation: str | Activation) -> NDArray[np.int64]:
-    """The classes that outputs tell, of a last layer with that activation."""
+def classes_of(outputs: Array, threshold: float) -> NDArray[np.int64]:
+    """The classes that outputs tell; of a single one, 1 above the threshold.
+
+    That is compared in float64, as metrics do in their kernels: rounded to float32 it might be an
+    output itself.
+    """
     if outputs.shape[1] > 1:
         return np.asarray(outputs.argmax(axis=1), dtype=np.int64)
-    middle = 0.0 if activation in ("linear", "tanh") else 0.5
-    return np.asarray(outputs[:, 0] > middle, dtype=np.int64)
+    above = np.greater(outputs[:, 0], threshold, signature="dd->?")
+    return np.asarray(above, dtype=np.int64)
 
 
 def _predict(buffer: Array, program: Program, dtype: str, target: int) -> int:

@@ -18,8 +18,8 @@ from fastbp.layers.activations import kernel_of, name_of
 from fastbp.layers.custom import call_kernel
 from fastbp.network import Network, copy_with, parameters_of
 from fastbp.objectives import losses
-from fastbp.objectives.losses import HalfSquaredError, Loss
-from fastbp.optimizers import SGD, Optimizer
+from fastbp.objectives.losses import HalfSquaredError, LossLike
+from fastbp.optimizers import SGD, OptimizerLike
 from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.plan import Plan
 from fastbp.tracing.display import Trace
@@ -38,8 +38,8 @@ def trace(
     network: Network,
     x: ArrayLike,
     t: ArrayLike,
-    loss: str | Loss = "half_squared_error",
-    optimizer: str | Optimizer = _TEXTBOOK,
+    loss: LossLike = "half_squared_error",
+    optimizer: OptimizerLike = _TEXTBOOK,
     *,
     weights_only: bool = False,
     after: int = 0,
@@ -112,8 +112,8 @@ class Tracer:
         network: Network,
         x: ArrayLike,
         t: ArrayLike,
-        loss: str | Loss = "half_squared_error",
-        optimizer: str | Optimizer = _TEXTBOOK,
+        loss: LossLike = "half_squared_error",
+        optimizer: OptimizerLike = _TEXTBOOK,
         *,
         weights_only: bool = False,
     ) -> None:

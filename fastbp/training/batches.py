@@ -197,7 +197,7 @@ class Batches:
 
     def snapshot(self, first: bool = True) -> bool:
         """Keep all as it is, see `Work.snapshot`."""
-        epochs, batches = self._engine.rates.epochs, self.batches
+        epochs, batches = self._engine.rates.passes, self.batches
         if self.recovery is None:
             return self._engine.snapshot.take((epochs, batches))
         return self.recovery.take(epochs, batches, first)

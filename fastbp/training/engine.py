@@ -139,7 +139,7 @@ class Engine:
         program = self.training(rows)
         program.set_samples(*samples, dropout_seed=self.settings.seed)
         self.rates.write(1)
-        program.begin(self.rates.epochs, self.rates.steps)
+        program.begin(self.rates.passes, self.rates.steps)
         if self._stops_on_nonfinite:
             self._before_step()
         status = self.train(program, 0, 1)
@@ -153,7 +153,7 @@ class Engine:
         """Keep weights that somebody has set, or a fit has come to."""
         snapshot = self.snapshot
         if not self.parameters.unchanged_since(snapshot.seen):
-            snapshot.take((self.rates.epochs, 0))
+            snapshot.take((self.rates.passes, 0))
 
     def _after_step(self, rows: int) -> bool:
         """Whether a step by so many rows has left finite weights; they are kept where it is time.
@@ -165,7 +165,7 @@ class Engine:
             most, share = snapshot.waits(rows, 1, STEP_SECONDS, STEP_SHARE)
             self._step_waits = rows, most, share
         if snapshot.since >= min(most, share * self.rates.steps):
-            return snapshot.take((self.rates.epochs, 0))
+            return snapshot.take((self.rates.passes, 0))
         return snapshot.finite()
 
     def _go_back(self) -> None:
@@ -233,11 +233,19 @@ class Engine:
         return program
 
     def program(
-        self, use: str, mode: int, plan: Plan, threads: int, *, sums: bool = False
+        self,
+        use: str,
+        mode: int,
+        plan: Plan,
+        threads: int,
+        *,
+        sums: bool = False,
+        trained: bool = False,
     ) -> Program:
         """The last program of that use if it fits, else a new one in its place.
 
-        Metrics are taken by those for "training" and "evaluation".
+        Metrics are taken by those for "training" and "evaluation". One that only forms gradients
+        forms those of all parameters, or of what is `trained` alone.
         """
         key, program = self._programs.get(use, (None, None))
         if program is not None and key == (plan, threads):
@@ -249,7 +257,7 @@ class Engine:
         program = Program(
             self.parameters, plan, threads, mode=mode, objective=self._objective,
             update=self._updating() if training else None,
-            refinement=self._refining.refinement(training=training),
+            refinement=self._refining.refinement(training=training, trained=trained),
             measurement=None if measuring is None else measuring.measurement,
             sums=sums,
         )  # fmt: skip

@@ -19,6 +19,7 @@ from fastbp.data.inputs import Samples
 from fastbp.history import NOT_FIGURES, History, Progress, last_figures
 from fastbp.kernels import layout as lay
 from fastbp.kernels.updates.hyper import SCALE
+from fastbp.layers.thresholds import Thresholds
 from fastbp.training import provenance
 from fastbp.training.batches import Work, work_on
 from fastbp.training.progress import Watcher
@@ -46,6 +47,10 @@ class Fit:
         Who is shown the progress.
     resumed : dict or None
         The checkpoint to go on from (training/resuming.py).
+    thresholds : Thresholds or None
+        Where it has the network cut classes, if it does.
+    counts : bool
+        Whether its epochs are those that schedules go by; else a person ends these.
     cancelled : callable or None
         Asked about every 100 ms whether the fit is to end.
 
@@ -70,10 +75,13 @@ class Fit:
         hooks: Hooks,
         report: Watcher | None,
         resumed: Saved | None = None,
+        thresholds: Thresholds | None = None,
+        counts: bool = True,
         cancelled: Callable[[], bool] | None = None,
     ) -> None:
         self.session, self.samples, self.validation = session, samples, validation
-        self.hooks, self.report = hooks, report
+        self.hooks, self.report, self.counts = hooks, report, counts
+        self.thresholds = thresholds
         self.history, self.resumed, self.cancelled = History(), resumed, cancelled
         # Files of the first format hold less of callbacks.
         if resumed is not None and resumed["fit"] is not None and resumed["format"] > 1:
@@ -130,10 +138,13 @@ class Fit:
         session, hooks, work, rates = self.session, self.hooks, self.work, self.session.engine.rates
         if self.resumed is not None:
             self.restore(self.resumed)
-            session.resuming = rates.epochs
+            session.resuming = rates.passes
         first = session.resuming or 0
+        if first < epochs and self.thresholds is not None:
+            session.parameters.thresholds = self.thresholds
         work.begin()
-        rates.begin()
+        if self.counts:
+            rates.begin()
         hooks.on_train_begin()
         self.begun = True
         self._stop_if_cancelled()
@@ -207,12 +218,12 @@ class Fit:
         """Train for one epoch, or what is left of it; return whether another may follow.
 
         `epoch` of `epochs` is what is shown: counted in this call, or from the beginning of a run
-        that is resumed. `number` counts the epochs of the trainer's life, which shuffling, dropout,
-        schedules, the history and callbacks go by.
+        that is resumed. `number` counts those of the trainer's life, which shuffling, the history
+        and callbacks go by. Schedules have a count of their own, which a person may hold.
         """
         session, work, hooks = self.session, self.work, self.hooks
         rates, callbacks, n_batches = session.engine.rates, self.hooks.callbacks, work.n_batches
-        number = rates.epochs
+        number = rates.passes
         if not work.in_epoch:
             if callbacks:
                 hooks.on_epoch_begin(number)
@@ -258,20 +269,25 @@ class Fit:
             figures = session.engine.evaluate(self.validation)
             self.val_loss = figures["loss"]
             logs |= {f"val_{name}": value for name, value in figures.items()}
-        plateau, scale = rates.after_epoch(logs)
+        if self.counts:
+            epochs_ended, (plateau, scale) = rates.epochs + 1, rates.after_epoch(logs)
+        else:
+            epochs_ended, plateau, scale = rates.epochs, rates.plateau, rates.cells[SCALE]
         ended = number, work.n_samples / max(self.spent, 1e-9), logs
         telling = partial(self._tell_the_rest, number, logs) if callbacks else None
         recovery, judged = work.recovery, None
         if recovery is not None and recovery.reduces:
             judged = recovery.judged(logs["loss"], self.result_cells[lay.R_LAST_ERROR])
         # The epoch has ended for all or for none: no call that an interrupt could come after.
-        rates.epochs, work.in_epoch, self.unrecorded = number + 1, False, ended
+        rates.passes, rates.epochs = number + 1, epochs_ended
+        work.in_epoch, self.unrecorded = False, ended
         self.history.network_epoch = number
         rates.plateau, rates.cells[SCALE] = plateau, scale
         self.telling = session.restoring = telling
         if recovery is not None and judged is not None:
             recovery.lowest, recovery.rising = judged
-        rates.watch(logs)
+        if self.counts:
+            rates.watch(logs)
         if callbacks:
             hooks.on_measured(session.parameters, logs)
             hooks.on_epoch_end(number, logs)
@@ -302,7 +318,7 @@ class Fit:
         if work.recovery is None or not work.recovery.snapshot.since:
             return
         if not work.snapshot(first=False):
-            epochs, batches = self.session.engine.rates.epochs, work.batches
+            epochs, batches = self.session.engine.rates.passes, work.batches
             epoch = epochs if batches else epochs - 1
             self._diverged(lay.OK, epoch, (batches or work.n_batches) - 1)
 
@@ -367,6 +383,7 @@ class Fit:
         figures = {k: v for k, v in vars(self.history).items() if k not in NOT_FIGURES}
         return {
             **self.work.epoch_state(),
+            **({} if self.counts else {"count_epochs": False}),
             "spent": self.spent,
             "reductions": self.reductions,
             "val_loss": self.val_loss,

@@ -12,6 +12,7 @@ from fastbp.data.values import CHUNK
 from fastbp.data.weighing import of_rows
 from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
+from fastbp.layers.thresholds import Thresholds
 from fastbp.objectives.metrics import Metric
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
@@ -31,14 +32,18 @@ class Measuring:
 
     def __init__(self, parameters: Parameters, metrics: tuple[Metric, ...]) -> None:
         self._metrics, self._k = metrics, parameters.n_outputs
-        self._dtype = parameters.dtype
-        name = name_of(parameters.layers[-1].activation)
+        self._parameters, self._dtype = parameters, parameters.dtype
+        self._activation = name = name_of(parameters.layers[-1].activation)
         sizes = [metric._sums(self._k) for metric in metrics]
         self._offsets = [0, *np.cumsum(sizes).tolist()]
         self.sums = aligned_zeros(self._offsets[-1], np.float64)
         self._settings = [
             np.array(metric._settings(name, self._k), np.float64) for metric in metrics
         ]
+        # Those that are cut where the network says.
+        cut = [i for i, metric in enumerate(metrics) if metric._of_classes and self._k == 1]
+        self._thresholds: Thresholds | None = None  # that these have been told of
+        self._cut = [i for i in cut if not metrics[i]._whole]
         if metrics:
             self._describe()
 
@@ -62,6 +67,11 @@ class Measuring:
     def begin(self, samples: Samples) -> None:
         """Clear all sums; what follows are these samples."""
         self.sums[:] = 0.0
+        if self._cut and self._thresholds is not self._parameters.thresholds:
+            self._thresholds = self._parameters.thresholds
+            cuts = self._thresholds.found(self._activation)
+            for i in self._cut:
+                self._settings[i][1:] = cuts
         for i, metric in enumerate(self._metrics):
             if metric._about_means:
                 self._settings[i][:] = _means(samples, self._k, self._dtype)
@@ -77,6 +87,9 @@ class Measuring:
                 rows: Any = self._settings[i].reshape(-1, 1 + 2 * self._k)
                 if not rows[:, 0].all():
                     rows = rows[rows[:, 0] > 0]
+                cut = self._parameters.thresholds.targets
+                if metric._of_classes and self._k == 1 and cut is not None:
+                    rows[:, 2] = rows[:, 2] > cut
                 found[metric.name] = metric._of_rows(rows, self._k)  # type: ignore[attr-defined]
                 self._settings[i] = np.zeros(0)  # the rows are let go
             else:

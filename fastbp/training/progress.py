@@ -13,6 +13,7 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from fastbp.history import Progress
+from fastbp.kernels.compiling.notice import in_notebook, in_worker
 from fastbp.runtime.forking import Watched, watch
 
 Report = Callable[[Progress], object]
@@ -195,19 +196,6 @@ def shows_bars() -> bool:
     with suppress(AttributeError, ValueError):  # none, not a file, or closed
         return sys.stderr.isatty() or in_notebook()
     return in_notebook()
-
-
-def in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return "IPKernelApp" in getattr(shell, "config", ())
-
-
-def in_worker() -> bool:
-    """Whether a pool of another process started this one: many would draw at once."""
-    processes = sys.modules.get("multiprocessing.process")
-    return processes is not None and processes.current_process().name != "MainProcess"
 
 
 def bars(notebook: bool) -> Any:

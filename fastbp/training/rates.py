@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -28,7 +29,10 @@ class Rates:
     Attributes
     ----------
     steps, epochs : int
-        Updates and epochs before the next.
+        Updates and epochs before the next: what schedules go by.
+    passes : int
+        How often fits have gone through their samples: what shuffling goes by, and the numbers that
+        epochs have in the history. It differs from `epochs` where a person ends epochs.
     scale : float
         What the schedule's rates are multiplied by; the rate where there is none.
     by_step : bool
@@ -45,7 +49,7 @@ class Rates:
         self.schedule = learning_rate if isinstance(learning_rate, Schedule) else None
         self.live: NDArray[np.float64] = aligned_zeros(2, np.float64)  # scale, steps
         self.cells: Any = memoryview(self.live.data)  # the same, quicker for single values
-        self.epochs = 0
+        self.epochs = self.passes = 0
         self.scale = 1.0 if self.schedule else float(learning_rate)  # type: ignore[arg-type]
         self.by_step = self.schedule is not None and self.schedule._per == "step"
         size = _MOST if self.by_step else 1
@@ -136,17 +140,22 @@ class Rates:
             self.buffer[0] = self.value
 
     def begin(self) -> None:
-        """A `fit` begins."""
+        """A `fit` that counts its epochs begins, or the first epoch that a person ends."""
         if isinstance(self.schedule, ReduceOnPlateau):
             name, patience = type(self.schedule).__name__, self.schedule.patience
             self._watch = NaNWatch(name, self.schedule.monitor, patience)
 
-    def watch(self, figures: dict[str, float]) -> None:
+    @property
+    def watches(self) -> bool:
+        """Whether somebody is to be warned of NaN, or nobody has to be."""
+        return self._watch is not None or self.monitor is None
+
+    def watch(self, figures: Mapping[str, float]) -> None:
         """Warn where the figure that the schedule looks at is NaN again and again."""
         if self._watch is not None:
             self._watch.see(figures[self._watch.monitor])
 
-    def after_epoch(self, figures: dict[str, float]) -> tuple[Plateau, float]:
+    def after_epoch(self, figures: Mapping[str, float]) -> tuple[Plateau, float]:
         """`plateau` and `scale` after an epoch with these figures, where the schedule looks."""
         plan, scale = self.schedule, self.scale
         best, bad, cooling = self.plateau

@@ -55,11 +55,14 @@ class Refining:
         """Whether a layer's weights have a penalty."""
         return any(layer.l1 or layer.l2 for layer in self.parameters.layers)
 
-    def refinement(self, *, training: bool) -> Refinement:
-        """What a program does of it: all where it trains, penalties alone where it doesn't."""
+    def refinement(self, *, training: bool, trained: bool = False) -> Refinement:
+        """What a program does of it: all where it trains, penalties alone where it doesn't.
+
+        Where it doesn't, it still forms no gradients but of what is `trained`, if it is to.
+        """
         clipped = training and self.clip_norm < math.inf
         return Refinement(
-            self.pieces if training else self.parameters.pieces,
+            self.pieces if training or trained else self.parameters.pieces,
             self._settings(training),
             refined=clipped or self.penalised or (training and self.clip_value < math.inf),
             clipped=clipped,

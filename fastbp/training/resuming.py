@@ -14,6 +14,7 @@ from fastbp.data.inputs import Samples
 from fastbp.files import checkpoints, container
 from fastbp.files.container import check_keys, whole_number
 from fastbp.history import check_lists
+from fastbp.layers.thresholds import KEYS
 from fastbp.training import provenance
 from fastbp.training.batches import check_batches, check_epoch_state
 from fastbp.training.session import Saved, Session
@@ -29,7 +30,12 @@ _FIT = {
 
 
 def saved_state(
-    session: Session, path: str, samples: Samples, validation: Samples | None, hooks: Hooks
+    session: Session,
+    path: str,
+    samples: Samples,
+    validation: Samples | None,
+    hooks: Hooks,
+    counts: bool,
 ) -> Saved | None:
     """Return the checkpoint to go on from, after every check of it; None without any.
 
@@ -61,11 +67,25 @@ def saved_state(
     if not settings.seed_drawn and settings.seed != seed:
         _warn(f"{file}: seed was {seed}, is {settings.seed}; the run goes on with {seed}")
     certain, perhaps = ([], []) if fit is None else hooks.differences(saved)
+    counted = counts if fit is None else fit.get("count_epochs", True)
+    if counted != counts:
+        certain.append(f"count_epochs was {counted}, is {counts}")
     for change in [*provenance.changes(kept, here), *certain]:
         _warn(f"{file}: {change}; {_SAME_BITS}")
     for change in perhaps:
         _LOG.warning("%s: %s; if it changes what is trained, %s", file, change, _SAME_BITS)
     return kept
+
+
+def keeps_thresholds(kept: Saved | None) -> bool:
+    """Return whether a fit that goes on from there cuts classes as the checkpoint says.
+
+    A callback may have set that since the targets were looked at.
+    """
+    if kept is None or kept["fit"] is None:
+        return False
+    there = kept["settings"]["network"].keys() & {*KEYS}
+    return bool(there) and provenance.same_samples(kept["fit"], kept["here"])
 
 
 def _warn(text: str) -> None:
@@ -85,7 +105,9 @@ def check_fit(fit: Any, session: Session) -> None:
     """Raise TypeError or ValueError for what `Fit.set_state` can't take; None is right."""
     if fit is None:
         return
-    check_keys("its fit", fit, _FIT)
+    check_keys("its fit", fit, _FIT, {"count_epochs"})
+    if not isinstance(fit.get("count_epochs", True), bool):
+        raise TypeError(f"its count_epochs must be True or False, got {fit['count_epochs']!r}")
     integer("its reductions", fit["reductions"], minimum=0, maximum=MOST_REDUCTIONS)
     real("its spent", fit["spent"], low=0.0)
     if fit["val_loss"] is not None and type(fit["val_loss"]) is not float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from fastbp.checks import integer
 from fastbp.data.inputs import Samples
 from fastbp.files.container import MOST_COUNTED, check_keys
+from fastbp.kernels.updates.hyper import SCALE
+from fastbp.layers.thresholds import thresholds_of
 from fastbp.runtime.forking import Watched, watch
 from fastbp.runtime.locks import Lock
 from fastbp.runtime.parameters import Parameters, Training
@@ -49,7 +51,7 @@ class Session(Watched):
     stopping : str or None
         Why the fit under way, or the last one, was to end early.
     resuming : int or None
-        With how many finished epochs the fit under way has gone on.
+        With how many finished passes the fit under way has gone on.
     left : tuple or None
         The weights of a fit that was broken off, where the network has had its best ones since: a
         version of the parameters, and the weights that stand for it in a checkpoint.
@@ -99,6 +101,22 @@ class Session(Watched):
             return self.solver.update(samples)
         return self.engine.update(samples)
 
+    def end_epoch(self, figures: Mapping[str, float], work: Any = None) -> None:
+        """End an epoch that no fit counts; a schedule that looks at figures finds its own there.
+
+        `work` is what the last fit has worked with, or None. Where an interrupt has left it inside
+        an epoch, the rest of that one is given up, as the next fit would.
+        """
+        rates = self.engine.rates
+        if not rates.watches:  # no fit has counted epochs
+            rates.begin()
+        (plateau, scale), epochs = rates.after_epoch(figures), rates.epochs + 1
+        # The epoch has ended for all or for none: no call that an interrupt could come after.
+        rates.epochs, rates.plateau, rates.cells[SCALE] = epochs, plateau, scale
+        if work is not None:
+            work.in_epoch, self.left = False, None
+        rates.watch(figures)
+
     # -- who may use it ----------------------------------------------------------------------------
 
     @property
@@ -144,9 +162,15 @@ class Session(Watched):
             "machine": provenance.machine(),
             "weights": self._weights(),
             **engine.state(),
-            "counters": {"epochs": engine.rates.epochs},
+            "counters": self._counters(),
             "solver": None if self.solver is None else self.solver.state(),
         }
+
+    def _counters(self) -> dict[str, int]:
+        """Return the epochs, and the passes where these are another number."""
+        rates = self.engine.rates
+        counted = {"epochs": rates.epochs}
+        return counted if rates.passes == rates.epochs else {**counted, "passes": rates.passes}
 
     def _weights(self) -> list[Array]:
         """Return the run's: of a fit that was broken off, as it was left, where nobody has changed
@@ -169,8 +193,9 @@ class Session(Watched):
         self.parameters.checked(state["weights"])
         self.engine.check_state(state)
         integer("its seed", state["settings"]["seed"], minimum=0, maximum=2**64 - 1)
-        check_keys("its counters", state["counters"], {"epochs"})
-        integer("its epochs", state["counters"]["epochs"], minimum=0, maximum=MOST_COUNTED)
+        check_keys("its counters", state["counters"], {"epochs"}, {"passes"})
+        for name, count in state["counters"].items():
+            integer(f"its {name}", count, minimum=0, maximum=MOST_COUNTED)
         if self.solver is not None:
             self.solver.check_state(state["solver"])
         elif state["solver"] is not None:
@@ -184,9 +209,13 @@ class Session(Watched):
         engine = self.engine
         if "weights" in state:
             self.parameters.set_weights(state["weights"])
+            about = state["settings"]["network"]
+            self.parameters.thresholds = thresholds_of(about, self.parameters.n_outputs)
         engine.set_state(state)
         engine.settings = engine.settings.changed("seed", state["settings"]["seed"])
-        engine.rates.epochs = int(state["counters"]["epochs"])
+        counters = state["counters"]
+        engine.rates.epochs = int(counters["epochs"])
+        engine.rates.passes = int(counters.get("passes", counters["epochs"]))
         if self.solver is not None:
             self.solver.set_state(state["solver"])
 

@@ -6,18 +6,19 @@ import inspect
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 
 from fastbp import optimizers
-from fastbp.checks import choice, integer, real
+from fastbp.checks import Names, integer, real
 from fastbp.files.container import check_keys
 from fastbp.layers.activations import name_of
-from fastbp.layers.dense import MOST_UNITS, OPTIONAL, Dense
-from fastbp.objectives.losses import LOSSES, Loss
+from fastbp.layers.dense import MOST_UNITS, Dense
+from fastbp.layers.thresholds import KEYS, thresholds_of
+from fastbp.objectives.losses import LOSSES, Loss, LossLike
 from fastbp.objectives.losses import resolve as resolve_loss
-from fastbp.objectives.metrics import METRICS, Metric
+from fastbp.objectives.metrics import METRICS, Metric, MetricLike
 from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.optimizers import schedules
 from fastbp.runtime.team import Threads, check_threads
@@ -32,6 +33,8 @@ _KINDS: dict[str, type[Any]] = {
         *schedules.SCHEDULES,
     )
 }
+#: as `Trainer` takes it
+BatchSize: TypeAlias = int | Literal["auto"] | None
 #: plain values, in the order in which a checkpoint has them
 PLAIN = (
     "batch_size", "shuffle", "seed", "clip_norm", "clip_value", "accumulate", "on_divergence",
@@ -59,9 +62,25 @@ def _threads(value: Any) -> Threads:
     return value  # type: ignore[no-any-return]
 
 
+#: samples of a batch where nobody has chosen
+BATCH_SIZE = 32
+#: what a `fit` does about divergence
+OnDivergence = Literal["raise", "stop", "reduce", "ignore"]
+_ON_DIVERGENCE: Names[OnDivergence] = Names(
+    get_args(OnDivergence),
+    {},
+    {
+        "error": "take 'raise'",
+        "halve": "take 'reduce', which halves the learning rate",
+        "none": "take 'ignore'",
+        "terminate": "take 'stop'",
+        "warn": "take 'stop', and look at History.stopped",
+    },
+)
+
 # What a trainer has that is told nothing else.
 _DEFAULTS: dict[str, Any] = {
-    "batch_size": 32,
+    "batch_size": "auto",
     "shuffle": True,
     "seed": None,
     "n_threads": "auto",
@@ -70,15 +89,25 @@ _DEFAULTS: dict[str, Any] = {
     "clip_norm": None,
     "clip_value": None,
 }
+# What solvers over whole sets don't do: what a setting is where it asks for nothing, and why not.
+_UNSOLVED: dict[str, tuple[Any, str]] = {
+    "clip_norm": (None, "which chooses the length of its steps by the loss"),
+    "clip_value": (None, "which chooses the length of its steps by the loss"),
+    "accumulate": (1, "which takes all samples at once"),
+}
+# Of layers. A penalty or a bound on weights that aren't trained asks for nothing either.
+_UNSOLVED_BY_LAYER: dict[str, tuple[Any, str]] = {
+    "dropout": (0.0, "which compares losses of one and the same network; use l2, or fastbp.Adam"),
+    "l1": (0.0, "which takes the loss for smooth; use l2, or fastbp.Adam"),
+    "max_norm": (None, "whose steps know of no bounds; use l2, or fastbp.Adam"),
+}
 # Each returns its setting as it is kept, or raises TypeError or ValueError; called in this order.
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "batch_size": lambda value: integer("batch_size", value, minimum=1, none=True),
+    "batch_size": lambda value: integer("batch_size", value, minimum=1, none=True, auto=True),
     "shuffle": _flag,
     "seed": _seed,
     "n_threads": _threads,
-    "on_divergence": lambda value: choice(
-        "on_divergence", value, ["raise", "stop", "reduce", "ignore"]
-    ),
+    "on_divergence": lambda value: _ON_DIVERGENCE.find("on_divergence", value),
     "accumulate": lambda value: integer("accumulate", value, minimum=1),
     "clip_norm": lambda value: bound("clip_norm", value),
     "clip_value": lambda value: bound("clip_value", value),
@@ -103,22 +132,22 @@ class Settings:
     optimizer: optimizers.Optimizer
     metrics: tuple[Metric, ...]
     n_threads: Threads
-    batch_size: int | None
+    batch_size: BatchSize
     shuffle: bool
     seed: int
     clip_norm: float | None
     clip_value: float | None
     accumulate: int
-    on_divergence: str
+    on_divergence: OnDivergence
     seed_drawn: bool
 
     @classmethod
     def of(
         cls,
         output: Dense,
-        loss: str | Loss,
-        optimizer: str | optimizers.Optimizer,
-        metrics: Sequence[str | Metric],
+        loss: LossLike,
+        optimizer: optimizers.OptimizerLike,
+        metrics: Sequence[MetricLike],
         **plain: Any,
     ) -> Settings:
         """Check all arguments of a `Trainer` beside the network, whose output layer is `output`.
@@ -150,29 +179,41 @@ class Settings:
 
     def changed(self, name: str, value: Any) -> Settings:
         """Return the same settings but for that one, which is checked."""
-        return replace(self, **{name: _CHECKS[name](value)})
+        settings = replace(self, **{name: _CHECKS[name](value)})
+        if self.solves:
+            settings.check_solver(())
+        return settings
+
+    @property
+    def batch(self) -> int | None:
+        """Samples of a batch, "auto" being decided; None is the whole set."""
+        return _decided(self.batch_size, solves=self.solves)
 
     def rows_of(self, n: int) -> int:
         """How many samples, of n, an update is by."""
-        return n if self.batch_size is None else min(self.batch_size * self.accumulate, n)
+        batch = self.batch
+        return n if batch is None else min(batch * self.accumulate, n)
 
     def check_solver(self, layers: Sequence[Dense]) -> None:
         """Refuse what a solver over whole sets, the optimizer, can't do."""
         solver = type(self.optimizer).__name__
-        if self.batch_size is not None:
+        if self.batch is not None:
             raise ValueError(
-                f"batch_size must be None (the whole set) for {solver}, got {self.batch_size}"
+                f"batch_size must be 'auto' or None (the whole set) for {solver}, "
+                f"got {self.batch_size}"
             )
-        unused: dict[str, Any] = {"clip_norm": None, "clip_value": None, "accumulate": 1}
-        for name, default in unused.items():
+        for name, (default, why) in _UNSOLVED.items():
             if getattr(self, name) != default:
-                raise ValueError(f"{name} doesn't go with {solver}, got {getattr(self, name)}")
+                raise ValueError(
+                    f"{name} doesn't go with {solver}, {why}, got {getattr(self, name)}"
+                )
         for index, layer in enumerate(layers):
-            for name, default in OPTIONAL.items():
-                if getattr(layer, name) != default:
+            weighs = layer.trainable in (True, "weights")
+            for name, (default, why) in _UNSOLVED_BY_LAYER.items():
+                given = getattr(layer, name)
+                if given != default and (weighs or name == "dropout"):
                     raise ValueError(
-                        f"{name} of layers[{index}] doesn't go with {solver}, "
-                        f"got {getattr(layer, name)!r}"
+                        f"{name} of layers[{index}] doesn't go with {solver}, {why}, got {given!r}"
                     )
 
     def check_compiled(self) -> None:
@@ -219,6 +260,8 @@ class Settings:
         check_stored(stored)
         here = self.described()
         pairs = {name: (stored[name], here[name]) for name in here if name != "seed"}
+        if _decided(stored["batch_size"], solves=self.solves) == self.batch:
+            del pairs["batch_size"]  # one may say "auto" for what the other says by a number
         for name in ("n_inputs", "dtype"):
             pairs[name] = stored["network"][name], network[name]
         pairs["layers"] = tuple(
@@ -286,7 +329,7 @@ def check_stored(stored: Any) -> None:
     """Raise TypeError or ValueError unless these are the names, and the sizes are sizes."""
     check_keys("its settings", stored, {"network", "loss", "optimizer", "metrics", *PLAIN})
     about = stored["network"]
-    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"})
+    check_keys("its network", about, {"n_inputs", "dtype", "seed", "layers", "metadata"}, KEYS)
     integer("its n_inputs", about["n_inputs"], minimum=1, maximum=MOST_UNITS)
     integer("its network's seed", about["seed"], minimum=0, maximum=2**64 - 1)
     if not isinstance(about["metadata"], dict):
@@ -297,6 +340,14 @@ def check_stored(stored: Any) -> None:
         if not isinstance(layer, dict) or not layer.keys() >= {"units", "activation", "bias"}:
             raise TypeError("a layer must be a dict with units, activation and bias")
         integer("its units", layer["units"], minimum=1, maximum=MOST_UNITS)
-    for name in ("batch_size", "accumulate"):
-        none = name == "batch_size"
-        integer(f"its {name}", stored[name], minimum=1, maximum=2**63 - 1, none=none)  # type: ignore[call-overload]
+    thresholds_of(about, about["layers"][-1]["units"])
+    most = 2**63 - 1
+    integer("its batch_size", stored["batch_size"], minimum=1, maximum=most, none=True, auto=True)
+    integer("its accumulate", stored["accumulate"], minimum=1, maximum=most)
+
+
+def _decided(batch_size: BatchSize, *, solves: bool) -> int | None:
+    """The size of a batch that is meant, for a solver or another optimizer."""
+    if batch_size == "auto":
+        return None if solves else BATCH_SIZE
+    return batch_size

@@ -7,6 +7,7 @@ with modules of PyTorch itself need it installed.
 from __future__ import annotations
 
 import json
+import warnings
 from typing import Any
 
 import numpy as np
@@ -409,3 +410,30 @@ def test_every_activation_has_an_answer() -> None:
     for name in ACTIVATIONS:
         if name not in ABSENT:
             steps_of.network(steps_of.steps(Network(2, [Dense(3, name), Dense(2, name)])))
+
+
+def test_tensors_as_samples(nn: Any) -> None:
+    import torch
+
+    network = Network(2, [Dense(1)], seed=0)
+    values = [[0.5, 1.0], [-2.0, 3.0]]
+    expected = network.predict(values)
+    for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.float8_e5m2):
+        assert (network.predict(torch.tensor(values).to(dtype)) == expected).all()
+    tensor = torch.tensor(values)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that a layout isn't finished there
+        rows = tensor.to_sparse_csr()
+    for sparse in (tensor.to_sparse(), rows):
+        with pytest.raises(
+            TypeError, match=r"X is a torch\.sparse Tensor, .* its to_dense\(\) makes"
+        ):
+            network.predict(sparse)
+    for other, way_out in (
+        (torch.tensor(values, requires_grad=True), r"detach\(\)"),
+        (torch.tensor(values, device="meta"), r"cpu\(\)"),
+    ):
+        with pytest.raises(ValueError, match=f"X must be one array of numbers .*{way_out}"):
+            network.predict(other)
+    with pytest.raises(ValueError, match="got nan at row 0, feature 1"):
+        network.predict(torch.tensor([[1.0, float("nan")]]).to(torch.bfloat16))

@@ -22,11 +22,14 @@ from naive.passes import (
 )
 from naive.solvers import (
     flat,
+    half_l2,
     jacobian,
     lbfgs_direction,
     levenberg_marquardt,
     normal_equations,
+    objective,
     shaped,
+    trained,
 )
 from naive.training import consecutive, order, relative_error, train
 from naive.updates import (
@@ -74,10 +77,12 @@ __all__ = [
     "flat",
     "forward",
     "gradients",
+    "half_l2",
     "jacobian",
     "lbfgs_direction",
     "levenberg_marquardt",
     "normal_equations",
+    "objective",
     "order",
     "penalised",
     "relative_error",
@@ -85,4 +90,5 @@ __all__ = [
     "signs",
     "targets",
     "train",
+    "trained",
 ]

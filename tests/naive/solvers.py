@@ -58,6 +58,40 @@ def normal_equations(
     return J.T @ J, J.T @ r
 
 
+def trained(weights: Sequence[Array], layers: Sequence[Any]) -> Array:
+    """Of every parameter whether its layer's `trainable` has it trained."""
+    found = []
+    for layer in layers:
+        setting = getattr(layer, "trainable", True)
+        found.append(setting in (True, "weights"))
+        if layer.bias:
+            found.append(setting in (True, "biases"))
+    return flat([np.full(a.shape, kept) for a, kept in zip(weights, found, strict=True)])
+
+
+def half_l2(weights: Sequence[Array], layers: Sequence[Any]) -> Array:
+    """Half of the layer's l2 for every weight, 0 for every bias."""
+    found = []
+    for layer in layers:
+        found.append(0.5 * getattr(layer, "l2", 0.0))
+        if layer.bias:
+            found.append(0.0)
+    return flat([np.full(a.shape, half) for a, half in zip(weights, found, strict=True)])
+
+
+def objective(
+    weights: Sequence[Array],
+    layers: Sequence[Any],
+    loss: str,
+    X: ArrayLike,
+    y: ArrayLike,
+    sample_weight: ArrayLike | None = None,
+) -> float:
+    """What a step of a solver lowers: the error, and (l2/2) ΣW² of what is trained."""
+    halves = half_l2(weights, layers) * trained(weights, layers)
+    return error(weights, layers, loss, X, y, sample_weight) + halves @ flat(weights) ** 2
+
+
 def levenberg_marquardt(
     weights: Sequence[Array],
     layers: Sequence[Any],
@@ -74,13 +108,16 @@ def levenberg_marquardt(
     n = len(np.asarray(X))  # as a step has it: w̄ is 1
     factor = 1 / layers[-1].units if loss == "mse" else 0.5
     A, g = normal_equations(weights, layers, X, y, sample_weight)
-    before = error(weights, layers, loss, X, y, sample_weight)
+    kept, halves = trained(weights, layers), half_l2(weights, layers)
+    A, g = A / n + np.diag(halves) / factor, g / n + halves * flat(weights) / factor
+    A, g, d = A[kept][:, kept], g[kept], np.zeros(len(g))
+    before = objective(weights, layers, loss, X, y, sample_weight)
     while True:
-        d = np.linalg.solve(A / n + damping * np.eye(len(g)), -g / n)
+        d[kept] = step = np.linalg.solve(A + damping * np.eye(len(g)), -g)
         moved = shaped(flat(weights) + d, weights)
-        fall = before - error(moved, layers, loss, X, y, sample_weight)
+        fall = before - objective(moved, layers, loss, X, y, sample_weight)
         if fall > 0:
-            ratio = fall / (-factor * (2 * g @ d + d @ A @ d) / n)
+            ratio = fall / (-factor * (2 * g @ step + step @ A @ step))
             return moved, damping * max(1 / decrease, 1 - (2 * ratio - 1) ** 3)
         damping, increase = damping * increase, 2 * increase
 

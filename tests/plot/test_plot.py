@@ -296,6 +296,24 @@ def test_decision_regions_are_the_classes(last: str) -> None:
         np.testing.assert_array_equal(scatter.get_offsets(), X[ids == k])
 
 
+def test_decision_boundary_takes_what_predict_takes() -> None:
+    pa = pytest.importorskip("pyarrow")
+    net = fastbp.Network(2, [fastbp.Dense(2, "softmax")], seed=0)
+    columns = {"a": X[:, 0], "b": X[:, 1] > 0}
+    ids = pa.chunked_array([pa.array(y[:10]), pa.array(y[10:])])
+    ax = plot.decision_boundary(net, pa.table(columns), ids, resolution=30)
+    points = np.concatenate([np.asarray(c.get_offsets()) for c in ax.collections[-2:]])
+    expected = np.column_stack([*columns.values()])
+    order = np.argsort(y, kind="stable")
+    np.testing.assert_array_equal(points, expected[order])
+    with pytest.raises(ValueError, match=r"^y has a missing value \(in row 1\)"):
+        plot.decision_boundary(net, X[:2], [0, None])
+    with pytest.raises(
+        TypeError, match=r"^y must hold real numbers, .*: turn text labels into ids"
+    ):
+        plot.decision_boundary(net, X[:2], ["a", "b"])
+
+
 def test_decision_boundary_is_where_the_probability_is_a_half() -> None:
     net = binary()
     ax = plot.decision_boundary(net, X, resolution=150)
@@ -392,7 +410,7 @@ NET3 = fastbp.Network(3, [fastbp.Dense(1)], seed=0)
         (ValueError, lambda: plot.decision_boundary(binary(), X[:, :1]), "X must have as many"),
         (ValueError, lambda: plot.decision_boundary(binary(), X, y[:3]), "y must have shape"),
         (ValueError, lambda: plot.decision_boundary(binary(), X, y + 1), "y must hold class ids"),
-        (TypeError, lambda: plot.decision_boundary(binary(), X, ["a"] * 60), "y must hold class"),
+        (TypeError, lambda: plot.decision_boundary(binary(), X, ["a"] * 60), "y must hold real"),
         (ValueError, lambda: plot.decision_boundary(binary(), X, y, classes=["a"]), "2 names"),
         (ValueError, lambda: plot.activation_functions("softmax"), "'softmax'"),
         (ValueError, lambda: plot.activation_functions("relo"), "did you mean 'relu'"),

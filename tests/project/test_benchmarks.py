@@ -88,7 +88,7 @@ def test_suites_are_there_and_units_are_told(listed: list[dict[str, Any]]) -> No
     names = [b["name"] for b in listed]
     assert len(set(names)) == len(names)
     suites = {name.partition(".")[0] for name in names}
-    assert suites == {"epoch", "kernels", "startup", "memory", "quality", "predict"}
+    assert suites == {"epoch", "kernels", "startup", "memory", "quality", "predict", "solvers"}
     assert parameters(listed, "epoch.Epoch.time_epoch") == set("ABCDEFGH")
     assert not [b["name"] for b in listed if b["unit"] == "unit"]
     judged = {b["name"] for b in listed if b["type"] == "time" or b["tolerance"] is not None}

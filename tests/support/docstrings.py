@@ -12,18 +12,24 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import fastbp
-from fastbp import export, interop, jit, plot
+from fastbp import export, interop, jit, plot, typing
 
 #: those that a person imports, by name
-MODULES: dict[str, ModuleType] = {m.__name__: m for m in (fastbp, jit, plot, export, interop)}
+MODULES: dict[str, ModuleType] = {
+    m.__name__: m for m in (fastbp, jit, plot, export, interop, typing)
+}
 #: all that is public in them, by full name
 NAMES: dict[str, Any] = {
     f"{name}.{each}": getattr(module, each)
     for name, module in MODULES.items()
     for each in module.__all__
 }
-#: those that have docstrings: constants are told in the pages
-THINGS = {name: thing for name, thing in NAMES.items() if callable(thing)}
+#: those that have docstrings: constants and types are told in the pages
+THINGS = {
+    name: thing
+    for name, thing in NAMES.items()
+    if callable(thing) and not name.startswith("fastbp.typing.")
+}
 CLASSES = {name: thing for name, thing in THINGS.items() if inspect.isclass(thing)}
 
 _SECTION = re.compile(r"^([A-Z][A-Za-z ]+)\n-{3,}$", re.MULTILINE)

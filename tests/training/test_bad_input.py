@@ -102,7 +102,7 @@ DATA: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
     "label NaN": ("classes", {"y": put(IDS * 1.0, 2, np.nan)}, ValueError,
                   "y must hold class ids from 0 to 2, got nan at row 2"),
     "label of text": ("classes", {"y": ["cat", "dog", "eel"] * 2}, TypeError,
-                      "y must hold real numbers, got dtype <U3; turn text labels into ids"),
+                      "y must hold real numbers, got dtype <U3: turn text labels into ids"),
     "one-hot too narrow": ("classes", {"y": np.eye(2)[IDS % 2]}, ValueError,
                            r"y must .* shape \(6, 3\), got shape \(6, 2\)"),
     "one-hot too wide": ("classes", {"y": np.eye(4)[IDS]}, ValueError,
@@ -131,9 +131,9 @@ DATA: dict[str, tuple[str, dict[str, Any], type[Exception], str]] = {
                             r"sample_weight must have shape \(6,\), got shape \(6, 1\)"),
     "ragged X": ("classes", {"X": [[1, 2, 3], [4, 5]]}, ValueError, "X must .* equal length"),
     "ragged y": ("numbers", {"y": [[1, 2]] * 5 + [[1]]}, ValueError, "y must .* equal length"),
-    "masked X": ("classes", {"X": np.ma.masked_less(X, 0)}, ValueError, "X must .* no masked"),
+    "masked X": ("classes", {"X": np.ma.masked_less(X, 0)}, ValueError, "X has .* missing values"),
 }  # fmt: skip
-for dtype in ("complex128", "object", "<U8", "|S8", "datetime64[s]", "timedelta64[s]"):
+for dtype in ("complex128", "<U8", "|S8", "datetime64[s]", "timedelta64[s]"):
     # through int64, which every one of them can be made from
     for name, good in (("X", np.ones((N, 3), int)), ("y", IDS), ("sample_weight", np.ones(N, int))):
         message = rf"^{name} must hold real numbers, got dtype {dtype}".replace("|", r"\|")
@@ -188,11 +188,11 @@ Call = Callable[[fastbp.Trainer], object]
 # what is wrong: (a call with a trainer on class ids, error, message)
 SETTINGS: dict[str, tuple[Call, type[Exception], str]] = {
     "batch_size 0": (lambda t: trainer_of(batch_size=0), ValueError,
-                     "batch_size must be an int >= 1 or None, got 0"),
+                     "batch_size must be an int >= 1, None or 'auto', got 0"),
     "batch_size negative": (lambda t: trainer_of(batch_size=-8), ValueError,
-                            "batch_size must be an int >= 1 or None, got -8"),
+                            "batch_size must be an int >= 1, None or 'auto', got -8"),
     "batch_size float": (lambda t: trainer_of(batch_size=8.0), TypeError,
-                         "batch_size must be an int >= 1 or None, got 8.0 of type float"),
+                         "batch_size must be an int >= 1, None or 'auto', got 8.0 of type float"),
     "batch_size bool": (lambda t: trainer_of(batch_size=True), TypeError, "got True of type bool"),
     "epochs negative": (lambda t: t.fit(X, IDS, epochs=-1), ValueError,
                         "epochs must be an int >= 0, got -1"),

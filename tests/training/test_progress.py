@@ -6,7 +6,6 @@ import io
 import logging
 import os
 import re
-import struct
 import subprocess
 import sys
 import threading
@@ -18,43 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 from small_fits import X, Y, build
+from terminal import Terminal
 
 import fastbp
+from fastbp.kernels.compiling import notice
 from fastbp.training import progress
-
-
-class Terminal:
-    """A terminal in place of stderr; what was written to it."""
-
-    def __init__(self, width: int) -> None:
-        import fcntl
-        import termios
-
-        self.ours, self.theirs = os.openpty()
-        fcntl.ioctl(self.theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
-        self.stream = os.fdopen(self.theirs, "w", encoding="utf-8")
-        self.written = b""
-        self.reader = threading.Thread(target=self._read, daemon=True)
-        self.reader.start()
-
-    def _read(self) -> None:
-        try:
-            while part := os.read(self.ours, 4096):
-                self.written += part
-        except OSError:  # the other end is closed
-            pass
-
-    def close(self) -> str:
-        """All that has been written."""
-        if not self.stream.closed:
-            self.stream.close()
-            self.reader.join()
-            os.close(self.ours)
-        return self.written.decode().replace("\r\n", "\n")
-
-    def lines(self) -> list[str]:
-        """As they were drawn, one over the other or below it."""
-        return [line.rstrip() for line in re.split("[\r\n]", self.close()) if line.strip()]
 
 
 @pytest.fixture
@@ -188,7 +155,8 @@ def test_divergence_is_logged_on_lines_of_its_own(terminal: Terminal) -> None:
     assert told[-1].endswith("5 of 5 times")
 
 
-def test_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notice, "_logged", True)  # that kernels are compiled, if it is so
     assert any(isinstance(h, logging.NullHandler) for h in logging.getLogger("fastbp").handlers)
     caplog.set_level(logging.INFO, "fastbp")
     build(1e6, on_divergence="stop").fit(X, Y, 1000)
@@ -355,6 +323,7 @@ def test_tqdm_is_imported_for_a_bar_only() -> None:
 import sys
 import numpy as np
 import fastbp
+from fastbp.kernels.compiling import notice
 from fastbp.training import progress
 
 class Terminal:

@@ -29,14 +29,27 @@ def entering(frame: FrameType) -> bool:
     return line.lstrip().startswith("with ")
 
 
-def interrupt_at_every_line(solver: str) -> list[int]:
+def problem(refined: bool) -> tuple[fastbp.Network, np.ndarray, np.ndarray]:
+    """The grid, for a network with penalties and a frozen layer, or for one without."""
+    net, X, y = grid()
+    if refined:
+        layers = [
+            fastbp.Dense(6, "tanh", l2=1e-5),
+            fastbp.Dense(5, "tanh", trainable=False),
+            fastbp.Dense(1, l2=1e-5),
+        ]
+        net = fastbp.Network(2, layers, dtype="float64", seed=0)
+    return net, X, y
+
+
+def interrupt_at_every_line(solver: str, refined: bool) -> list[int]:
     """A KeyboardInterrupt at the n-th line that the solvers' files execute, for every n.
 
     Afterwards the network is at one of the iterates of an undisturbed run, and goes on from there.
     Gives how many lines were tried, and how many of them ended in the interrupt.
     """
     iterations = 3
-    net, X, y = grid()
+    net, X, y = problem(refined)
     start = net.get_weights()
     trainer = trainer_of(net, solver)
     iterates = [bits(net)]
@@ -64,9 +77,10 @@ def interrupt_at_every_line(solver: str) -> list[int]:
             return [line - 1, raised]
 
 
+@pytest.mark.parametrize("refined", [False, True])
 @pytest.mark.parametrize("solver", SOLVERS)
-def test_an_interrupt_at_any_line(solver: str) -> None:
-    lines, raised = child.call(interrupt_at_every_line, solver, timeout=60)
+def test_an_interrupt_at_any_line(solver: str, refined: bool) -> None:
+    lines, raised = child.call(interrupt_at_every_line, solver, refined, timeout=60)
     assert lines > 100
     assert raised == lines
 

@@ -347,7 +347,8 @@ WRONG: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: fastbp.LevenbergMarquardt(memory_limit=0), ValueError, "memory_limit"),
     (lambda: fastbp.LevenbergMarquardt(tolerance_gradient=-1), ValueError, "tolerance_gradient"),
     (lambda: fastbp.LevenbergMarquardt(tolerance_change=-1), ValueError, "tolerance_change"),
-    (lambda: fastbp.Trainer(grid()[0], "mse", "lbfgs"), ValueError, "batch_size must be None .*32"),
+    (lambda: fastbp.Trainer(grid()[0], "mse", "lbfgs", batch_size=32), ValueError,
+     "batch_size must be 'auto' or None .*for LBFGS, got 32"),
     (lambda: trainer_of(grid()[0], "levenberg_marquardt", "huber"), ValueError, "loss 'mse' or"),
 ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 import numba
 from numba import types
 
-from fastbp.kernels.compiling import cache, objects
+from fastbp.kernels.compiling import cache, notice, objects
 
 _LINKED: dict[str, Any] = {}
 try:
@@ -79,6 +79,8 @@ PARTS: list[Entry | CFunc] = []
 class _Part(Generic[Made]):
     """A kernel that is compiled, or loaded from the cache, at its first use, once per dtype."""
 
+    _own = False  # whether it is made of a person's functions
+
     def __init__(self, function: Callable[..., Any]) -> None:
         self.function, self.name = function, function.__name__
         self.libraries: dict[str, Any] = {}  # what this process has compiled itself
@@ -103,9 +105,13 @@ class _Part(Generic[Made]):
             with cache.lock(path):
                 if dtype not in self._ready:  # else another thread has made it meanwhile
                     loaded = objects.read(path)
-                    self._ready[dtype] = (
-                        self._compiled(dtype, path) if loaded is None else self._loaded(loaded)
-                    )
+                    if loaded is not None:
+                        self._ready[dtype] = self._loaded(loaded)
+                    elif self._own:  # is no one's first, and none is kept
+                        self._ready[dtype] = self._compiled(dtype, path)
+                    else:
+                        with notice.compiling(path):
+                            self._ready[dtype] = self._compiled(dtype, path)
         return self._ready[dtype]
 
     def _types(self, dtype: str) -> Any:

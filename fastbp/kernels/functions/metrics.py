@@ -4,7 +4,8 @@ p = outputs, t = targets, w = sample weights, k outputs; `acc` is the metric's o
 is that of the weights; `own` its settings. How many sums there are for k outputs says the metric's
 class (`_sums` in objectives/metrics.py): a kernel that writes behind them writes into the sums of
 the next metric, and no bound is checked. Classes: with `own[0]` at 0 a row's class is its largest
-output; else each output is a class of its own that is there above `own[1]`.
+output; else each output is a class of its own, that is given above `own[1]` and is there where the
+target is above `own[2]`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ def accuracy(p, t, w, acc, rows, k, ld, own, place):
         else:
             right = 0
             for j in range(k):
-                right += (a[j] > own[1]) == (b[j] > own[1])
+                right += (a[j] > own[1]) == (b[j] > own[2])
             acc[1] += weight * right / k
 
 
@@ -107,7 +108,7 @@ def confusions(p, t, w, acc, rows, k, ld, own, place):
         else:
             for j in range(k):
                 sums = at(acc, 1 + 3 * j)
-                given, wanted = a[j] > own[1], b[j] > own[1]
+                given, wanted = a[j] > own[1], b[j] > own[2]
                 sums[0] += weight if given and wanted else 0.0
                 sums[1] += weight if given else 0.0
                 sums[2] += weight if wanted else 0.0

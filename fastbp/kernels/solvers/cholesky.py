@@ -26,6 +26,22 @@ _DOUBLE = np.float64(0.0)
 
 
 @jit.entry
+def penalise(like, own_table, factors, x, scale):
+    """Add what Σ factor · x² adds to J'J and J'r, times the float64 at the address `scale`.
+
+    `x` is a vector of points.py, `factors` has one value a parameter.
+    """
+    own, by = pointer(_INT, own_table), pointer(_DOUBLE, scale)[0]
+    factors, x = pointer(_DOUBLE, factors), at(pointer(_DOUBLE, x), 1)
+    p, w = own[jac.P], own[jac.WIDTH]
+    for i in range(p):
+        more = by * factors[i]
+        tile_at(own, jac.PRODUCTS, i // w, i // w)[i % w * (w + 1)] += more
+        tile_at(own, jac.PRODUCTS, i // w, p // w)[i % w * w + p % w] += more * x[i]
+    return OK
+
+
+@jit.entry
 def damp(like, own_table, damping):
     """FACTOR = -(J'J + m I), m the float64 at the address `damping`."""
     own, m = pointer(_INT, own_table), pointer(_DOUBLE, damping)[0]

@@ -1,6 +1,6 @@
 """The Jacobian of the residuals by backpropagation, and its product with itself.
 
-b = samples of a block, k = outputs, p = parameters in the order of `get_weights`
+b = samples of a block, k = outputs, p = parameters that are trained, in `get_weights`' order
 r = w^½ (output - target), one for every sample and output; J = [∂r/∂parameters, r], (b k, p + 1)
 
 Everything behind the derivatives is float64, whatever the network's dtype: J'J has the square of
@@ -31,9 +31,11 @@ _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
 
 #: the solver's own table: sizes, then addresses. SAMPLES is of a block, LD from row to row of J.
-#: FAILED is 1 where a pivot was not above 0.
-P, STRIPS, WIDTH, SAMPLES, LD, J, PRODUCTS, FACTOR, TILES, ZEROS, FAILED = range(11)
+#: FAILED is 1 where a pivot was not above 0. At TRAINED stands what of each layer J has columns of,
+#: its WEIGHTS, its BIASES or both.
+P, STRIPS, WIDTH, SAMPLES, LD, J, PRODUCTS, FACTOR, TILES, ZEROS, FAILED, TRAINED = range(12)
 SIZE = 16
+WEIGHTS, BIASES = 1, 2
 
 
 @jit.kernel
@@ -51,24 +53,27 @@ def multiply_add(own, a, b, ld, init, step, c, k):
 
 
 @jit.kernel
-def derivatives(like, t, row, out):
-    """One sample's derivatives by all parameters, from its activations and deltas.
+def derivatives(like, t, trained, row, out):
+    """One sample's derivatives by all that is trained, from its activations and deltas.
 
     By whole vectors: what is written too far is written over by what comes next.
     """
     base, one = pointer(like, t.workspace), np.float64(1.0)
     done = 0
-    for number in range(t.n_layers):
-        layer = layer_of(t, number)
+    for number in range(t.lowest_layer, t.n_layers):
+        layer, parts = layer_of(t, number), trained[number]
         n_in, n_out, ld_in = layer.n_in, layer.n_out, layer.ld_in
         a = at(base, layer_input(t, number, row, ld_in))
         d = at(base, layer.deltas + row * layer.ld_out)
-        if n_out == 1:
-            widened(at(out, done), a, np.float64(d[0]), n_in)
-        else:
-            for i in range(n_in):
-                widened(at(out, done + i * n_out), d, np.float64(a[i]), n_out)
-        done += n_in * n_out
+        if parts & WEIGHTS:
+            if n_out == 1:
+                widened(at(out, done), a, np.float64(d[0]), n_in)
+            else:
+                for i in range(n_in):
+                    widened(at(out, done + i * n_out), d, np.float64(a[i]), n_out)
+            done += n_in * n_out
+        if not parts & BIASES:
+            continue
         if layer.bias == lay.BIAS_SHARED:
             total = 0.0
             for j in range(n_out):
@@ -84,6 +89,7 @@ def derivatives(like, t, row, out):
 def jacobian_rows(like, t, own, first, rows):
     """J's rows of samples in workspace rows `first` ..., which have been through the network."""
     base, jacobian = pointer(like, t.workspace), pointer(_DOUBLE, own[J])
+    trained = pointer(_INT, own[TRAINED])
     last = layer_of(t, t.n_layers - 1)
     k, ld = last.n_out, last.ld_out
     a, d = at(base, last.outputs), at(base, last.deltas)
@@ -99,7 +105,7 @@ def jacobian_rows(like, t, own, first, rows):
             if weights[r] == 0:  # whatever its values: 0 times infinity would be NaN
                 clear(row, own[LD])
                 continue
-            derivatives(like, t, r, row)
+            derivatives(like, t, trained, r, row)
             off = np.float64(a[r * ld + output]) - np.float64(targets[r * ld + output])
             row[own[P]] = math.sqrt(np.float64(weights[r])) * off
 

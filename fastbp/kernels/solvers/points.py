@@ -1,9 +1,10 @@
 """Parameters in the order of `get_weights`, for solvers that treat them as one vector.
 
-p = parameters. Such a vector is float64 whatever the network's dtype and holds 1 + p values, the
-first of them 0, which the padding of the network's buffers stands for. `sources` gives for every
-place of the parameter buffer the parameter that belongs there; `places` one place for every
-parameter.
+p = parameters that are trained. Such a vector is float64 whatever the network's dtype and holds
+1 + p values, the first of them 0, which the padding of the network's buffers stands for. Points
+hold behind these what is not trained, and directions -0.0 there: adding that changes no bit.
+`sources` gives for every place of the parameter buffer the parameter that belongs there; `places`
+one place for every parameter.
 """
 
 from __future__ import annotations
@@ -17,9 +18,10 @@ from fastbp.kernels.layout import OK
 _INT = np.int64(0)
 _DOUBLE = np.float64(0.0)
 
-# What `assess` and `remember` leave in `figures`.
+# What `assess`, `remember` and `penalty` leave in `figures`.
 SLOPE, LARGEST, TOTAL = range(3)
 CURVATURE, LENGTH = 3, 4
+PENALTY = 5
 
 
 @jit.reduction
@@ -48,6 +50,19 @@ def collect(like, values, places, n, out):
     out = pointer(_DOUBLE, out)
     for i in range(n):
         out[1 + i] = np.float64(values[places[i]])
+    return OK
+
+
+@jit.entry
+def penalty(like, values, places, n, factors, figures):
+    """Σ factor · parameter², the parameters as they stand in a buffer, in float64."""
+    values, places = pointer(like, values), pointer(_INT, places)
+    factors = pointer(_DOUBLE, factors)
+    total = 0.0
+    for i in range(n):
+        x = np.float64(values[places[i]])
+        total += factors[i] * x * x
+    pointer(_DOUBLE, figures)[PENALTY] = total
     return OK
 
 

@@ -15,7 +15,7 @@ from fastbp.data.weighing import Weighing
 from fastbp.files.container import check_keys
 from fastbp.kernels import layout as lay
 from fastbp.kernels.solvers import points
-from fastbp.layers.dense import shapes
+from fastbp.layers.dense import is_trained, shapes
 from fastbp.runtime.memory import aligned_zeros
 from fastbp.runtime.plan import Plan
 from fastbp.runtime.program import Program
@@ -36,10 +36,15 @@ class Driver:
     """One iteration at a time over all samples.
 
     Trial points are evaluated in a parameter buffer of the driver's own: the network's holds the
-    last finished iterate at any time.
+    last finished iterate at any time. What a driver lowers is the loss with the layers' penalties,
+    by the parameters that are trained; what it reports is the loss alone.
 
     Attributes
     ----------
+    n : int
+        Parameters that are trained: the first values of a point, behind its 0.
+    penalties : ndarray or None
+        Of each of these half its layer's `l2`, 0 for biases; None where there are none.
     results : ndarray
         The last iteration's figures, where a program's results hold those of an epoch.
     n_samples, n_batches, batch_size, in_epoch, batches, recovery
@@ -59,7 +64,10 @@ class Driver:
         self.engine, self.parameters = engine, engine.parameters
         parameters, layout = self.parameters, self.parameters.layout
         self.dtype = parameters.dtype
-        self.n = parameters.n_parameters
+        arrays = shapes(parameters.n_inputs, parameters.layers)
+        trained = [is_trained(name, parameters.layers) for name, _ in arrays]
+        sizes = [int(np.prod(shape)) for _, shape in arrays]
+        self.n = sum(size for size, kept in zip(sizes, trained, strict=True) if kept)
         self.n_samples = self.batch_size = 0
         self.in_epoch = False
         self.stopped: str | None = None
@@ -73,16 +81,31 @@ class Driver:
         self._addresses: dict[int, int] = {}  # of buffers by id: asking an array takes 1 µs
         # Every parameter's number, from 1, wherever a copy of it stands; 0 stands for padding.
         numbers: Array = np.zeros(layout.size, f"int{8 * layout.itemsize}")
-        parameters.pack(numbers, _numbered(shapes(parameters.n_inputs, parameters.layers)))
+        parameters.pack(numbers, _numbered(arrays, trained))
         self._sources = self.buffer(layout.size, np.int64)
         self._sources[:] = numbers
         found, first = np.unique(numbers[: layout.n_updated], return_index=True)
-        self._places = self.buffer(self.n, np.int64)
+        self._places = self.buffer(sum(sizes), np.int64)
         self._places[:] = first[found > 0]
+        self.penalties: Vector | None = None
+        if any(self._l2(name) for name, _ in arrays):
+            self.penalties = self.buffer(self.n, np.float64)
+            self.penalties[:] = [
+                0.5 * self._l2(name)
+                for (name, _), size, kept in zip(arrays, sizes, trained, strict=True)
+                if kept
+                for _ in range(size)
+            ]
         self._trial = self.buffer(layout.size, self.dtype)
         self.sums: Vector = self.buffer(8, np.float64)
         self._step: Vector = self.buffer(1, np.float64)
-        self.x, self.direction = self.vector(), self.vector()
+        self.x, self.direction = self.point(), self.point()
+        self.direction[1 + self.n :] = -0.0  # a sum with which leaves every bit as it is
+
+    def _l2(self, name: str) -> float:
+        """What training penalises an array by, as `shapes` names it; 0 where it isn't trained."""
+        layers = self.parameters.layers
+        return layers[int(name[1:])].l2 if name[0] == "W" and is_trained(name, layers) else 0.0
 
     @property
     def nbytes(self) -> int:
@@ -101,8 +124,12 @@ class Driver:
         return self._addresses.get(id(array)) or array.ctypes.data
 
     def vector(self) -> Vector:
-        """Zeros, one for each parameter behind a first one (see kernels/solvers/points.py)."""
+        """Zeros, one for each that is trained behind a first one (kernels/solvers/points.py)."""
         return self.buffer(1 + self.n, np.float64)
+
+    def point(self) -> Vector:
+        """As `vector`, with one for each parameter that is not trained at the end."""
+        return self.buffer(1 + len(self._places), np.float64)
 
     def state(self) -> dict[str, Any]:
         """What is kept from one `begin` to the next."""
@@ -165,7 +192,7 @@ class Driver:
 
     def snapshot(self, first: bool = True) -> bool:
         """Keep the parameters, see `Work.snapshot`."""
-        return self.engine.snapshot.take((self.engine.rates.epochs, 0))
+        return self.engine.snapshot.take((self.engine.rates.passes, 0))
 
     def epoch_state(self) -> dict[str, Any]:
         """Return that it is not inside an epoch, as `Batches` says where it stands there."""
@@ -225,7 +252,7 @@ class Driver:
         """A program over whole sets, kept apart from those of calls between iterations."""
         threads = resolve_threads(self.engine.settings.n_threads, flops)
         plan = Plan.in_slabs(self.parameters.layout, rows, threads, slabs)
-        return self.engine.program(f"solver {mode}", mode, plan, threads)
+        return self.engine.program(f"solver {mode}", mode, plan, threads, trained=True)
 
     def call(self, entry: Any, *arguments: Any) -> None:
         """A kernel, by one thread; arrays are handed over by address."""
@@ -234,17 +261,32 @@ class Driver:
         )
 
     def collect(self, values: Array, out: Vector) -> None:
-        """A buffer of the parameters' layout as a vector."""
-        self.call(points.collect, values, self._places, self.n, out)
+        """A buffer of the parameters' layout as a vector or a point."""
+        self.call(points.collect, values, self._places, len(out) - 1, out)
+
+    def rest(self) -> None:
+        """Make the trial point x itself."""
+        self.direction[: 1 + self.n] = 0.0
+        self.move(0.0)
 
     def move(self, step: float) -> None:
-        """Make x + step · direction the trial point."""
+        """Make x + step · direction the trial point.
+
+        No point is tried, or accepted, but is made here: what is to bound weights would do so here.
+        """
         self._step[0] = step
         sources, size = self._sources, len(self._sources)
         self.call(points.place, self._trial, sources, size, self.x, self.direction, self._step)
 
+    def penalised(self, loss: float) -> float:
+        """The loss at the trial point with the penalties there."""
+        if self.penalties is None:
+            return loss
+        self.call(points.penalty, self._trial, self._places, self.n, self.penalties, self.sums)
+        return loss + float(self.sums[points.PENALTY])
+
     def evaluate(self, program: Program) -> float:
-        """The loss at the trial point."""
+        """The loss at the trial point, without penalties."""
         program.set_parameters(self._trial)
         status = program.run(0, 1)
         self.evaluations += 1
@@ -273,11 +315,14 @@ class Driver:
         self.stopped = reason
 
 
-def _numbered(shapes: list[tuple[str, tuple[int, ...]]]) -> list[Array]:
-    """1, 2, … in arrays of these shapes."""
-    found, done = [], 1
-    for _, shape in shapes:
-        size = int(np.prod(shape))
-        found.append(np.arange(done, done + size).reshape(shape))
-        done += size
-    return found
+def _numbered(shapes: list[tuple[str, tuple[int, ...]]], first: list[bool]) -> list[Array]:
+    """1, 2, … in arrays of these shapes: in those that come first, then in the others."""
+    found: dict[str, Array] = {}
+    done = 1
+    for wanted in (True, False):
+        for (name, shape), comes_first in zip(shapes, first, strict=True):
+            if comes_first is wanted:
+                size = int(np.prod(shape))
+                found[name] = np.arange(done, done + size).reshape(shape)
+                done += size
+    return [found[name] for name, _ in shapes]

@@ -35,7 +35,7 @@ class LBFGSDriver(Driver):
         # s'y of every pair, then y'y of every pair, then the recursion's own values.
         self._pairs: Vector = self.buffer(3 * settings.history, np.float64)
         self._newest, self._count = -1, 0
-        self._x_new = self.vector()
+        self._x_new = self.point()
         # The start's, two ends of a bracket, and the one being evaluated.
         self._gradients = [self.vector() for _ in range(4)]
         self._program: Program | None = None
@@ -70,18 +70,22 @@ class LBFGSDriver(Driver):
         self._start = None
 
     def _try(self, step: float, kept: tuple[Trial, ...]) -> Trial:
-        """The loss, slope and gradient after a step, in a gradient's buffer that isn't kept."""
+        """The loss, slope and gradient after a step, in a gradient's buffer that isn't kept.
+
+        Slope and gradient have the penalties in them: the program adds those.
+        """
         assert self._program is not None
         self.move(step)
-        loss = self.evaluate(self._program)
+        reported = self.evaluate(self._program)
+        loss = self.penalised(reported)
         gradient = next(
             g for g in self._gradients if not any(g is trial.gradient for trial in kept)
         )
         self.collect(self._program.gradients[0], gradient)
         slope, self._largest, self._total = self.assess(gradient, self.direction)
         if not math.isfinite(loss + slope + self._total):
-            return Trial(step, math.inf, math.nan, gradient)
-        return Trial(step, loss, slope, gradient)
+            return Trial(step, math.inf, math.nan, gradient, reported)
+        return Trial(step, loss, slope, gradient, reported)
 
     def point_along(self, gradient: Vector) -> None:
         """The direction of the history at that gradient."""
@@ -108,7 +112,7 @@ class LBFGSDriver(Driver):
 
     def _iterate(self) -> tuple[int, float]:
         if self._start is None:
-            self.direction[:] = 0.0
+            self.direction[: 1 + self.n] = 0.0
             self._start = self._try(0.0, ())
         start = self._start
         if not math.isfinite(start.loss):
@@ -116,21 +120,21 @@ class LBFGSDriver(Driver):
             return lay.NONFINITE_LOSS, float(self._program.results[lay.R_LAST_ERROR])
         if self._largest <= self.settings.tolerance_gradient:
             self.stop(f"no component of the gradient is above {self.settings.tolerance_gradient}")
-            return STOPPED, start.loss
+            return STOPPED, start.reported
         if self.engine.rates.value == 0.0:
             self.stop("learning_rate is 0")
-            return STOPPED, start.loss
+            return STOPPED, start.reported
         found = self._search(start)
         if found.step == 0:
             self.stop("no lower loss was found along the gradient")
-            return STOPPED, start.loss
+            return STOPPED, start.reported
         self.move(found.step)
         if not self.accept():
-            return lay.OK, start.loss
+            return lay.OK, start.reported
         self._remember(start, found)
         if start.loss - found.loss <= self.settings.tolerance_change * abs(start.loss):
             self.stop(f"the loss fell by less than {self.settings.tolerance_change} of itself")
-        return lay.OK, start.loss
+        return lay.OK, start.reported
 
     def _remember(self, start: Trial, found: Trial) -> None:
         """Go to the trial point; keep the pair if the loss curves upwards along it."""

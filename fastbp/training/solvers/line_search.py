@@ -17,12 +17,16 @@ _GROWTH, _NEAREST = 4.0, 1e-3
 
 
 class Trial(NamedTuple):
-    """The loss, and its slope and gradient, after a step; a loss that is not finite is inf."""
+    """The loss, and its slope and gradient, after a step; a loss that is not finite is inf.
+
+    The loss is with penalties; `reported` is that without.
+    """
 
     step: float
     loss: float
     slope: float
     gradient: Vector
+    reported: float = math.nan
 
 
 Evaluate = Callable[[float, tuple[Trial, ...]], Trial]
