@@ -28,7 +28,7 @@ find_python() {
         printf '%s\n' "$PYTHON"
         return
     fi
-    for name in python3.13 python3.12 python3.11 python3.10 python3; do
+    for name in python3.14 python3.13 python3.12 python3.11 python3.10 python3; do
         if usable_python "$name"; then
             printf '%s\n' "$name"
             return

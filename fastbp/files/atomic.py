@@ -53,7 +53,7 @@ def write(path: str | os.PathLike[str], content: bytes) -> None:
                 stored.update(block)
             if stored.digest() != hashlib.sha256(content).digest():
                 raise OSError(errno.EIO, "what was written reads back differently")
-            if before is not None and os.name == "posix":
+            if before is not None and hasattr(os, "fchown") and hasattr(os, "fchmod"):
                 _keep(before, file.fileno())
         os.replace(temporary, target)
     except BaseException as error:

@@ -95,11 +95,14 @@ def test_await_and_its_cancellation() -> None:
 
     async def broken_off() -> fastbp.History:
         handle = trainer.fit_async(X, Y, epochs=10**6, callbacks=[gate])
+        begun = asyncio.Event()
 
         async def waiting() -> fastbp.History:
+            begun.set()
             return await handle
 
         task = asyncio.create_task(waiting())
+        await begun.wait()  # a task that is cancelled before it has begun waits for nothing
         await asyncio.to_thread(gate.reached.wait, 30)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -14,8 +14,10 @@ place, and no file from there is ever read.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
+import importlib
 import os
 import stat
 import sys
@@ -239,23 +241,49 @@ def _file_lock(path: Path) -> Iterator[None]:
         yield
         return
     with handle:
-        if sys.platform == "win32":
-            import msvcrt
-
-            handle.seek(0)
-            with contextlib.suppress(OSError):
-                msvcrt.locking(handle.fileno(), msvcrt.LK_LOCK, 1)
+        let_go: Callable[[], object] = bool
+        with contextlib.suppress(OSError):  # some network file systems have no locks
+            let_go = _wait_for(handle.fileno())
+        try:
             yield
-        else:
-            import fcntl
+        finally:  # closing would leave it to a child that was forked meanwhile
+            with contextlib.suppress(OSError):
+                let_go()
 
-            with contextlib.suppress(OSError):  # some network file systems have no locks
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:  # closing would leave it to a child that was forked meanwhile
-                with contextlib.suppress(OSError):
-                    fcntl.flock(handle, fcntl.LOCK_UN)
+
+def _wait_for(descriptor: int) -> Callable[[], object]:
+    """Take the lock of an open file, and give what lets it go; by msvcrt where there is no fcntl.
+
+    Where there is neither, nothing is taken: files get their names once they are whole, so that
+    two processes which compile the same thing cost time, and no more.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return _wait_on_windows(descriptor)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    return partial(fcntl.flock, descriptor, fcntl.LOCK_UN)
+
+
+def _wait_on_windows(descriptor: int) -> Callable[[], object]:
+    try:
+        msvcrt: Any = importlib.import_module("msvcrt")
+    except ImportError:
+        return bool
+    while not _taken(msvcrt, descriptor):
+        pass
+    return partial(msvcrt.locking, descriptor, msvcrt.LK_UNLCK, 1)
+
+
+def _taken(msvcrt: Any, descriptor: int) -> bool:
+    """Whether Windows' lock was had within the ten seconds that it is waited for."""
+    try:
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+    except OSError as error:
+        if error.errno == errno.EDEADLK:
+            return False
+        raise
+    return True
 
 
 def _forked() -> None:

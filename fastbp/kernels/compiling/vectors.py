@@ -41,6 +41,18 @@ class Vectors:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
         return self.b.shuffle_vector(one, ir.Constant(self.type, ir.Undefined), zeros)
 
+    def unrelated(self, offset: Any) -> Any:
+        """An offset of which LLVM doesn't see what it has to do with others.
+
+        On AArch64 it would go from row to row by one pointer, in a chain of additions, and with
+        loads that spread a value over a vector by a second operation of the multiplying units.
+        ``ldr s0, [x0, x1]`` and FMAs by lane take neither. x86 addresses memory in its FMAs.
+        """
+        if not self.b.module.triple.startswith(("aarch64", "arm64")):
+            return offset
+        same = ir.InlineAsm(ir.FunctionType(offset.type, [offset.type]), "", "=r,0")
+        return self.b.call(same, [offset])
+
     def fma(self, x: Any, y: Any, z: Any) -> Any:
         # Without FMA in hardware llvm.fma is a call into libm; fmuladd then is mul and add.
         name = "llvm.fma" if HAS_FMA else "llvm.fmuladd"

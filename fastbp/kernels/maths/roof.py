@@ -14,12 +14,12 @@ from numba.extending import intrinsic
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.compiling.roles import call_tiles
 from fastbp.kernels.compiling.simd import cast, lanes_of, pointer
-from fastbp.kernels.compiling.target import TILE_ROWS, TILE_VECTORS, lanes
+from fastbp.kernels.compiling.target import REGISTERS, TILE_ROWS, TILE_VECTORS, lanes
 from fastbp.kernels.compiling.vectors import Vectors, ir_type, loop
 from fastbp.kernels.maths import matmul
 
 # Latency times units wants 8 to 10 independent sums; 16 registers hold 12, 32 hold 24.
-_SUMS = 24 if TILE_ROWS == 14 else 12
+_SUMS = 24 if REGISTERS.total == 32 else 12
 _DEPTH = 256  # terms of each sum of the bare tile: its operands stay in L1
 
 

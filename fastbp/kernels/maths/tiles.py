@@ -20,7 +20,7 @@ _TILE_ARGUMENTS = (
 )  # fmt: skip
 
 
-def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Function:
+def tile_function(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Function:
     """``c[m, :] = max(init[m, :] + sum_k a[m, k] b[k, :], low)``.
 
     Where `masked` is not 0, also zero where ``mask[m, :] <= 0``; mask's rows are `cm` apart.
@@ -40,6 +40,7 @@ def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Fu
     low = v.splat(arg["low"])
     grid = [(m, n) for m in range(rows) for n in range(vectors)]
     columns = [_I64(n * v.lanes) for n in range(vectors)]
+    down = [v.unrelated(builder.mul(_I64(m), arg["am"])) for m in range(rows)]
 
     def one_tile(_: Any, at_: list[Any]) -> list[Any]:
         a, init, c, mask = at_
@@ -52,7 +53,7 @@ def _tile(module: ir.Module, element: ir.Type, rows: int, vectors: int) -> ir.Fu
             bs = [v.load(pb, column) for column in columns]
             out = []
             for m in range(rows):
-                x = v.splat(builder.load(builder.gep(pa, [builder.mul(_I64(m), arg["am"])])))
+                x = v.splat(builder.load(builder.gep(pa, [down[m]])))
                 out += [v.fma(x, bs[n], sums[m * vectors + n]) for n in range(vectors)]
             return [builder.gep(pa, [arg["ak"]]), builder.gep(pb, [arg["bk"]]), *out]
 
@@ -103,7 +104,7 @@ def tile(typingctx, rows, vectors, arguments):
                 block = builder.append_basic_block(f"tile.{m + 1}x{n + 1}")
                 switch.add_case(_I64(m * TILE_VECTORS + n), block)
                 builder.position_at_end(block)
-                builder.call(_tile(builder.module, element, m + 1, n + 1), values)
+                builder.call(tile_function(builder.module, element, m + 1, n + 1), values)
                 builder.branch(done)
         builder.position_at_end(done)
         return context.get_dummy_value()
