@@ -12,16 +12,27 @@ import logging
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-# Most of what follows, and numba. Collections would look through all that numba has made, in vain,
-# which takes a quarter of the time.
-_collects = gc.isenabled()
-gc.disable()
-try:
-    importlib.import_module("fastbp.trainer")
-finally:
-    if _collects:
-        gc.enable()
-del _collects
+
+def _import_most() -> None:
+    """Import most of what follows, and numba, without looking for garbage meanwhile.
+
+    Collections would look through all that numba makes, in vain, which takes a tenth of the time.
+    Nor is the first one afterwards to do so: what there is then is taken to be old.
+    """
+    collects = gc.isenabled()
+    try:  # an interrupt may come after any call
+        gc.disable()
+        importlib.import_module("fastbp.trainer")
+    finally:
+        if collects:
+            if not gc.get_freeze_count():  # else a program keeps its objects out of collections
+                gc.freeze()
+                gc.unfreeze()
+            gc.enable()
+
+
+_import_most()
+del _import_most
 
 from fastbp.callbacks.base import Callback
 from fastbp.callbacks.checkpoint import Checkpoint

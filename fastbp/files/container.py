@@ -25,7 +25,6 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,6 +32,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from fastbp.checks import integer
+from fastbp.values import dataclass
 from fastbp.version import __version__
 
 Array: TypeAlias = NDArray[Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from fastbp.checks import real
 from fastbp.kernels.functions.activation_kernel import ActivationKernel
 from fastbp.kernels.functions.activations import ACTIVATIONS as KERNELS
 from fastbp.layers.names import ACTIVATION_NAMES, ActivationAlias, ActivationName
+from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,7 @@ from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.layers.activations import Activation
 from fastbp.layers.differences import EPSILON, slopes
 from fastbp.layers.functions import OfFunctions, Scalar
+from fastbp.values import dataclass
 
 Doubles = NDArray[np.float64]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from fastbp.layers import activations, initializers
 from fastbp.layers.activations import Activation, ActivationLike
 from fastbp.layers.initializers import Initializer, InitializerLike
 from fastbp.layers.names import ActivationName, InitializerName
+from fastbp.values import dataclass
 
 #: the most inputs or outputs of a layer
 MOST_UNITS = 1 << 24

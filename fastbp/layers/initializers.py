@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import real
 from fastbp.layers.names import INITIALIZER_NAMES, InitializerAlias, InitializerName
+from fastbp.values import dataclass
 
 _U64 = np.uint64
 

@@ -8,7 +8,6 @@ object is made, and at values that it really meets when a trainer first trains w
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,6 +28,7 @@ from fastbp.layers.custom import (
 from fastbp.layers.dense import Dense
 from fastbp.layers.functions import OfFunctions, Scalar
 from fastbp.objectives.losses import Loss
+from fastbp.values import dataclass
 
 _ROWS, _VALUES = 256, 256
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple, dataclass
+from dataclasses import astuple
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,6 +12,7 @@ from fastbp.checks import real
 from fastbp.kernels.functions.losses import LOSSES as _KERNELS
 from fastbp.kernels.functions.losses import LossKernel
 from fastbp.objectives.names import LossAlias, LossName, loss_name
+from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)

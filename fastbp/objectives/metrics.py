@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +14,7 @@ from fastbp.kernels.compiling import jit
 from fastbp.kernels.functions import metrics as kernels
 from fastbp.layers.thresholds import usual_threshold
 from fastbp.objectives.names import METRIC_NAMES, MetricAlias, MetricName
+from fastbp.values import dataclass
 
 Doubles = NDArray[np.float64]
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastbp.optimizers.base import Optimizer
 from fastbp.optimizers.fields import above_0, at_least_0, fraction, truth
 from fastbp.optimizers.schedules import Schedule
+from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)

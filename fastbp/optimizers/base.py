@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastbp.checks import real
 from fastbp.kernels.updates.hyper import UpdateKernel
 from fastbp.kernels.updates.updates import UPDATES
 from fastbp.optimizers.fields import check_fields
 from fastbp.optimizers.schedules import Schedule
+from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastbp.checks import real
 from fastbp.optimizers.base import Optimizer
 from fastbp.optimizers.fields import at_least_0, fraction, truth
 from fastbp.optimizers.schedules import Schedule
+from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,13 @@ that they start from (or, for `OneCycle`, rise to).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastbp.checks import choice, integer, real
+from fastbp.values import dataclass
 
 Doubles = NDArray[np.float64]
 Per = Literal["epoch", "step"]

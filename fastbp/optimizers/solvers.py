@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fastbp.kernels.updates.hyper import UpdateKernel
 from fastbp.optimizers.base import Optimizer
 from fastbp.optimizers.fields import above_0, at_least_0, number, whole_number
+from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)

@@ -105,3 +105,24 @@ def test_an_import_that_fails_leaves_it_on() -> None:
         "try:\n    import fastbp\nexcept ImportError:\n    print(gc.isenabled())"
     )
     assert told == "True"
+
+
+def test_no_collection_looks_at_all_that_was_imported() -> None:
+    told = run(
+        "import gc\nmost = 0\ndef look(phase, about):\n    global most\n"
+        "    most = max(most, len(gc.get_objects(0)))\n"
+        "gc.collect()\ngc.callbacks.append(look)\nimport fastbp\n[[] for _ in range(3000)]\n"
+        "print(most < 20000)"
+    )
+    assert told == "True"
+
+
+def test_what_a_program_has_frozen_stays_so() -> None:
+    """As a server does before it forks."""
+    told = run(
+        "import gc\ngc.freeze()\nbefore = gc.get_freeze_count()\nimport fastbp\n"
+        "print(before > 1000, gc.get_freeze_count() - before, gc.isenabled())"
+    )
+    frozen, more, collects = told.split()
+    assert (frozen, collects) == ("True", "True")
+    assert -1000 < int(more) <= 0  # some may be gone
