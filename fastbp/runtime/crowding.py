@@ -59,7 +59,7 @@ class Crowd:
     Attributes
     ----------
     most : int or None
-        Threads of the largest team that has lately had room; None for as many as one likes.
+        Threads of the largest team that lately had its processors; None for as many as one likes.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -70,7 +70,7 @@ class Crowd:
         self._threads = 0  # of the teams whose work is being added up
         self._lost = self._seconds = 0.0
 
-    def room_for(self, threads: int) -> int:
+    def how_many(self, threads: int) -> int:
         """How many threads had better be at work, of so many."""
         most = self.most
         if most is None or most >= threads:

@@ -179,7 +179,7 @@ class Program:
         Where `adapts` is set, by a smaller one while the processors have others' work to do.
         """
         entry = kernel.compiled(self._dtype)
-        threads = CROWD.room_for(self.threads) if self.adapts else self.threads
+        threads = CROWD.how_many(self.threads) if self.adapts else self.threads
         if threads != self._at_work:
             self._share_among(threads)
         run = Team.run_watched if self.adapts else Team.run

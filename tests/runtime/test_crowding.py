@@ -24,7 +24,7 @@ class Machine:
 
     def work(self, threads: int, seconds: float, share: float = 1.0, late: float = 0.0) -> int:
         """Have a team work; each thread has that share of its processor. The team's size then."""
-        team = self.crowd.room_for(threads)
+        team = self.crowd.how_many(threads)
         if team > 1:
             began, self.now = self.now, self.now + seconds
             self.crowd.tell(
@@ -33,7 +33,7 @@ class Machine:
             )
         else:
             self.now += seconds
-        return self.crowd.room_for(threads)
+        return self.crowd.how_many(threads)
 
 
 def test_alone_the_team_is_whole() -> None:
@@ -46,9 +46,9 @@ def test_alone_the_team_is_whole() -> None:
 def test_crowded_it_is_halved_and_tried_again() -> None:
     machine = Machine()
     assert machine.work(8, 0.1, share=0.9) == 4  # 8 threads lose four fifths of a processor
-    assert machine.work(8, 0.05, share=0.9) == 4  # enough room for these
+    assert machine.work(8, 0.05, share=0.9) == 4  # enough for these
     machine.now += 0.2
-    assert machine.crowd.room_for(8) == 8
+    assert machine.crowd.how_many(8) == 8
     assert machine.crowd.within(8) <= 0.01
     assert machine.work(8, 0.01, share=0.5) == 4
     assert machine.work(8, 0.05, share=0.7) == 2
@@ -60,9 +60,9 @@ def test_the_pauses_grow_and_end() -> None:
     pauses = []
     for _ in range(8):
         machine.work(2, 0.01, share=0.5)
-        assert machine.crowd.room_for(2) == 1
+        assert machine.crowd.how_many(2) == 1
         began = machine.now
-        while machine.crowd.room_for(2) == 1:
+        while machine.crowd.how_many(2) == 1:
             machine.now += 0.01
         pauses.append(machine.now - began)
     np.testing.assert_allclose(pauses[:5], [0.1, 0.2, 0.4, 0.8, 1.6], atol=0.011)
@@ -83,7 +83,7 @@ def test_short_calls_are_added_up() -> None:
         assert machine.work(2, 3e-4, late=1e-4) == 2
     for _ in range(100):
         machine.work(2, 1e-3, late=8e-4)
-    assert machine.crowd.room_for(2) == 1
+    assert machine.crowd.how_many(2) == 1
 
 
 def test_news_is_asked_for_where_there_was_none() -> None:
@@ -129,11 +129,11 @@ def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """A crowd that comes and goes with every call: teams of 1 to all threads in turn."""
     taken: list[int] = []
 
-    def room_for(self: Crowd, threads: int) -> int:
+    def how_many(self: Crowd, threads: int) -> int:
         taken.append(1 + (7 * len(taken)) % threads)
         return taken[-1]
 
-    monkeypatch.setattr(Crowd, "room_for", room_for)
+    monkeypatch.setattr(Crowd, "how_many", how_many)
     monkeypatch.setattr(Crowd, "within", lambda *_: 0.0)  # a batch a call
     return taken
 
@@ -181,7 +181,7 @@ def test_a_program_that_others_have_made_smaller(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         Program, "_share_among", lambda self, n: (entered.append(n), shared(self, n))[1]
     )
-    monkeypatch.setattr(Crowd, "room_for", lambda *_: 1)
+    monkeypatch.setattr(Crowd, "how_many", lambda *_: 1)
     np.testing.assert_array_equal(net.predict(X), expected)
     np.testing.assert_array_equal(net.predict(X, n_threads=2), expected)
     assert entered == [1, 2]

@@ -15,6 +15,7 @@ import pytest
 
 import fastbp
 from fastbp.runtime import processors, team
+from fastbp.runtime.crowding import Crowd
 
 MANY = 1e12  # operations, worth any number of threads
 
@@ -149,6 +150,35 @@ def test_quotas(
 
 def test_here() -> None:
     assert 1 <= processors.available() <= (os.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "lbfgs", "levenberg_marquardt"])
+def test_all_is_read_at_each_call(optimizer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a trainer has at work, it has as many threads as are said when it is called."""
+    teams: list[int] = []
+
+    class Counted(team.Team):
+        @staticmethod
+        def run(threads: int, *arguments: Any) -> int:
+            teams.append(threads)
+            return team.Team.run(threads, *arguments)
+
+        run_watched = run
+
+    monkeypatch.setattr("fastbp.runtime.program.Team", Counted)
+    monkeypatch.setattr(Crowd, "how_many", lambda self, threads: threads)
+    monkeypatch.setattr(processors, "available", lambda: 2)
+    X = np.random.default_rng(0).standard_normal((1024, 32))
+    net = fastbp.Network(32, [fastbp.Dense(40, "tanh"), fastbp.Dense(4)], seed=0)
+    size = 512 if optimizer == "adam" else None
+    trainer = fastbp.Trainer(net, "mse", optimizer, batch_size=size, seed=0)
+    for said in ("2", "1", "2", "1"):
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
+        for call in (trainer.fit, trainer.step, trainer.evaluate, trainer.gradients):
+            call(X, X[:, :4])
+        net.predict(np.tile(X, (8, 1)))
+        assert max(teams) == int(said)
+        teams.clear()
 
 
 # -- workers ---------------------------------------------------------------------------------------

@@ -150,7 +150,7 @@ def interrupt_at_pairs_of_lines(threads: Any) -> list[int]:
     """
     team._FLOPS_PER_THREAD = 1e-9
     team.wanted = lambda: 3
-    Crowd.room_for = lambda _, threads: threads  # type: ignore[method-assign]
+    Crowd.how_many = lambda _, threads: threads  # type: ignore[method-assign]
     trainer, X, y = small(threads)
     trainer.fit(X, y)
     pairs = most = line = 0

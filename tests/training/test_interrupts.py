@@ -96,7 +96,7 @@ def interrupt_at_every_line(threads: Any) -> list[int]:
     """
     many_threads()
     team.wanted = lambda: 3
-    Crowd.room_for = lambda _, threads: threads  # type: ignore[method-assign]
+    Crowd.how_many = lambda _, threads: threads  # type: ignore[method-assign]
     trainer, X, y = level(threads)
     trainer.fit(X, y)
     raised = line = 0

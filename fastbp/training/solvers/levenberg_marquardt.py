@@ -72,9 +72,8 @@ class LevenbergMarquardtDriver(Driver):
         self._damping = settings.damping
         # The loss is so many times the sum of squared residuals over B w̄.
         self._factor = 1.0 / outputs if isinstance(loss, MSE) else 0.5
-        flops = float(rows) * (strips * width) ** 2
-        self._threads = resolve_threads(engine.settings.n_threads, flops)
-        self._blocks_per_call = max(1, int(_FLOPS_PER_CALL / flops))
+        self._flops = float(rows) * (strips * width) ** 2  # of a block
+        self._blocks_per_call = max(1, int(_FLOPS_PER_CALL / self._flops))
         self._factor_calls = _calls(strips, width, -(-n // width))
         self._jacobian = self.buffer(rows * ld, np.float64)
         self._products = self.buffer(entries, np.float64)
@@ -115,8 +114,9 @@ class LevenbergMarquardtDriver(Driver):
         self._forward.set_samples(*samples, weighing=weighing)
         rows = int(self._own[jacobian.SAMPLES])
         plan = Plan(0, rows, rows)
+        threads = resolve_threads(self.engine.settings.n_threads, self._flops)
         self._builder = self.engine.program(
-            "jacobian", lay.MODE_EVALUATE, plan, self._threads, trained=True
+            "jacobian", lay.MODE_EVALUATE, plan, threads, trained=True
         )
         self._builder.set_samples(*samples, weighing=weighing)
         self._blocks = -(-n // rows)
