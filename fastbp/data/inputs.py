@@ -28,6 +28,7 @@ from fastbp.data.values import (
     check_finite,
     check_range,
     check_sums,
+    masked,
     missing,
 )
 
@@ -264,8 +265,6 @@ def _read(
     columns = None
     kind = type(value)
     if kind is not list and kind is not tuple:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise missing(name, np.ma.getmaskarray(value))
         from fastbp.data import frames  # what isn't used isn't imported
 
         value, columns = frames.read(value, frames.Asked(name, dtype, exact, hint))
@@ -278,6 +277,9 @@ def _read(
             f"{name} must be one array of numbers with rows of equal length, "
             f"got {kind.__name__} that numpy cannot read: {error}"
         ) from error
+    absent = masked(value, a.shape)
+    if absent is not None:
+        raise missing(name, absent)
     return a, columns
 
 

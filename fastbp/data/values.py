@@ -149,6 +149,30 @@ def missing(name: str, absent: NDArray[np.bool_]) -> ValueError:
     )
 
 
+def masked(value: Any, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Where a masked array, or a list of such arrays, has masked values; None where it has none.
+
+    Parameters
+    ----------
+    value : object
+        Whatever a person gave.
+    shape : tuple of int
+        Of the array that numpy makes of it, which loses the masks.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        plain = value.dtype.names is None
+        return np.ma.getmaskarray(value) if plain and np.ma.is_masked(value) else None
+    if len(shape) < 2 or not isinstance(value, (list, tuple)):
+        return None
+    holders = (np.ma.MaskedArray, list, tuple) if len(shape) > 2 else np.ma.MaskedArray
+    if not any(issubclass(kind, holders) for kind in {*map(type, value)}):
+        return None
+    rows = [masked(row, shape[1:]) for row in value]
+    if all(row is None for row in rows):
+        return None
+    return np.stack([np.zeros(shape[1:], np.bool_) if row is None else row for row in rows])
+
+
 def _chunks(a: NDArray[Any]) -> Iterable[NDArray[Any]]:
     """All values of `a`, a bounded number at a time, in the order of its memory."""
     if a.size <= CHUNK:

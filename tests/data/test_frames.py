@@ -109,6 +109,13 @@ def test_a_single_block_of_pandas_is_not_copied():
         assert source.kind == X.dtype.name
 
 
+def test_sparse_columns_by_themselves_are_taken():
+    pd = library("pandas")
+    sparse = pd.arrays.SparseArray([0.0, 1.5, 0.0])
+    for column in (sparse, pd.Series(sparse), pd.Series(sparse).array):
+        np.testing.assert_array_equal(features(column, 1, "float32").array, [0, 1.5, 0])
+
+
 @pytest.mark.parametrize("make", ["pandas", "polars", "pyarrow"])
 def test_columns_by_themselves_are_not_copied(make):
     a = np.arange(6.0)
