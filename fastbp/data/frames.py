@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -250,23 +249,12 @@ def _polars_column(column: Any, name: str, hint: str) -> Array:
 # ---------------------------------------------------------------- tables
 
 
-def _names(labels: Sequence[Any]) -> tuple[str, ...]:
-    """Names of columns for messages; of equal ones, with their places."""
-    names = [repr(x.item() if isinstance(x, np.generic) else x) for x in labels]
-    counts = Counter(names)
-    if len(counts) == len(names):
-        return tuple(names)
-    return tuple(
-        f"{name} (at position {j})" if counts[name] > 1 else name for j, name in enumerate(names)
-    )
-
-
 def _table(
-    columns: Iterator[Any], names: tuple[str, ...], n: int, read: Any, asked: Asked, nan: bool
+    columns: Iterator[Any], labels: list[Any], n: int, read: Any, asked: Asked, nan: bool
 ) -> tuple[Array, Columns]:
     """One array of a table's columns: of their own dtype where they share one, else as asked."""
-    table = Columns(names, nan)
-    found = []
+    table, found = Columns(labels, nan), []
+    names = table.names()
     for label, column in zip(names, columns, strict=True):
         found.append(read(column, f"{asked.name}'s column {label}", asked.hint))
     if len(found) < 2:
@@ -279,7 +267,7 @@ def _table(
         target = found[0].dtype
     if target == np.dtype(asked.dtype):
         for label, a in zip(names, found, strict=True):
-            check_finite(a, asked.dtype, f"{asked.name}'s column {label}", Columns((), nan))
+            check_finite(a, asked.dtype, f"{asked.name}'s column {label}", Columns(None, nan))
     out = np.empty((n, len(found)), target)
     rows = max(_FEWEST_ROWS, _BLOCK // len(found))
     with np.errstate(under="ignore"):
@@ -304,39 +292,39 @@ def _exact(columns: list[Array], otherwise: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _pandas_frame(frame: Any, asked: Asked) -> tuple[Array, Columns]:
-    names, dtypes = _names(list(frame.columns)), set(frame.dtypes)
+    dtypes = {*frame.dtypes.tolist()}
     if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype in KINDS:
-        return np.asarray(frame), Columns(names, True)  # a single block is not copied
+        return frame.to_numpy(), Columns(frame.columns, True)  # a single block is not copied
     columns = (column for _, column in frame.items())
-    return _table(columns, names, len(frame), _pandas_column, asked, True)
+    return _table(columns, list(frame.columns), len(frame), _pandas_column, asked, True)
 
 
 def _polars_frame(frame: Any, asked: Asked) -> tuple[Array, Columns]:
-    columns = frame.get_columns()
-    names = _names(frame.columns)
-    return _table(iter(columns), names, frame.height, _polars_column, asked, False)
+    columns = iter(frame.get_columns())
+    return _table(columns, frame.columns, frame.height, _polars_column, asked, False)
 
 
 def _arrow_table(table: Any, asked: Asked) -> tuple[Array, Columns]:
-    names = _names(table.schema.names)
-    return _table(iter(table.columns), names, table.num_rows, _arrow_column, asked, False)
+    return _table(
+        iter(table.columns), table.schema.names, table.num_rows, _arrow_column, asked, False
+    )
 
 
 def _pandas_series(column: Any, asked: Asked) -> tuple[Array, Columns]:
-    return _pandas_column(column, asked.name, asked.hint), Columns((), True)
+    return _pandas_column(column, asked.name, asked.hint), Columns(None, True)
 
 
 def _arrow_array(column: Any, asked: Asked) -> tuple[Array, Columns]:
-    return _arrow_column(column, asked.name, asked.hint), Columns((), False)
+    return _arrow_column(column, asked.name, asked.hint), Columns(None, False)
 
 
-def _polars_series(column: Any, asked: Asked) -> tuple[Array, Columns]:
+def _polars_series(column: Any, asked: Asked) -> tuple[Array, Columns | None]:
     if str(column.dtype).startswith("Array") and not column.null_count():
         rows = np.asarray(column.to_numpy())  # a row of equally many numbers for each sample
         if rows.dtype.kind == "f" and np.isnan(rows).any():  # nulls are NaN by now
             rows = np.array(column.to_list(), object)
         return (rows if rows.dtype.kind in "biuf" else objects(rows, asked.name, asked.hint)), None
-    return _polars_column(column, asked.name, asked.hint), Columns((), False)
+    return _polars_column(column, asked.name, asked.hint), Columns(None, False)
 
 
 def _native(value: Any, asked: Asked) -> tuple[Any, Columns | None]:

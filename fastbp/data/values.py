@@ -7,6 +7,7 @@ fails is looked at value by value.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any, NamedTuple
@@ -41,14 +42,27 @@ class Columns(NamedTuple):
 
     Attributes
     ----------
-    names : tuple of str
-        Of the columns; none where there is no table, but one column by itself.
+    labels : iterable or None
+        The table's own, of which names are made once one is needed; None where there is no table,
+        but one column by itself.
     nan : bool
         Whether NaN stands for a missing value there, as in pandas.
     """
 
-    names: tuple[str, ...]
+    labels: Iterable[Any] | None
     nan: bool
+
+    def names(self) -> list[str]:
+        """Names of a table's columns for messages; of equal ones, with their places."""
+        labels = () if self.labels is None else self.labels
+        names = [repr(x.item() if isinstance(x, np.generic) else x) for x in labels]
+        counts = Counter(names)
+        if len(counts) == len(names):
+            return names
+        return [
+            f"{name} (at position {j})" if counts[name] > 1 else name
+            for j, name in enumerate(names)
+        ]
 
 
 def check_finite(a: NDArray[Any], dtype: str, name: str, column: str | Columns) -> None:
@@ -120,7 +134,8 @@ def check(
             value = a[start + i].reshape(-1)[j].item()
             place = f"row {start + i}"
             if isinstance(column, Columns):
-                name = f"{name}'s column {column.names[j]}" if column.names else name
+                if column.labels is not None:
+                    name = f"{name}'s column {column.names()[j]}"
                 if column.nan and value != value:
                     raise missing(name, np.isnan(a.reshape(len(a), -1)[:, j]))
             elif a.ndim > 1:
