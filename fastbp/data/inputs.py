@@ -55,11 +55,15 @@ class Source(NamedTuple):
     alone: Source | None = None  # weights by class only: those that samples have without them
 
 
+#: what to do about text among class ids
+ENCODE = "turn text labels into ids 0, 1, 2, …"
 #: X, y and, where given, sample weights.
 Samples: TypeAlias = "tuple[Source, Source, Source | None]"
 
 
-def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Source:
+def features(
+    X: ArrayLike, n_features: int, dtype: str, name: str = "X", counted: str = "inputs"
+) -> Source:
     """Describe the samples of a network with `n_features` inputs.
 
     Parameters
@@ -68,11 +72,13 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
         Real numbers of shape (n,) where `n_features` is 1, (n, d), or (n, d1, d2, ...), flattened
         per sample in C order. Any strides, any real dtype; or a table, or a column of one.
     n_features : int
-        The network's inputs.
+        The network's inputs, or outputs.
     dtype : {"float32", "float64"}
         The network's dtype, which the values must fit.
     name : str
         The argument's name, for messages.
+    counted : {"inputs", "outputs"}
+        What `n_features` is the number of, for messages.
 
     Raises
     ------
@@ -87,7 +93,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     if a.size != n * n_features:
         hint = "; a single sample has shape (1, n_features)" if a.ndim == 1 else ""
         raise ValueError(
-            f"{name} must have as many features as the network has inputs, {n_features}, "
+            f"{name} must have as many features as the network has {counted}, {n_features}, "
             f"got {a.size // n}: shape {a.shape}{hint}"
         )
     lazy = is_map(a) and _readable(a)
@@ -145,8 +151,7 @@ def targets(
     ValueError
         `y` is of another length or width or ragged, or lacks values, or one of them is not as said.
     """
-    hint = "turn text labels into ids 0, 1, 2, …" if classes else ""
-    a, columns = _array(y, name, dtype, exact=True, hint=hint)
+    a, columns = _array(y, name, dtype, exact=True, hint=ENCODE if classes else "")
     _check_length(a, n, name)
     if columns and classes and a.ndim == 2 and a.shape[1] == 1 < n_outputs:
         a = a[:, 0]  # a table of one column
