@@ -91,8 +91,8 @@ def of_fit(
     sets = _validation(parameters, settings, validation_data)
     dtype, outputs = parameters.dtype, parameters.n_outputs
     if validation_split:
-        counts = isinstance(settings.loss, Poisson)
-        trained, sets["val"] = split_off(trained, validation_split, dtype, outputs, counts)
+        poisson = isinstance(settings.loss, Poisson)
+        trained, sets["val"] = split_off(trained, validation_split, dtype, outputs, poisson)
     if class_weight is not None:
         x, targets, weights = trained
         by_class = class_weights(class_weight, targets, outputs)
