@@ -224,7 +224,7 @@ def test_a_monitor_is_looked_at_with_a_split_too() -> None:
     """Whatever the loss: the schedule would have looked at nothing, or at too much."""
     rate = fastbp.ReduceOnPlateau(0.1, monitor="score")
     trainer = build(rate)
-    with pytest.raises(ValueError, match="monitor must be one of this fit's figures.*'score'"):
+    with pytest.raises(ValueError, match=r"monitor must be one of this fit's figures.*'score'"):
         trainer.fit(X, Y, validation_split=0.25)
     assert trainer.position.passes == 0
     counts = fastbp.Network(3, [fastbp.Dense(2, "exp")], seed=0)

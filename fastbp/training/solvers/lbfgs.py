@@ -116,8 +116,9 @@ class LBFGSDriver(Driver):
             self._start = self._try(0.0, ())
         start = self._start
         if not math.isfinite(start.loss):  # or a penalty, or the gradient, where that of data is
-            found = start.loss if math.isfinite(start.reported) else start.reported
-            return lay.NONFINITE_LOSS, found
+            return lay.NONFINITE_LOSS, (
+                start.loss if math.isfinite(start.reported) else start.reported
+            )
         if self._largest <= self.settings.tolerance_gradient:
             self.stop(f"no component of the gradient is above {self.settings.tolerance_gradient}")
             return STOPPED, start.reported
