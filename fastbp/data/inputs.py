@@ -58,7 +58,9 @@ class Source(NamedTuple):
 Samples: TypeAlias = "tuple[Source, Source, Source | None]"
 
 
-def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Source:
+def features(
+    X: ArrayLike, n_features: int, dtype: str, name: str = "X", per: str = "inputs"
+) -> Source:
     """Describe the samples of a network with `n_features` inputs.
 
     Parameters
@@ -70,8 +72,8 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
         The network's inputs.
     dtype : {"float32", "float64"}
         The network's dtype, which the values must fit.
-    name : str
-        The argument's name, for messages.
+    name, per : str
+        The argument's name, and what of the network it has a number for each of, for messages.
 
     Raises
     ------
@@ -86,7 +88,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     if a.size != n * n_features:
         hint = "; a single sample has shape (1, n_features)" if a.ndim == 1 else ""
         raise ValueError(
-            f"{name} must have as many features as the network has inputs, {n_features}, "
+            f"{name} must have as many features as the network has {per}, {n_features}, "
             f"got {a.size // n}: shape {a.shape}{hint}"
         )
     lazy = is_map(a) and _readable(a)

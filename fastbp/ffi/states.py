@@ -101,7 +101,7 @@ class Derivatives:
         parameters = self._parameters
         dtype = parameters.dtype
         source = inputs.features(X, parameters.n_inputs, dtype)
-        given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent")
+        given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent", "outputs")
         n = source.n
         if given.n != n:
             raise ValueError(f"cotangent must have X's {n} rows, got {given.n}")
