@@ -188,6 +188,10 @@ def test_one_that_nobody_can_add_is_refused_before(where: str) -> None:
         (lambda: fastbp.ReduceOnPlateau(0.1, monitor=1), TypeError, "monitor must be a figure's"),
         (lambda: build().fit(X, Y, callbacks=[Adds("a", FALL), fastbp.EarlyStopping()]),
          ValueError, "one of this fit's figures, 'loss', got 'val_loss'"),
+        (lambda: build().fit(X, Y, validation_data=(X, Y), callbacks=[fastbp.EarlyStopping("")]),
+         ValueError, "one of this fit's figures, 'loss', 'val_loss', got ''"),
+        (lambda: build(fastbp.ReduceOnPlateau(0.1, monitor="")).fit(X, Y, validation_data=(X, Y)),
+         ValueError, "one of this fit's figures, 'loss', 'val_loss', got ''"),
     ],
 )  # fmt: skip
 def test_refused(make: Any, error: Any, message: str) -> None:
