@@ -529,8 +529,11 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
         one: Any = (
             METRICS[METRIC_NAMES.find("metrics", metric)] if isinstance(metric, str) else metric
         )
-        if not isinstance(one, Metric):
-            raise TypeError(f"metrics must hold names or fastbp metrics, got {metric!r}")
+        if not isinstance(one, Metric) or not hasattr(one, "_kernel"):  # or a class of one's own
+            raise TypeError(
+                "metrics must hold names or fastbp metrics, or fastbp.CustomMetric(f, name) for a "
+                f"function of your own, got {metric!r}"
+            )
         one._check(k)
         if one.name in found:
             raise ValueError(f"metrics holds {one.name!r} twice")

@@ -427,7 +427,14 @@ def test_minus_one_and_one_are_classes() -> None:
     [
         ("accuracy", TypeError, "metrics must be a list"),
         (["acuracy"], ValueError, "did you mean 'accuracy'"),
-        ([3], TypeError, "metrics must hold names or fastbp metrics, got 3"),
+        ([3], TypeError, r"metrics must hold names or fastbp metrics, or .* of your own, got 3"),
+        (
+            [abs],
+            TypeError,
+            r"or fastbp\.CustomMetric\(f, name\) for a function of your own, got <b",
+        ),
+        ([fastbp.Metric()], TypeError, r"CustomMetric\(f, name\) .* got Metric\(\)"),
+        ([type("Own", (fastbp.Metric,), {"name": "own"})()], TypeError, r"CustomMetric\(f, name\)"),
         (["mae", "mae"], ValueError, "metrics holds 'mae' twice"),
         ([fastbp.TopK(4)], ValueError, "'top_4' takes a network with at least 4 outputs, got 3"),
     ],
