@@ -92,6 +92,8 @@ LOSS_NAMES: Names[LossName] = Names(
         "half_mse": _HALF,
         "l2": _HALF,
         "l2_loss": _HALF,
+        # for who knows no output layer; others have `loss_name`
+        "log_loss": "it is 'cross_entropy' of softmax, 'binary_cross_entropy' of sigmoid outputs",
         "logistic": "take 'log_loss'",
         "mape": _OWN,
         "margin_ranking_loss": _ELSEWHERE,

@@ -219,6 +219,13 @@ def test_log_loss_needs_probabilities():
         trainer("log_loss", units=1)
 
 
+def test_log_loss_where_no_output_layer_is_known():
+    """`fastbp bench --loss log_loss` makes the layer by the loss."""
+    told = "got 'logloss': it is 'cross_entropy' of softmax, 'binary_cross_entropy' of sigmoid"
+    with pytest.raises(ValueError, match=told):
+        objective_names.LOSS_NAMES.find("loss", "logloss")
+
+
 def test_log_loss_is_scikit_learns():
     from sklearn.metrics import log_loss
 
