@@ -498,7 +498,10 @@ class AveragePrecision(_UnderCurve):
         _, group = np.unique(score, return_inverse=True)
         of_positives = np.bincount(group, w * positive)[::-1]
         above = np.cumsum(np.bincount(group, w)[::-1])
-        precision = np.cumsum(of_positives) / above
+        # 0 above the first threshold where its weights are too small beside the largest one
+        precision = np.divide(
+            np.cumsum(of_positives), above, out=np.zeros(len(above)), where=above > 0
+        )
         return _ratio(float(of_positives @ precision), float(of_positives.sum()))
 
 

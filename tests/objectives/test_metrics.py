@@ -422,6 +422,16 @@ def test_minus_one_and_one_are_classes() -> None:
     assert found["average_precision"] == pytest.approx(precise(y > 0, z, None))
 
 
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_weights_that_are_nothing_beside_others(first: float) -> None:
+    """The highest outputs' weights may be so small that they add nothing, not even to 0."""
+    found = given(
+        np.array([3.0, 2.0, 1.0]), np.array([first, 1.0, 0.0]), "linear", "mse",
+        np.array([5e-324, 1e300, 1e300]),
+    )  # fmt: skip
+    assert found["average_precision"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
