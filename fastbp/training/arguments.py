@@ -192,8 +192,9 @@ def _check_callbacks(
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must hold fastbp.Callback objects, got {callback!r}")
-        callback.check(figures)
-        figures = figures.beside(callback._adds, may_add(callback))
+        more = may_add(callback)  # as may one that watches the figure itself
+        callback.check(figures.beside((), more))
+        figures = figures.beside(callback._adds, more)
     monitor = monitor_of(settings.optimizer.learning_rate)
     if counts and monitor is not None:
         monitor.check(figures)
