@@ -62,7 +62,7 @@ Samples: TypeAlias = "tuple[Source, Source, Source | None]"
 
 
 def features(
-    X: ArrayLike, n_features: int, dtype: str, name: str = "X", counted: str = "inputs"
+    X: ArrayLike, n_features: int, dtype: str, name: str = "X", per: str = "inputs"
 ) -> Source:
     """Describe the samples of a network with `n_features` inputs.
 
@@ -72,13 +72,11 @@ def features(
         Real numbers of shape (n,) where `n_features` is 1, (n, d), or (n, d1, d2, ...), flattened
         per sample in C order. Any strides, any real dtype; or a table, or a column of one.
     n_features : int
-        The network's inputs, or outputs.
+        The network's inputs.
     dtype : {"float32", "float64"}
         The network's dtype, which the values must fit.
-    name : str
-        The argument's name, for messages.
-    counted : {"inputs", "outputs"}
-        What `n_features` is the number of, for messages.
+    name, per : str
+        The argument's name, and what of the network it has a number for each of, for messages.
 
     Raises
     ------
@@ -93,7 +91,7 @@ def features(
     if a.size != n * n_features:
         hint = "; a single sample has shape (1, n_features)" if a.ndim == 1 else ""
         raise ValueError(
-            f"{name} must have as many features as the network has {counted}, {n_features}, "
+            f"{name} must have as many features as the network has {per}, {n_features}, "
             f"got {a.size // n}: shape {a.shape}{hint}"
         )
     lazy = is_map(a) and _readable(a)

@@ -86,9 +86,9 @@ def of_training(
 class Derivatives:
     """What `Network.vjp` gives of a network with these parameters, for as many threads as ask.
 
-    States are kept from one call to the next, and each is used by one thread at a time. They have
-    room for a block of rows, however many a call has; as many are kept as threads were at work at
-    once, but no more than take 64 MiB, which may be none.
+    States are kept from one call to the next, and each is used by one thread at a time. They take a
+    block of rows, however many a call has; as many are kept as threads were at work at once, but no
+    more than take 64 MiB, which may be none.
     """
 
     def __init__(self, parameters: Parameters) -> None:
