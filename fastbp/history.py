@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
@@ -283,9 +283,15 @@ def arrays_of(history: History) -> dict[str, NDArray[np.float64]]:
     return {name: np.array(values, np.float64) for name, values in lists.items()}
 
 
-def fill(history: History, arrays: dict[str, NDArray[np.float64]]) -> None:
-    """Give a `History` the lists that `arrays_of` has given."""
-    for name, values in arrays.items():
+def fill(
+    history: History, arrays: dict[str, NDArray[np.float64]], order: Sequence[str] = ()
+) -> None:
+    """Give a `History` the lists that `arrays_of` has given; those named in `order` come first.
+
+    A file has them by the alphabet.
+    """
+    for name in dict.fromkeys([*(name for name in order if name in arrays), *arrays]):
+        values = arrays[name]
         kind = int if name == "epoch" else float
         vars(history)[name] = [kind(value) for value in values]
 

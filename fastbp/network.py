@@ -253,8 +253,8 @@ class Network:
 
         With the gradient of any objective by the outputs as `cotangent`, those of the objective.
         Penalties (`Dense(l1=, l2=)`) are left out; nothing is dropped. Several threads may call it
-        at once. Its workspace is that of a block of rows, not of all of X, and is kept for the
-        next call where it takes at most 64 MiB.
+        at once. Its workspace takes a block of rows at a time, however many X has, and is kept for
+        the next call where it is of 64 MiB at most.
 
         Parameters
         ----------

@@ -29,7 +29,8 @@ class Checkpoint(Callback):
         The folder; made if it is not there. One with checkpoints is refused, unless this `fit`
         resumes from there or this object wrote them.
     every_epochs : int or None
-        Save after so many epochs.
+        Save after so many epochs, as `History` numbers them: of a `fit` with ``count_epochs=False``
+        too.
     every_seconds : float or None
         Save when so many seconds have passed, within an epoch too. With neither of them, after
         every epoch.
@@ -111,17 +112,17 @@ class Checkpoint(Callback):
     def on_train_begin(self, trainer: Trainer) -> None:
         os.makedirs(self.path, exist_ok=True)
         atomic.remove_leftovers(self.path)
-        self._last, self._saved_at = time.monotonic(), trainer.position[:2]
+        self._last, self._saved_at = time.monotonic(), _place(trainer)
 
     def on_settled(self, trainer: Trainer, last: bool = False) -> None:
-        epochs, batches = place = trainer.position[:2]
+        passes, batches = place = _place(trainer)
         if place == self._saved_at:
             return
         due = last
         if self.every_seconds is not None:
             due |= time.monotonic() - self._last >= self.every_seconds
         if self.every_epochs is not None:
-            due |= batches == 0 and epochs % self.every_epochs == 0
+            due |= batches == 0 and passes % self.every_epochs == 0
         if due:
             self._save(trainer, place)
 
@@ -140,3 +141,9 @@ class Checkpoint(Callback):
                 os.unlink(old)
             self._written.discard(old)
         self._last, self._saved_at = time.monotonic(), place
+
+
+def _place(trainer: Trainer) -> tuple[int, int]:
+    """How far it has come, whoever counts its epochs."""
+    position = trainer.position
+    return position.passes, position.batches

@@ -99,14 +99,16 @@ class Monitor:
             raise TypeError(f"monitor must be a figure's name or None, got {monitor!r}")
         self._who, self._given, self._without = who, monitor, without
         self._mode = choice("mode", mode, MODES)
-        self.name = monitor or without or "val_loss"
+        self.name = monitor if monitor is not None else without or "val_loss"
         self.rises = self._mode == "max" if self._mode != "auto" else rises(self.name)
         self.seen = False
 
     def check(self, names: Sequence[str]) -> None:
         """Take note of a fit's figures; raise ValueError unless the figure is, or may be, there."""
         figures = Figures.of(names)
-        name = self._given or figures.first or self._without or "val_loss"
+        name = self._given
+        if name is None:
+            name = figures.first or self._without or "val_loss"
         if name not in figures and (self._given is None or not figures.more):
             raise ValueError(
                 f"monitor must be one of this fit's figures, {', '.join(map(repr, figures))}, "

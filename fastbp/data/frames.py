@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import math
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastbp.data.objects import no_numbers, objects, refusal
+from fastbp.data.objects import FIRST, no_numbers, objects, refusal
 from fastbp.data.values import KINDS, Columns, check_finite, missing
 
 Array = NDArray[Any]
@@ -117,15 +116,16 @@ def read(value: Any, asked: Asked) -> tuple[Any, Columns | None]:
     ValueError
         Values are missing, or don't fit the network's dtype.
     """
-    for base in type(value).__mro__:
-        root = base.__module__.partition(".")[0]
-        before, sparse, _ = base.__module__.partition("sparse")
-        if sparse and before[-1:] in ("", "."):
-            _refuse_sparse(value, asked.name, before + sparse)
-        reader = _READERS.get((root, base.__name__))
+    kinds = type(value).__mro__
+    for base in kinds:
+        reader = _READERS.get((base.__module__.partition(".")[0], base.__name__))
         if reader is not None:
             found: tuple[Any, Columns | None] = reader(value, asked)
             return found
+    for base in kinds:
+        before, sparse, _ = base.__module__.partition("sparse")
+        if sparse and before[-1:] in ("", "."):
+            _refuse_sparse(value, asked.name, before + sparse)
     return value, None
 
 
@@ -163,6 +163,13 @@ def _size(n: float) -> str:
 # ---------------------------------------------------------------- columns
 
 
+def _objects(values: list[Any]) -> Array:
+    """An array of one object a value, whatever these are."""
+    found = np.empty(len(values), object)
+    found[:] = values
+    return found
+
+
 def _pandas_column(column: Any, name: str, hint: str) -> Array:
     """Values of a Series, an Index or an array of pandas, in a dtype of numpy."""
     dtype = column.dtype
@@ -170,7 +177,8 @@ def _pandas_column(column: Any, name: str, hint: str) -> Array:
         return _numbers(column.to_numpy(), name, hint)
     kind = type(dtype).__name__
     if kind in _PANDAS:
-        raise no_numbers(name, _PANDAS[kind], hint)
+        first = np.asarray(column[:FIRST], object)
+        raise no_numbers(name, _PANDAS[kind], hint, values=first)
     if kind == "ArrowDtype":
         return _arrow_column(getattr(column, "array", column).__arrow_array__(), name, hint)
     plain = getattr(dtype, "numpy_dtype", None)
@@ -188,7 +196,8 @@ def _arrow_column(column: Any, name: str, hint: str) -> Array:
     known = next((what for start, what in _ARROW.items() if kind.startswith(start)), None)
     decimals = kind.startswith("decimal")
     if kind not in _ARROW_NUMBERS and not decimals and kind != "null":
-        raise no_numbers(name, known or kind, hint)
+        first = _objects(column.slice(0, FIRST).to_pylist()) if known == "text" else None
+        raise no_numbers(name, known or kind, hint, values=first)
     if column.null_count:
         raise missing(name, np.asarray(column.is_null()))
     if decimals:
@@ -219,46 +228,33 @@ def _arrow_decimals(column: Any, name: str) -> Array:
         low = both[:, 0]
         if (low >> 63 == both[:, 1]).all() and ((low <= _EXACT) & (low >= -_EXACT)).all():
             return np.asarray(low / 10.0**scale)
-    values = np.empty(len(column), object)
-    values[:] = column.to_pylist()
-    return objects(values, name)
+    return objects(_objects(column.to_pylist()), name)
 
 
 def _polars_column(column: Any, name: str, hint: str) -> Array:
     """Values of a Series of polars."""
     kind = str(column.dtype).partition("(")[0]
     if kind in _POLARS:
-        raise no_numbers(name, _POLARS[kind], hint)
+        first = _objects(column.head(FIRST).to_list()) if _POLARS[kind] == "text" else None
+        raise no_numbers(name, _POLARS[kind], hint, values=first)
     if column.null_count():
         raise missing(name, np.asarray(column.is_null().to_numpy()))
     if kind in _POLARS_NUMBERS:
         found: Array = column.to_numpy()
         return found
-    values = np.empty(len(column), object)  # decimals, whole numbers of 128 bits, objects
-    values[:] = column.to_list()
-    return objects(values, name, hint)
+    # decimals, whole numbers of 128 bits, objects
+    return objects(_objects(column.to_list()), name, hint)
 
 
 # ---------------------------------------------------------------- tables
 
 
-def _names(labels: Sequence[Any]) -> tuple[str, ...]:
-    """Names of columns for messages; of equal ones, with their places."""
-    names = [repr(x.item() if isinstance(x, np.generic) else x) for x in labels]
-    counts = Counter(names)
-    if len(counts) == len(names):
-        return tuple(names)
-    return tuple(
-        f"{name} (at position {j})" if counts[name] > 1 else name for j, name in enumerate(names)
-    )
-
-
 def _table(
-    columns: Iterator[Any], names: tuple[str, ...], n: int, read: Any, asked: Asked, nan: bool
+    columns: Iterator[Any], labels: list[Any], n: int, read: Any, asked: Asked, nan: bool
 ) -> tuple[Array, Columns]:
     """One array of a table's columns: of their own dtype where they share one, else as asked."""
-    table = Columns(names, nan)
-    found = []
+    table, found = Columns(labels, nan), []
+    names = table.names()
     for label, column in zip(names, columns, strict=True):
         found.append(read(column, f"{asked.name}'s column {label}", asked.hint))
     if len(found) < 2:
@@ -271,7 +267,7 @@ def _table(
         target = found[0].dtype
     if target == np.dtype(asked.dtype):
         for label, a in zip(names, found, strict=True):
-            check_finite(a, asked.dtype, f"{asked.name}'s column {label}", Columns((), nan))
+            check_finite(a, asked.dtype, f"{asked.name}'s column {label}", Columns(None, nan))
     out = np.empty((n, len(found)), target)
     rows = max(_FEWEST_ROWS, _BLOCK // len(found))
     with np.errstate(under="ignore"):
@@ -296,38 +292,39 @@ def _exact(columns: list[Array], otherwise: np.dtype[Any]) -> np.dtype[Any]:
 
 
 def _pandas_frame(frame: Any, asked: Asked) -> tuple[Array, Columns]:
-    names, dtypes = _names(list(frame.columns)), set(frame.dtypes)
+    dtypes = {*frame.dtypes.tolist()}
     if len(dtypes) == 1 and isinstance(dtype := dtypes.pop(), np.dtype) and dtype in KINDS:
-        return np.asarray(frame), Columns(names, True)  # a single block is not copied
+        return frame.to_numpy(), Columns(frame.columns, True)  # a single block is not copied
     columns = (column for _, column in frame.items())
-    return _table(columns, names, len(frame), _pandas_column, asked, True)
+    return _table(columns, list(frame.columns), len(frame), _pandas_column, asked, True)
 
 
 def _polars_frame(frame: Any, asked: Asked) -> tuple[Array, Columns]:
-    columns = frame.get_columns()
-    names = _names(frame.columns)
-    return _table(iter(columns), names, frame.height, _polars_column, asked, False)
+    columns = iter(frame.get_columns())
+    return _table(columns, frame.columns, frame.height, _polars_column, asked, False)
 
 
 def _arrow_table(table: Any, asked: Asked) -> tuple[Array, Columns]:
-    names = _names(table.schema.names)
-    return _table(iter(table.columns), names, table.num_rows, _arrow_column, asked, False)
+    return _table(
+        iter(table.columns), table.schema.names, table.num_rows, _arrow_column, asked, False
+    )
 
 
 def _pandas_series(column: Any, asked: Asked) -> tuple[Array, Columns]:
-    return _pandas_column(column, asked.name, asked.hint), Columns((), True)
+    return _pandas_column(column, asked.name, asked.hint), Columns(None, True)
 
 
 def _arrow_array(column: Any, asked: Asked) -> tuple[Array, Columns]:
-    return _arrow_column(column, asked.name, asked.hint), Columns((), False)
+    return _arrow_column(column, asked.name, asked.hint), Columns(None, False)
 
 
-def _polars_series(column: Any, asked: Asked) -> tuple[Array, Columns]:
+def _polars_series(column: Any, asked: Asked) -> tuple[Array, Columns | None]:
     if str(column.dtype).startswith("Array") and not column.null_count():
         rows = np.asarray(column.to_numpy())  # a row of equally many numbers for each sample
-        if rows.dtype.kind in "biuf":
-            return rows, Columns((), False)
-    return _polars_column(column, asked.name, asked.hint), Columns((), False)
+        if rows.dtype.kind == "f" and np.isnan(rows).any():  # nulls are NaN by now
+            rows = np.array(column.to_list(), object)
+        return (rows if rows.dtype.kind in "biuf" else objects(rows, asked.name, asked.hint)), None
+    return _polars_column(column, asked.name, asked.hint), Columns(None, False)
 
 
 def _native(value: Any, asked: Asked) -> tuple[Any, Columns | None]:

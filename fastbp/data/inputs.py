@@ -28,6 +28,7 @@ from fastbp.data.values import (
     check_finite,
     check_range,
     check_sums,
+    masked,
     missing,
 )
 
@@ -54,11 +55,15 @@ class Source(NamedTuple):
     alone: Source | None = None  # weights by class only: those that samples have without them
 
 
+#: what to do about text among class ids
+ENCODE = "turn text labels into ids 0, 1, 2, …"
 #: X, y and, where given, sample weights.
 Samples: TypeAlias = "tuple[Source, Source, Source | None]"
 
 
-def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Source:
+def features(
+    X: ArrayLike, n_features: int, dtype: str, name: str = "X", per: str = "inputs"
+) -> Source:
     """Describe the samples of a network with `n_features` inputs.
 
     Parameters
@@ -70,8 +75,8 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
         The network's inputs.
     dtype : {"float32", "float64"}
         The network's dtype, which the values must fit.
-    name : str
-        The argument's name, for messages.
+    name, per : str
+        The argument's name, and what of the network it has a number for each of, for messages.
 
     Raises
     ------
@@ -86,7 +91,7 @@ def features(X: ArrayLike, n_features: int, dtype: str, name: str = "X") -> Sour
     if a.size != n * n_features:
         hint = "; a single sample has shape (1, n_features)" if a.ndim == 1 else ""
         raise ValueError(
-            f"{name} must have as many features as the network has inputs, {n_features}, "
+            f"{name} must have as many features as the network has {per}, {n_features}, "
             f"got {a.size // n}: shape {a.shape}{hint}"
         )
     lazy = is_map(a) and _readable(a)
@@ -144,8 +149,7 @@ def targets(
     ValueError
         `y` is of another length or width or ragged, or lacks values, or one of them is not as said.
     """
-    hint = "turn text labels into ids 0, 1, 2, …" if classes else ""
-    a, columns = _array(y, name, dtype, exact=True, hint=hint)
+    a, columns = _array(y, name, dtype, exact=True, hint=ENCODE if classes else "")
     _check_length(a, n, name)
     if columns and classes and a.ndim == 2 and a.shape[1] == 1 < n_outputs:
         a = a[:, 0]  # a table of one column
@@ -264,8 +268,6 @@ def _read(
     columns = None
     kind = type(value)
     if kind is not list and kind is not tuple:
-        if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
-            raise missing(name, np.ma.getmaskarray(value))
         from fastbp.data import frames  # what isn't used isn't imported
 
         value, columns = frames.read(value, frames.Asked(name, dtype, exact, hint))
@@ -278,6 +280,9 @@ def _read(
             f"{name} must be one array of numbers with rows of equal length, "
             f"got {kind.__name__} that numpy cannot read: {error}"
         ) from error
+    absent = masked(value, a.shape)
+    if absent is not None:
+        raise missing(name, absent)
     return a, columns
 
 

@@ -24,6 +24,8 @@ _WAYS_OUT = {
     "lists": "give one number a row and column; numpy.stack makes an array of rows of equal length",
     "records": "give each field as a column of its own",
 }
+#: values that are looked at to tell whether text is of digits
+FIRST = 100
 _OF_DIGITS = "numpy.asarray(values, float) makes numbers of such text"
 _NUMPY = {"M": "dates", "m": "durations", "c": "complex numbers", "U": "text", "T": "text"}
 _NUMPY |= {"S": "bytes", "V": "records"}
@@ -116,7 +118,7 @@ def _class(kind: type) -> str:
 def _digits(a: Array) -> bool:
     """Whether text starts with numbers: a few values tell."""
     try:
-        a.reshape(-1)[:100].astype(np.float64)
+        a.reshape(-1)[:FIRST].astype(np.float64)
     except (TypeError, ValueError):
         return False
     return True
@@ -150,9 +152,7 @@ def _no_number(a: Array, name: str, hint: str) -> TypeError:
     i = next(i for i, kind in enumerate(kinds) if not (_is_number(kind) or _is_missing(kind)))
     value = a.reshape(-1)[i]
     place = f" ({_text(value)} in {_place(i, a)})"
-    if isinstance(value, str) and not hint and _digits(a):
-        hint = _OF_DIGITS
-    return no_numbers(name, _what(value), hint, place)
+    return no_numbers(name, _what(value), hint, place, a)
 
 
 def _what(value: object) -> str:
@@ -170,7 +170,9 @@ def _what(value: object) -> str:
     return _CLASSES.get(type(value).__name__, f"objects of {_class(type(value))}")
 
 
-def no_numbers(name: str, what: str, hint: str = "", place: str = "") -> TypeError:
+def no_numbers(
+    name: str, what: str, hint: str = "", place: str = "", values: Array | None = None
+) -> TypeError:
     """Return the error for values that are no real numbers.
 
     Parameters
@@ -183,8 +185,12 @@ def no_numbers(name: str, what: str, hint: str = "", place: str = "") -> TypeErr
         What to do about text, where that isn't what to do about text among features.
     place : str
         What follows `what`: a value and where it stands.
+    values : ndarray of object, optional
+        Some of them, or all, which tell whether text is of digits.
     """
     way_out = _WAYS_OUT.get(what, "turn them into numbers")
     if hint and what in ("text", "categories"):
         way_out = hint
+    elif what == "text" and values is not None and _digits(values):
+        way_out = _OF_DIGITS
     return TypeError(f"{name} must hold real numbers, got {what}{place}: {way_out}")

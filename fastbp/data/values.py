@@ -7,6 +7,7 @@ fails is looked at value by value.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from math import inf
 from typing import Any, NamedTuple
@@ -41,14 +42,27 @@ class Columns(NamedTuple):
 
     Attributes
     ----------
-    names : tuple of str
-        Of the columns; none where there is no table, but one column by itself.
+    labels : iterable or None
+        The table's own, of which names are made once one is needed; None where there is no table,
+        but one column by itself.
     nan : bool
         Whether NaN stands for a missing value there, as in pandas.
     """
 
-    names: tuple[str, ...]
+    labels: Iterable[Any] | None
     nan: bool
+
+    def names(self) -> list[str]:
+        """Names of a table's columns for messages; of equal ones, with their places."""
+        labels = () if self.labels is None else self.labels
+        names = [repr(x.item() if isinstance(x, np.generic) else x) for x in labels]
+        counts = Counter(names)
+        if len(counts) == len(names):
+            return names
+        return [
+            f"{name} (at position {j})" if counts[name] > 1 else name
+            for j, name in enumerate(names)
+        ]
 
 
 def check_finite(a: NDArray[Any], dtype: str, name: str, column: str | Columns) -> None:
@@ -120,7 +134,8 @@ def check(
             value = a[start + i].reshape(-1)[j].item()
             place = f"row {start + i}"
             if isinstance(column, Columns):
-                name = f"{name}'s column {column.names[j]}" if column.names else name
+                if column.labels is not None:
+                    name = f"{name}'s column {column.names()[j]}"
                 if column.nan and value != value:
                     raise missing(name, np.isnan(a.reshape(len(a), -1)[:, j]))
             elif a.ndim > 1:
@@ -147,6 +162,30 @@ def missing(name: str, absent: NDArray[np.bool_]) -> ValueError:
     return ValueError(
         f"{name} has {count:,} missing values (first in {place}): drop or fill those rows"
     )
+
+
+def masked(value: Any, shape: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """Where a masked array, or a list of such arrays, has masked values; None where it has none.
+
+    Parameters
+    ----------
+    value : object
+        Whatever a person gave.
+    shape : tuple of int
+        Of the array that numpy makes of it, which loses the masks.
+    """
+    if isinstance(value, np.ma.MaskedArray):
+        plain = value.dtype.names is None
+        return np.ma.getmaskarray(value) if plain and np.ma.is_masked(value) else None
+    if len(shape) < 2 or not isinstance(value, (list, tuple)):
+        return None
+    holders = (np.ma.MaskedArray, list, tuple) if len(shape) > 2 else np.ma.MaskedArray
+    if not any(issubclass(kind, holders) for kind in {*map(type, value)}):
+        return None
+    rows = [masked(row, shape[1:]) for row in value]
+    if all(row is None for row in rows):
+        return None
+    return np.stack([np.zeros(shape[1:], np.bool_) if row is None else row for row in rows])
 
 
 def _chunks(a: NDArray[Any]) -> Iterable[NDArray[Any]]:

@@ -86,9 +86,9 @@ def of_training(
 class Derivatives:
     """What `Network.vjp` gives of a network with these parameters, for as many threads as ask.
 
-    States are kept from one call to the next, and each is used by one thread at a time. They are
-    of a block of rows, however many a call has; as many are kept as threads were at work at once,
-    but no more than take 64 MiB, which may be none.
+    States are kept from one call to the next, and each is used by one thread at a time. They take a
+    block of rows, however many a call has; as many are kept as threads were at work at once, but no
+    more than take 64 MiB, which may be none.
     """
 
     def __init__(self, parameters: Parameters) -> None:
@@ -101,7 +101,7 @@ class Derivatives:
         parameters = self._parameters
         dtype = parameters.dtype
         source = inputs.features(X, parameters.n_inputs, dtype)
-        given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent")
+        given = inputs.features(cotangent, parameters.n_outputs, dtype, "cotangent", "outputs")
         n = source.n
         if given.n != n:
             raise ValueError(f"cotangent must have X's {n} rows, got {given.n}")

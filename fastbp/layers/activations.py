@@ -118,6 +118,11 @@ def checked(activation: object) -> ActivationName | Activation:
         default = WITH_SETTINGS.get(activation.name)
         plain = default is not None and activation == default()
         return ACTIVATION_NAMES.find("activation", activation.name) if plain else activation
+    if callable(activation):
+        raise TypeError(
+            "activation must be a name or a fastbp activation, or fastbp.CustomActivation(f, "
+            f"derivative) for a function of your own, got {activation!r}"
+        )
     return ACTIVATION_NAMES.find("activation", activation)
 
 

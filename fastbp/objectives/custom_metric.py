@@ -88,6 +88,8 @@ class CustomMetric(Metric):
             )
         if not isinstance(name, str):
             raise TypeError(f"name must be a str, got {name!r} of type {type(name).__name__}")
+        if not name.strip():
+            raise ValueError(f"name must be what the figure is called, got {name!r}")
         if name == "loss" or figure_fault(name, 0.0) is not None:
             raise ValueError(f"name must be none of History's own, nor 'loss', got {name!r}")
         # as `object.__setattr__` would, which `name`, a property, hasn't

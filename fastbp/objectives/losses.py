@@ -341,7 +341,10 @@ def resolve(loss: object, activation: str) -> Loss:
     elif isinstance(loss, Loss):
         found = loss
     else:
-        raise TypeError(f"loss must be a name or a fastbp loss, got {type(loss).__name__}")
+        raise TypeError(
+            "loss must be a name or a fastbp loss, or fastbp.CustomLoss(f, derivative) for a "
+            f"function of your own, got {type(loss).__name__}"
+        )
     required = found._kernel.requires
     if required is not None and activation != required:
         raise ValueError(

@@ -498,7 +498,10 @@ class AveragePrecision(_UnderCurve):
         _, group = np.unique(score, return_inverse=True)
         of_positives = np.bincount(group, w * positive)[::-1]
         above = np.cumsum(np.bincount(group, w)[::-1])
-        precision = np.cumsum(of_positives) / above
+        # 0 above the first threshold where its weights are too small beside the largest one
+        precision = np.divide(
+            np.cumsum(of_positives), above, out=np.zeros(len(above)), where=above > 0
+        )
         return _ratio(float(of_positives @ precision), float(of_positives.sum()))
 
 
@@ -529,8 +532,11 @@ def resolve(metrics: object, k: int) -> tuple[Metric, ...]:
         one: Any = (
             METRICS[METRIC_NAMES.find("metrics", metric)] if isinstance(metric, str) else metric
         )
-        if not isinstance(one, Metric):
-            raise TypeError(f"metrics must hold names or fastbp metrics, got {metric!r}")
+        if not isinstance(one, Metric) or not hasattr(one, "_kernel"):  # or a class of one's own
+            raise TypeError(
+                "metrics must hold names or fastbp metrics, or fastbp.CustomMetric(f, name) for a "
+                f"function of your own, got {metric!r}"
+            )
         one._check(k)
         if one.name in found:
             raise ValueError(f"metrics holds {one.name!r} twice")

@@ -59,6 +59,7 @@ _HALF = (
 _OWN = "there is none; fastbp.CustomLoss takes any function of an output and a target"
 _ELSEWHERE = "there is none; a gradient of one's own goes back by fastbp.Network.vjp"
 _PENALTY = "a penalty on weights is a layer's: Dense(l1=, l2=)"
+_LOGARITHMS = "take 'mse' with the logarithms of the targets"
 _KL = (
     "'kl_divergence' is a sum over outputs, as PyTorch's with reduction='batchmean', where its "
     "default is a mean"
@@ -72,7 +73,9 @@ LOSS_NAMES: Names[LossName] = Names(
         "cosine_similarity": _ELSEWHERE,
         "ctc": _ELSEWHERE,
         "ctc_loss": _ELSEWHERE,
+        "binary_log_loss": "take 'log_loss'",
         "deviance": "take 'log_loss'",
+        "multi_log_loss": "take 'log_loss'",
         "elastic_net": _PENALTY,
         "epsilon_insensitive": _OWN,
         "focal": _OWN,
@@ -85,22 +88,30 @@ LOSS_NAMES: Names[LossName] = Names(
         "kl_div": _KL,
         "kl_div_loss": _KL,
         "l1_l2": _PENALTY,
+        "half_mean_squared_error": _HALF,
+        "half_mse": _HALF,
         "l2": _HALF,
         "l2_loss": _HALF,
+        # for who knows no output layer; others have `loss_name`
+        "log_loss": "it is 'cross_entropy' of softmax, 'binary_cross_entropy' of sigmoid outputs",
         "logistic": "take 'log_loss'",
         "mape": _OWN,
         "margin_ranking_loss": _ELSEWHERE,
         "mean_absolute_percentage_error": _OWN,
-        "mean_squared_logarithmic_error": "take 'mse' with the logarithms of the targets",
-        "msle": "take 'mse' with the logarithms of the targets",
+        "mean_squared_log_error": _LOGARITHMS,
+        "mean_squared_logarithmic_error": _LOGARITHMS,
+        "msle": _LOGARITHMS,
         "multi_margin_loss": _ELSEWHERE,
         "r2": "least squares, 'mse', give the largest r2, which is a metric",
+        "rmsle": _LOGARITHMS,
         "rmse": "'mse' is least at the same weights, and 'rmse' is a metric",
         "root_mean_squared_error": "'mse' is least at the same weights, and 'rmse' is a metric",
         "squared_epsilon_insensitive": _OWN,
         "squared_error": _HALF,
         "squared_hinge": _OWN,
         "squared_loss": _HALF,
+        "sse": _HALF,
+        "sum_squared_error": _HALF,
         "triplet": _ELSEWHERE,
         "triplet_margin_loss": _ELSEWHERE,
         "tweedie": _OWN,
@@ -166,7 +177,9 @@ _METRIC_ALIASES: dict[MetricName, tuple[MetricAlias, ...]] = {
     "average_precision": ("average_precision_score",),
     "auc": ("auroc", "roc_auc", "roc_auc_ovr", "roc_auc_score"),
 }  # fmt: skip
-_F1 = "'f1' is of class 1 for one output, else the mean over classes (macro)"
+_MACRO = "{!r} is of class 1 for one output, else the mean over classes (macro)"
+_FUNCTION = "there is none; fastbp.CustomMetric takes any function of targets and outputs"
+_CURVE = "take 'average_precision', the area under precision over recall, as steps"
 _POSITIVE = "figures aren't negated here, and callbacks know which are the better the larger: {!r}"
 _SQUARES = "'rmse' is its root, and a trainer with the loss 'mse' reports it as its loss"
 _ERROR = "it is reported for the loss of that name; 'auc' and 'accuracy' are metrics of classes"
@@ -175,21 +188,50 @@ METRIC_NAMES: Names[MetricName] = Names(
     _METRIC_ALIASES,
     {
         "binary_accuracy": "'accuracy' cuts a sigmoid output at 0.5, as binary_accuracy does",
+        "ap": "take 'average_precision'",
+        "auc_pr": _CURVE,
+        "auprc": _CURVE,
+        "brier_score": _FUNCTION,
+        "brier_score_loss": _FUNCTION,
         "binary_crossentropy": _ERROR,
         "categorical_crossentropy": _ERROR,
+        "cohen_kappa": _FUNCTION,
+        "cohen_kappa_score": _FUNCTION,
         "cross_entropy": _ERROR,
-        "f1_macro": _F1,
-        "f1_micro": _F1,
-        "f1_weighted": _F1,
+        "explained_variance": _FUNCTION,
+        **{
+            f"{name}_{average}": _MACRO.format(name)
+            for name in ("f1", "precision", "recall")
+            for average in ("macro", "micro", "weighted")
+        },
+        "hamming_loss": _FUNCTION,
+        "iou": _FUNCTION,
+        "jaccard": _FUNCTION,
+        "jaccard_score": _FUNCTION,
+        "kappa": _FUNCTION,
         "log_loss": _ERROR,
         "loss": "it is reported without being asked for",
+        "map": "take 'average_precision'",
+        "mape": _FUNCTION,
+        "matthews_corrcoef": _FUNCTION,
+        "max_error": _FUNCTION,
+        "mcc": _FUNCTION,
+        "mean_absolute_percentage_error": _FUNCTION,
         "mean_squared_error": _SQUARES,
+        "mean_squared_log_error": _FUNCTION,
+        "mean_squared_logarithmic_error": _FUNCTION,
+        "median_absolute_error": _FUNCTION,
         "mse": _SQUARES,
+        "msle": _FUNCTION,
         "neg_log_loss": _ERROR,
         "neg_mean_absolute_error": _POSITIVE.format("mae"),
         "neg_mean_squared_error": _POSITIVE.format("rmse"),
         "neg_root_mean_squared_error": _POSITIVE.format("rmse"),
+        "pr_auc": _CURVE,
+        "rmsle": _FUNCTION,
+        "sensitivity": "take 'recall'",
         "sparse_categorical_crossentropy": _ERROR,
+        "specificity": _FUNCTION,
         "top_k_accuracy": "'top_k' is of 5, scikit-learn's of 2: fastbp.TopK(2)",
         "top_k_accuracy_score": "'top_k' is of 5, scikit-learn's of 2: fastbp.TopK(2)",
         **{f"top_{k}": f"take fastbp.TopK({k})" for k in (1, 2, 3, 10)},

@@ -11,7 +11,7 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from numpy.typing import ArrayLike, NDArray
 
 from fastbp.checks import integer
-from fastbp.data.inputs import features, numbers
+from fastbp.data.inputs import ENCODE, features, numbers
 from fastbp.layers.activations import name_of
 from fastbp.layers.thresholds import usual_threshold
 from fastbp.network import Network
@@ -124,7 +124,7 @@ def _margins(network: Network, scores: NDArray[Any], told: NDArray[Any]) -> list
 
 
 def _class_ids(y: ArrayLike, n: int, n_classes: int) -> NDArray[np.int64]:
-    ids = numbers(y, "y", "turn text labels into ids 0, 1, 2, …")
+    ids = numbers(y, "y", ENCODE)
     if ids.ndim == 2 and ids.shape[1] == 1:
         ids = ids[:, 0]
     elif ids.ndim == 2 and ids.shape[1] == n_classes:

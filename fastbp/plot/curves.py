@@ -127,7 +127,9 @@ def _curves(history: History, quantity: str) -> dict[str, tuple[list[int], list[
     kinds = {name: name for name in sets} if sets != ("val",) else {"val": "validation"}
     if "training" in kinds:
         kinds["training"] = "training, held out"
-    wanted = {quantity: "training", **{f"{name}_{quantity}": kinds[name] for name in sets}}
+    of_set = next((name for name in sets if quantity.startswith(f"{name}_")), None)
+    wanted = {quantity: "training" if of_set is None else kinds[of_set]}
+    wanted |= {f"{name}_{quantity}": kinds[name] for name in sets}
     if not any(name in known for name in wanted):
         has = ", ".join(map(repr, known)) or "no epochs"
         raise ValueError(f"quantity must be one that history has ({has}), got {quantity!r}")
@@ -135,6 +137,8 @@ def _curves(history: History, quantity: str) -> dict[str, tuple[list[int], list[
     curves = {}
     for name, kind in wanted.items():
         values = lists.get(name, [])
+        if not values and kind in curves:
+            continue
         # epochs without the figure are left out: the line goes on to the next that has it
         # (a list that is shorter, of an older fastbp's history, belongs to the last epochs)
         pairs = list(zip(finished[len(finished) - len(values) :], values, strict=True))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastbp import optimizers
 from fastbp.checks import integer
+from fastbp.data import inputs
 from fastbp.kernels import layout as lay
 from fastbp.kernels import predict as kernels
 from fastbp.kernels.functions.losses import LOSSES
@@ -272,16 +274,23 @@ def _frozen(array: Array | None) -> Any:
     return array
 
 
+def _array(values: ArrayLike, name: str, hint: str = "") -> Array:
+    """A copy of whatever X may be, as an array; a number by itself has no axes."""
+    if isinstance(values, Number) or getattr(values, "ndim", 1) == 0:
+        return np.array(values)
+    return np.array(inputs.numbers(values, name, hint))
+
+
 def _one(values: ArrayLike, n: int, name: str, what: str) -> Array:
     """One sample as a row; a copy, so that it can't change between updates."""
-    array = np.array(values)
+    array = _array(values, name)
     if array.size != n:
         raise ValueError(f"{name} must be one sample of {n} {what}, got shape {array.shape}")
     return array.reshape(1, -1)
 
 
 def _target(t: ArrayLike, k: int, *, classes: bool) -> Array:
-    array = np.array(t)
+    array = _array(t, "t", inputs.ENCODE if classes else "")
     if classes and array.size == 1 and (k > 1 or array.ndim == 0):
         return array.reshape(1)
     return _one(array, k, "t", "targets" + (", or a class id" if classes else ""))

@@ -91,8 +91,8 @@ def of_fit(
     sets = _validation(parameters, settings, validation_data)
     dtype, outputs = parameters.dtype, parameters.n_outputs
     if validation_split:
-        counts = isinstance(settings.loss, Poisson)
-        trained, sets["val"] = split_off(trained, validation_split, dtype, outputs, counts)
+        poisson = isinstance(settings.loss, Poisson)
+        trained, sets["val"] = split_off(trained, validation_split, dtype, outputs, poisson)
     if class_weight is not None:
         x, targets, weights = trained
         by_class = class_weights(class_weight, targets, outputs)
@@ -192,8 +192,9 @@ def _check_callbacks(
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(f"callbacks must hold fastbp.Callback objects, got {callback!r}")
-        callback.check(figures)
-        figures = figures.beside(callback._adds, may_add(callback))
+        more = may_add(callback)  # as may one that watches the figure itself
+        callback.check(figures.beside((), more))
+        figures = figures.beside(callback._adds, more)
     monitor = monitor_of(settings.optimizer.learning_rate)
     if counts and monitor is not None:
         monitor.check(figures)

@@ -405,7 +405,7 @@ class Fit:
         """Stand where another stood, `check_fit` having let it pass; callbacks come later."""
         self.reductions, self.val_loss = state["reductions"], state["val_loss"]
         self.spent = state["spent"]
-        fill(self.history, state["history"])
+        fill(self.history, state["history"], self.held.figures)
         same = provenance.same_samples(state, self.fingerprints)
         self.work.set_epoch_state(state, same)
 

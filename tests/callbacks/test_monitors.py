@@ -77,6 +77,20 @@ def test_a_figure_that_a_callback_adds(name: str, values: Any, mode: Any) -> Non
     assert equal(trainer.network.get_weights(), kept.weights[1])
 
 
+def test_one_who_watches_may_add_it_as_well() -> None:
+    class Own(fastbp.EarlyStopping):
+        def on_epoch_end(self, trainer: Any, epoch: int, logs: dict[str, float]) -> None:
+            logs["size"] = float(abs(trainer.network.get_weights()[0]).sum())
+            super().on_epoch_end(trainer, epoch, logs)
+
+    trainer, own = build(), Own("size", 2)
+    history = trainer.fit(X, Y, 9, callbacks=[own])
+    assert own.best == min(history["size"])
+    assert own.best == float(abs(trainer.network.get_weights()[0]).sum())
+    with pytest.raises(ValueError, match="monitor must be one of this fit's figures, 'loss', got"):
+        trainer.fit(X, Y, callbacks=[fastbp.EarlyStopping("size"), Own("size")])
+
+
 @pytest.mark.parametrize("mode", ["max", "min"])
 def test_a_metric_of_ones_own_says_which_way(mode: Any) -> None:
     values = iter(RISE if mode == "max" else FALL)
@@ -188,6 +202,10 @@ def test_one_that_nobody_can_add_is_refused_before(where: str) -> None:
         (lambda: fastbp.ReduceOnPlateau(0.1, monitor=1), TypeError, "monitor must be a figure's"),
         (lambda: build().fit(X, Y, callbacks=[Adds("a", FALL), fastbp.EarlyStopping()]),
          ValueError, "one of this fit's figures, 'loss', got 'val_loss'"),
+        (lambda: build().fit(X, Y, validation_data=(X, Y), callbacks=[fastbp.EarlyStopping("")]),
+         ValueError, "one of this fit's figures, 'loss', 'val_loss', got ''"),
+        (lambda: build(fastbp.ReduceOnPlateau(0.1, monitor="")).fit(X, Y, validation_data=(X, Y)),
+         ValueError, "one of this fit's figures, 'loss', 'val_loss', got ''"),
     ],
 )  # fmt: skip
 def test_refused(make: Any, error: Any, message: str) -> None:

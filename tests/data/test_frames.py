@@ -109,6 +109,25 @@ def test_a_single_block_of_pandas_is_not_copied():
         assert source.kind == X.dtype.name
 
 
+class Unnamed:
+    """A column's label that nobody may ask for its name."""
+
+    def __repr__(self) -> str:
+        raise AssertionError("the column's name was made")
+
+
+def test_a_frame_of_one_dtype_is_read_without_its_names():
+    frame = library("pandas").DataFrame(np.eye(2), columns=[Unnamed(), Unnamed()])
+    np.testing.assert_array_equal(features(frame, 2, "float32").array, np.eye(2))
+
+
+def test_sparse_columns_by_themselves_are_taken():
+    pd = library("pandas")
+    sparse = pd.arrays.SparseArray([0.0, 1.5, 0.0])
+    for column in (sparse, pd.Series(sparse), pd.Series(sparse).array):
+        np.testing.assert_array_equal(features(column, 1, "float32").array, [0, 1.5, 0])
+
+
 @pytest.mark.parametrize("make", ["pandas", "polars", "pyarrow"])
 def test_columns_by_themselves_are_not_copied(make):
     a = np.arange(6.0)

@@ -75,6 +75,16 @@ def test_columns_of_other_than_numbers_are_named(library_, case):
 
 
 @each_library
+def test_text_of_digits_is_told_from_other_text(library_):
+    frame = LIBRARIES[library_](["1.5", "2", "-3e4"])
+    message = r" must hold real numbers, got text.*: numpy\.asarray\(values, float\) makes numbers"
+    with pytest.raises(TypeError, match=rf"^X's column 'x'{message}"):
+        features(frame, 2, "float32")
+    with pytest.raises(TypeError, match=rf"^y{message}"):
+        targets(frame["x"], 3, 1, "float32", classes=False)
+
+
+@each_library
 def test_labels_of_text_become_ids(library_):
     labels = LIBRARIES[library_](TEXT)["x"]
     with pytest.raises(TypeError, match=r"^y must hold real numbers, got text.*: turn text labels"):
@@ -205,6 +215,47 @@ def test_masked_values_are_missing():
     with pytest.raises(ValueError, match=r"^y has a missing value \(in row 2\): drop or fill that"):
         targets(X[:, 0], 3, 1, "float32", classes=False)
     np.testing.assert_array_equal(features(X[:1], 2, "float32").array, [[1, 1]])
+
+
+def test_masks_within_lists_are_not_lost():
+    row = np.ma.masked_array([1, 2], [False, True])
+    for X, place in (
+        ([[3, 4], row], "row 1, feature 1"),
+        ((row, np.ones(2)), "row 0, feature 1"),
+        ([[[3, 4], [5, 6]], [[3, 4], row]], "row 1, feature 3"),
+        ([[[3, 4]], row[None]], "row 1, feature 1"),
+        ([row.astype(object)], "row 0, feature 1"),
+    ):
+        width = np.size(X[0])
+        with pytest.raises(ValueError, match=rf"^X has a missing value \(in {place}\): drop or"):
+            features(X, width, "float32")
+        with pytest.raises(ValueError, match=r"^y has a missing value"):
+            targets(X, len(X), width, "float32", classes=False)
+    clean = features([row[:1], [3]], 1, "float32")
+    np.testing.assert_array_equal(clean.array, [[1], [3]])
+
+
+@pytest.mark.parametrize("mask", [False, [(False, True)]])
+def test_masked_records_are_refused_as_records(mask):
+    X = np.ma.masked_array([(1, 2)], mask, dtype=[("a", int), ("b", int)])
+    with pytest.raises(
+        TypeError, match=r"^X must hold real numbers, got dtype .*: give each field"
+    ):
+        features(X, 2, "float32")
+
+
+@pytest.mark.parametrize("kind", ["Float64", "Int32"])
+def test_rows_of_polars_lack_values_too(kind):
+    pl = library("polars")
+    dtype = pl.Array(getattr(pl, kind), 2)
+    X = pl.Series([[1, 2], [3, None]], dtype=dtype)
+    with pytest.raises(ValueError, match=r"^X has a missing value \(in row 1, feature 1\): drop"):
+        features(X, 2, "float32")
+    np.testing.assert_array_equal(features(X[:1], 2, "float32").array, [[1, 2]])
+    if kind == "Float64":
+        wrong = pl.Series([[1.0, 2.0], [float("nan"), 3.0]], dtype=dtype)
+        with pytest.raises(ValueError, match=r"^X must hold finite .* nan at row 1, feature 0$"):
+            features(wrong, 2, "float32")
 
 
 # ---------------------------------------------------------------- values and their columns

@@ -104,7 +104,7 @@ def missing() -> list[Any]:
         [[1, 2, pd.NaT]],
         *columns([1, None, 1, 1, 1]),
         pa.table({"a": [1, None], "b": [1, 2], "c": [1, 2]}),
-        masked,
+        *(masked, list(masked)),
     ]
 
 
@@ -132,6 +132,11 @@ def tensors() -> list[Any]:
     return [torch.tensor(PLAIN, requires_grad=True)]
 
 
+def polars_series() -> list[Any]:
+    pl = library("polars")
+    return [pl.Series(PLAIN[:, 0]), pl.Series(PLAIN.tolist(), dtype=pl.Array(pl.Float64, D))]
+
+
 DATE = datetime.datetime(2020, 1, 2)
 #: by what the table's rows begin with: what is given, one thing or a list of things
 EXAMPLES: dict[str, Callable[[], Any]] = {
@@ -155,7 +160,7 @@ EXAMPLES: dict[str, Callable[[], Any]] = {
         *(one_dtype()["a"], one_dtype()["a"].array, library("pandas").Index([1.5])),
     ],
     "polars DataFrame": lambda: library("polars").DataFrame(MIXED),
-    "polars Series": lambda: library("polars").Series(PLAIN[:, 0]),
+    "polars Series": polars_series,
     "pyarrow Table": lambda: [
         *(library("pyarrow").table(MIXED), library("pyarrow").table(MIXED).to_batches()[0]),
     ],
@@ -198,7 +203,7 @@ def test_what_the_table_says_happens(row, tmp_path):
             with pytest.raises((TypeError, ValueError), match=r"^X('s column '.')? "):
                 features(X, D, "float32")
             continue
-        one = len(np.shape(X)) == 1  # a column by itself
+        one = np.asarray(X).ndim == 1  # a column by itself
         source = features(X, 1 if one else D, "float32")
         if happens == "not copied":
             own = X.to_numpy() if hasattr(X, "to_numpy") else np.asarray(X)

@@ -144,7 +144,7 @@ def test_one_program_for_sets_of_many_sizes() -> None:
     sizes = (5, kernels.MOST_DRAWN + 3, 1000, kernels.MOST_DRAWN, 300, 10_000, 6)
     for epoch, n in enumerate(sizes):
         alone, other, X, y = scalar_fit(n, 4)
-        alone._session.engine.rates.epochs = epoch
+        alone._session.engine.rates.passes = epoch  # which orders are drawn by
         other.set_weights(net.get_weights())
         assert trainer.fit(X, y).loss == alone.fit(X, y).loss
         assert net.get_weights() == other.get_weights()

@@ -13,6 +13,7 @@ import fastbp
 from fastbp import export
 from fastbp.kernels.functions.activations import ACTIVATIONS
 from fastbp.layers.activations import name_of
+from fastbp.layers.names import ACTIVATION_NAMES
 
 
 def compare(network: fastbp.Network, X: Any) -> None:
@@ -55,6 +56,7 @@ def test_every_activation_as_the_last(activation: Any) -> None:
 def test_an_activation_without_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
     """One that the kernels have and nobody has written a graph for is not taken for another."""
     monkeypatch.setitem(ACTIVATIONS, "novel", ACTIVATIONS["tanh"])
+    monkeypatch.setitem(ACTIVATION_NAMES._spelt, "novel", "novel")
     network = fastbp.Network(2, [fastbp.Dense(3, "novel"), fastbp.Dense(1)], seed=0)
     with pytest.raises(ValueError, match="activation 'novel' has no ONNX graph"):
         export.to_onnx(network)

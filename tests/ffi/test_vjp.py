@@ -93,7 +93,8 @@ def test_after_a_refusal_it_goes_on(tmp_path: Path) -> None:
         (lazy, c, "X holds a value that is not finite"),
         (X, infinite, "cotangent holds a value that is not finite"),
         (X, c[:4], "cotangent must have X's 5 rows, got 4"),
-        (X[:, :3], c, "X must have as many features"),
+        (X[:, :3], c, "X must have as many features as the network has inputs, "),
+        (X, c[:, :1], "cotangent must have as many features as the network has outputs, "),
     ):
         with pytest.raises(ValueError, match=message):
             net.vjp(wrong, cotangent)

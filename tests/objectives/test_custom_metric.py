@@ -273,7 +273,8 @@ def test_two_of_them() -> None:
     [
         (("auc", "own"), TypeError, "f must be a function of y, outputs and sample_weight, got"),
         ((mean_error, 3), TypeError, "name must be a str, got 3 of type int"),
-        ((mean_error, ""), ValueError, "name must be none of History's own, nor 'loss', got ''"),
+        ((mean_error, ""), ValueError, "name must be what the figure is called, got ''"),
+        ((mean_error, " \n"), ValueError, "name must be what the figure is called, got ' "),
         ((mean_error, "loss"), ValueError, "name must be none of History's own"),
         ((mean_error, "epoch"), ValueError, "name must be none of History's own"),
         ((mean_error, "stopped"), ValueError, "name must be none of History's own"),

@@ -422,12 +422,29 @@ def test_minus_one_and_one_are_classes() -> None:
     assert found["average_precision"] == pytest.approx(precise(y > 0, z, None))
 
 
+@pytest.mark.parametrize("first", [0.0, 1.0])
+def test_weights_that_are_nothing_beside_others(first: float) -> None:
+    """The highest outputs' weights may be so small that they add nothing, not even to 0."""
+    found = given(
+        np.array([3.0, 2.0, 1.0]), np.array([first, 1.0, 0.0]), "linear", "mse",
+        np.array([5e-324, 1e300, 1e300]),
+    )  # fmt: skip
+    assert found["average_precision"] == 1.0
+
+
 @pytest.mark.parametrize(
     ("metrics", "error", "message"),
     [
         ("accuracy", TypeError, "metrics must be a list"),
         (["acuracy"], ValueError, "did you mean 'accuracy'"),
-        ([3], TypeError, "metrics must hold names or fastbp metrics, got 3"),
+        ([3], TypeError, r"metrics must hold names or fastbp metrics, or .* of your own, got 3"),
+        (
+            [abs],
+            TypeError,
+            r"or fastbp\.CustomMetric\(f, name\) for a function of your own, got <b",
+        ),
+        ([fastbp.Metric()], TypeError, r"CustomMetric\(f, name\) .* got Metric\(\)"),
+        ([type("Own", (fastbp.Metric,), {"name": "own"})()], TypeError, r"CustomMetric\(f, name\)"),
         (["mae", "mae"], ValueError, "metrics holds 'mae' twice"),
         ([fastbp.TopK(4)], ValueError, "'top_4' takes a network with at least 4 outputs, got 3"),
     ],

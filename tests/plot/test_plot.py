@@ -235,6 +235,11 @@ def test_learning_curves_of_several_sets() -> None:
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["a", "b", "val", "test"]
     with pytest.raises(ValueError, match="quantity must be one that history has"):
         plot.learning_curves(h, "f1")
+    for name, label in (("test_auc", "test"), ("val_loss", "val"), ("accuracy", "training")):
+        line = plot.learning_curves(h, name).lines[0]
+        assert (line.get_label(), list(line.get_ydata())) == (label, h[name])
+    (line,) = plot.learning_curves(history(), "val_loss").lines
+    assert line.get_label() == "validation"
 
 
 def test_learning_curves_choose_the_scale() -> None:

@@ -168,6 +168,8 @@ def test_levenberg_marquardt_is_lm():
         (layer, "LogSoftmax", "take 'softmax' with the loss 'cross_entropy'"),
         (layer, "None", "no activation is 'linear'"),
         (layer, "hard_swish", "'silu' is the smooth function near to it"),
+        (layer, "hswish", "'silu' is the smooth function near to it"),
+        (layer, "relu2", "fastbp.CustomActivation"),
         (layer, "sigmod", "got 'sigmod' (did you mean 'sigmoid'?)"),
         (layer, "swich", "got 'swich' (did you mean 'silu'?)"),
         (initializer, "xavier", "'glorot_uniform' and 'glorot_normal'"),
@@ -178,10 +180,18 @@ def test_levenberg_marquardt_is_lm():
         (loss, "squared_error", "'half_squared_error'"),
         (loss, "KLDivLoss", "reduction='batchmean'"),
         (loss, "focal", "fastbp.CustomLoss"),
+        (loss, "mean_squared_log_error", "take 'mse' with the logarithms"),
+        (loss, "multi_logloss", "take 'log_loss'"),
+        (loss, "sse", "'half_squared_error'"),
         (loss, "mean_squred_error", "(did you mean 'mse'?)"),
         (metric, "mse", "'rmse' is its root"),
         (metric, "binary_accuracy", "'accuracy' cuts a sigmoid output at 0.5"),
         (metric, "top_k_accuracy", "fastbp.TopK(2)"),
+        (metric, "pr_auc", "take 'average_precision'"),
+        (metric, "mcc", "fastbp.CustomMetric"),
+        (metric, "MeanAbsolutePercentageError", "fastbp.CustomMetric"),
+        (metric, "precision_micro", "'precision' is of class 1 for one output"),
+        (metric, "sensitivity", "take 'recall'"),
         (metric, "neg_mean_absolute_error", "the larger: 'mae'"),
         (optimizer, "momentum", "fastbp.SGD(learning_rate, momentum=0.9)"),
         (optimizer, "amsgrad", "fastbp.Adam(amsgrad=True)"),
@@ -207,6 +217,13 @@ def test_log_loss_needs_probabilities():
     told = "loss 'log_loss' is 'cross_entropy', where the last layer has activation 'softmax', or "
     with pytest.raises(ValueError, match=f"{told}'binary_cross_entropy', where .* got 'linear'$"):
         trainer("log_loss", units=1)
+
+
+def test_log_loss_where_no_output_layer_is_known():
+    """`fastbp bench --loss log_loss` makes the layer by the loss."""
+    told = "got 'logloss': it is 'cross_entropy' of softmax, 'binary_cross_entropy' of sigmoid"
+    with pytest.raises(ValueError, match=told):
+        objective_names.LOSS_NAMES.find("loss", "logloss")
 
 
 def test_log_loss_is_scikit_learns():
@@ -264,6 +281,15 @@ def test_files_have_no_aliases(stored):
 def test_names_are_strings(given):
     with pytest.raises(TypeError, match=r"^activation must be one of 'linear', .*, got "):
         layer(given)
+
+
+@pytest.mark.parametrize(
+    ("make", "own"),
+    [(layer, "fastbp.CustomActivation(f, derivative)"), (trainer, "fastbp.CustomLoss(f, deriv")],
+)
+def test_functions_are_told_where_they_go(make, own):
+    with pytest.raises(TypeError, match=re.escape(own)):
+        make(lambda *numbers: 0.0)
 
 
 def test_a_table_of_names():

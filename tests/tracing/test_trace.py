@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import json
+import re
 from typing import Any
 
 import naive
@@ -195,6 +196,27 @@ def test_after_goes_on_from_the_step_before() -> None:
     assert steps[1].error == steps[0].error_after
     assert steps[0].learning_rate == 0.1
     assert steps[1].learning_rate == 0.05
+
+
+def test_samples_are_read_as_elsewhere() -> None:
+    pa = pytest.importorskip("pyarrow")
+    net = fastbp.Network(2, [fastbp.Dense(2)], seed=0)
+    plain = fastbp.trace(net, [0.5, 1.0], [1.0, 0.0]).error
+    for x in (pa.table({"a": [0.5], "b": [True]}), np.ma.masked_array([0.5, 1.0], False)):
+        assert fastbp.trace(net, x, pa.table({"p": [1], "q": [0.0]})).error == plain
+    for wrong, message in (
+        (np.ma.masked_array([1.0, 2.0], [False, True]), "has a missing value (in row 1)"),
+        ([1.0, None], "has a missing value (in row 1)"),
+        (pa.table({"a": [0.5], "b": [None]}), "'s column 'b' has a missing value (in row 0)"),
+        ([[1.0], [1.0, 2.0]], " must be one array of numbers with rows of equal length"),
+    ):
+        with pytest.raises(ValueError, match=f"^x ?{re.escape(message)}"):
+            fastbp.trace(net, wrong, T)
+        with pytest.raises(ValueError, match=f"^t ?{re.escape(message)}"):
+            fastbp.trace(net, X, wrong)
+    classes = fastbp.Network(2, [fastbp.Dense(2, "softmax")], seed=0)
+    with pytest.raises(TypeError, match=r"^t must hold real numbers, .*: turn text labels"):
+        fastbp.trace(classes, X, ["dark"], "cross_entropy")
 
 
 def test_what_is_refused() -> None:

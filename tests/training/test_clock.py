@@ -129,6 +129,24 @@ def test_callbacks_are_told_of_passes(tmp_path: Path) -> None:
     assert [int(line.split(",")[0]) for line in lines] == list(range(8))
 
 
+@pytest.mark.parametrize("every", [1, 2])
+def test_checkpoints_are_written_by_passes(every: int, tmp_path: Path) -> None:
+    """The schedule's clock stands still, and the run goes on all the same."""
+    whole, broken, resumed = build(), build(), build()
+    whole.fit(X, Y, 6, count_epochs=False)
+    keeper = fastbp.Checkpoint(tmp_path / "run", every_epochs=every)
+    with pytest.raises(KeyboardInterrupt):
+        broken.fit(X, Y, 6, callbacks=[keeper, BreakOff(4)], count_epochs=False)
+    assert fastbp.Trainer.load(tmp_path / "run").position.passes == 4
+    resumed.fit(X, Y, 6, resume=tmp_path / "run", callbacks=[BreakOff(-1)], count_epochs=False)
+    assert weights(resumed) == weights(whole)
+    # One object for several fits: each one's last state is there.
+    keeper = fastbp.Checkpoint(tmp_path / "chunks")
+    for i, chunk in enumerate(CHUNKS):
+        whole.fit(X[chunk], Y[chunk], callbacks=[keeper], count_epochs=False)
+        assert fastbp.Trainer.load(tmp_path / "chunks").position.passes == 7 + i
+
+
 # ------------------------------------------------------------------------------------- figures
 
 
@@ -200,6 +218,19 @@ def test_count_epochs_is_a_flag() -> None:
     for method in (build().fit, build().fit_async):
         with pytest.raises(TypeError, match="count_epochs must be True or False, got 1 of type"):
             method(X, Y, count_epochs=1)  # type: ignore[arg-type]
+
+
+def test_a_monitor_is_looked_at_with_a_split_too() -> None:
+    """Whatever the loss: the schedule would have looked at nothing, or at too much."""
+    rate = fastbp.ReduceOnPlateau(0.1, monitor="score")
+    trainer = build(rate)
+    with pytest.raises(ValueError, match=r"monitor must be one of this fit's figures.*'score'"):
+        trainer.fit(X, Y, validation_split=0.25)
+    assert trainer.position.passes == 0
+    counts = fastbp.Network(3, [fastbp.Dense(2, "exp")], seed=0)
+    poisson = fastbp.Trainer(counts, "poisson", fastbp.SGD(rate), seed=0)
+    poisson.fit(X, abs(Y), validation_split=0.25, count_epochs=False)
+    assert poisson.position.passes == 1
 
 
 def test_a_fit_that_counts_still_asks_for_its_figure() -> None:

@@ -340,6 +340,15 @@ def test_stops_by_the_penalised_loss(solver: str) -> None:
     assert max(np.abs(g).max() for g in trainer.gradients(X, y)[1]) <= 1e-4
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_a_penalty_beyond_all_numbers_is_named(solver: str) -> None:
+    """The error of the data is finite: it isn't what has become infinite."""
+    net = fastbp.Network(2, [Dense(1, l2=1e308)], dtype="float64", seed=0)
+    net.set_weights([np.full((2, 1), 10.0), np.zeros(1)])
+    with pytest.raises(fastbp.DivergenceError, match="the loss became inf in epoch 0"):
+        trainer_of(net, solver).fit(np.eye(2), [1.0, 2.0])
+
+
 # -- as ever ---------------------------------------------------------------------------------------
 
 

@@ -200,6 +200,7 @@ def test_a_run_that_is_gone_on_with(tmp_path: Path) -> None:
         )  # fmt: skip
     for name in ("loss", "val_r2", "test_loss"):
         assert getattr(history, name) == getattr(expected, name)
+    assert history.keys() == expected.keys()  # as the columns of a data frame
     same_weights(here, there)
     again = fastbp.Trainer.load(tmp_path / "run.safetensors")
     assert again.position.epochs == 4

@@ -19,8 +19,8 @@ OLDEST, NEWEST = "0.61", "0.68"
 NEEDED: Mapping[str, str] = {
     "llvmlite": "__version__ ir",
     "llvmlite.binding": "get_host_cpu_features get_host_cpu_name get_process_triple",
-    "llvmlite.ir": "Constant DoubleType FloatType Function FunctionType IRBuilder IntType Module"
-    " Type Undefined VectorType VoidType",
+    "llvmlite.ir": "Constant DoubleType FloatType Function FunctionType InlineAsm IRBuilder IntType"
+    " Module Type Undefined VectorType VoidType",
     "llvmlite.ir:IRBuilder": "add and_ append_basic_block atomic_rmw bitcast block branch call"
     " cbranch extract_element extract_value fadd fcmp_ordered fmul fneg fpext fptosi fsub gep"
     " icmp_signed if_else insert_element inttoptr load load_atomic lshr module mul or_ phi"

@@ -115,9 +115,10 @@ class LBFGSDriver(Driver):
             self.direction[: 1 + self.n] = 0.0
             self._start = self._try(0.0, ())
         start = self._start
-        if not math.isfinite(start.loss):
-            assert self._program is not None
-            return lay.NONFINITE_LOSS, float(self._program.results[lay.R_LAST_ERROR])
+        if not math.isfinite(start.loss):  # or a penalty, or the gradient, where that of data is
+            return lay.NONFINITE_LOSS, (
+                start.loss if math.isfinite(start.reported) else start.reported
+            )
         if self._largest <= self.settings.tolerance_gradient:
             self.stop(f"no component of the gradient is above {self.settings.tolerance_gradient}")
             return STOPPED, start.reported
