@@ -120,11 +120,15 @@ class OfFunctions(Generic[Kernel]):
         the functions take before parameters.
         """
         for what in ("f", "derivative"):
-            if not callable(getattr(self, what)):
-                raise TypeError(f"{what} must be a function, got {getattr(self, what)!r}")
+            given: Any = getattr(self, what)
+            if not isinstance(getattr(given, "py_func", given), FunctionType):
+                raise TypeError(
+                    f"{what} must be a function written in Python, which numba compiles (def, or "
+                    f"lambda), got {given!r}"
+                )
         if not isinstance(self.label, str) or self.label in taken:
             raise ValueError(f"label must be none of fastbp's own {kind} names, got {self.label!r}")
-        given: Any = self.parameters
+        given = self.parameters
         if isinstance(given, np.ndarray) and given.ndim == 1:
             given = list(given)
         if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
@@ -144,10 +148,8 @@ class OfFunctions(Generic[Kernel]):
 
 
 def _counts(function: Any) -> tuple[float, float]:
-    """How many arguments by position a function takes, at least and at most, if that is known."""
+    """How many arguments by position a function takes, at least and at most."""
     function = getattr(function, "py_func", function)
-    if not isinstance(function, FunctionType):
-        return 0, math.inf
     code, defaults = function.__code__, function.__defaults__ or ()
     most = math.inf if code.co_flags & _VARARGS else code.co_argcount
     return code.co_argcount - len(defaults), most

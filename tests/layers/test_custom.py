@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -103,7 +104,22 @@ def test_what_they_are_called() -> None:
     [
         (lambda: fastbp.CustomActivation(lambda z: z * z, lambda z: z), ValueError, "derivative"),
         (lambda: fastbp.CustomActivation(lambda z: "a" + z, lambda z: z), TypeError, "numba"),
-        (lambda: fastbp.CustomActivation(3, lambda z: z), TypeError, "f must be a function, got 3"),
+        (
+            lambda: fastbp.CustomActivation(3, lambda z: z),
+            TypeError,
+            "f must be .* got 3",
+        ),
+        (lambda: fastbp.CustomActivation(np.tanh, lambda z: z), TypeError, "f must be .* <ufunc"),
+        (
+            lambda: fastbp.CustomActivation(math.sin, math.cos),
+            TypeError,
+            "f must be .* sin",
+        ),
+        (
+            lambda: fastbp.CustomLoss(distance, functools.partial(slope, 1.0)),
+            TypeError,
+            r"derivative must be .* written in Python.* functools.partial",
+        ),
         (lambda: fastbp.CustomActivation(slanted, slope, "relu"), ValueError, "label must be none"),
         (lambda: fastbp.CustomLoss(distance, distance), ValueError, "central difference"),
         (lambda: fastbp.CustomLoss(distance, None), TypeError, "derivative must be a function"),
