@@ -46,7 +46,7 @@ def test_alone_the_team_is_whole() -> None:
 def test_crowded_it_is_halved_and_tried_again() -> None:
     machine = Machine()
     assert machine.work(8, 0.1, share=0.9) == 4  # 8 threads lose four fifths of a processor
-    assert machine.work(8, 0.05, share=0.9) == 4  # enough room for these
+    assert machine.work(8, 0.05, share=0.9) == 4  # enough for these
     machine.now += 0.2
     assert machine.crowd.room_for(8) == 8
     assert machine.crowd.within(8) <= 0.01
