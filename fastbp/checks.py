@@ -7,12 +7,12 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 import numpy as np
 
 
-def check_unmasked(name: str, value: object) -> None:
+def check_unmasked(name: str, value: Any) -> None:
     """Raise ValueError where a masked array lacks values: numpy reads what stands behind masks.
 
     Parameters
