@@ -7,9 +7,24 @@ import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Generic, Literal, TypeVar, cast, overload
+from typing import Any, Generic, Literal, TypeVar, cast, overload
 
 import numpy as np
+
+
+def check_unmasked(name: str, value: Any) -> None:
+    """Raise ValueError where a masked array lacks values: numpy reads what stands behind masks.
+
+    Parameters
+    ----------
+    name : str
+        The argument's name, for the message.
+    value : object
+        What was given for it; a list of masked arrays is none.
+    """
+    if np.ma.is_masked(value):
+        count = int(np.ma.getmaskarray(value).sum())
+        raise ValueError(f"{name} must have all of its values, got {count} that are masked")
 
 
 @overload

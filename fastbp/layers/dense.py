@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.checks import integer, real
+from fastbp.checks import check_unmasked, integer, real
 from fastbp.layers import activations, initializers
 from fastbp.layers.activations import Activation, ActivationLike
 from fastbp.layers.initializers import Initializer, InitializerLike
@@ -204,6 +204,7 @@ def check_weights(
     result: list[NDArray[Any]] = []
     for position, ((name, shape), value) in enumerate(zip(expected, given, strict=True)):
         label = f"weights[{position}] ({name})"
+        check_unmasked(label, value)
         try:
             array = np.asarray(value)
         except ValueError as error:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastbp.checks import real
+from fastbp.checks import check_unmasked, real
 from fastbp.layers.names import INITIALIZER_NAMES, InitializerAlias, InitializerName
 from fastbp.values import dataclass
 
@@ -214,6 +214,7 @@ class _Own(Initializer):
         source: Any = self.source
         if callable(source):
             source = source((n_in, n_out), np.random.default_rng([seed, stream]))
+        check_unmasked("kernel_initializer", source)
         found = np.asarray(source)
         if found.dtype.kind not in "fiub":
             raise TypeError(f"kernel_initializer must give real numbers, got dtype {found.dtype}")
@@ -249,6 +250,7 @@ def checked(initializer: object) -> InitializerName | Initializer:
     if callable(initializer):
         return _Own(initializer)
     if isinstance(initializer, np.ndarray):
+        check_unmasked("kernel_initializer", initializer)
         return _Own(np.array(initializer))
     names = ", ".join(map(repr, INITIALIZER_NAMES.known))
     raise TypeError(

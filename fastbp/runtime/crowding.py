@@ -59,7 +59,7 @@ class Crowd:
     Attributes
     ----------
     most : int or None
-        Threads of the largest team that lately had its processors; None for as many as one likes.
+        Threads of the largest team that was lately not crowded; None for as many as one likes.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

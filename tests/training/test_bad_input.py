@@ -186,6 +186,7 @@ def weights(index: int, value: Any) -> list[Any]:
 ACTIVATIONS = "one of .*'linear'.*'sigmoid'.*'tanh'.*'relu'.*'softmax'.*"
 Call = Callable[[fastbp.Trainer], object]
 # what is wrong: (a call with a trainer on class ids, error, message)
+MASKED: Any = np.ma.array(np.ones((3, 2)), mask=[[0, 1], [1, 0], [1, 0]])
 SETTINGS: dict[str, tuple[Call, type[Exception], str]] = {
     "batch_size 0": (lambda t: trainer_of(batch_size=0), ValueError,
                      "batch_size must be an int >= 1, None or 'auto', got 0"),
@@ -302,6 +303,10 @@ SETTINGS: dict[str, tuple[Call, type[Exception], str]] = {
                         r"weights\[1\] .*must .*, got dtype <U1"),
     "weights ragged": (lambda t: t.network.set_weights(weights(0, [[1, 2], [3]])), ValueError,
                        r"weights\[0\] .*must .*shape \(3, 4\)"),
+    "weights masked": (lambda t: t.network.set_weights(weights(3, MASKED[:, 0])), ValueError,
+                       r"weights\[3\] .*must have all of its values, got 2 that are masked"),
+    "initial weights masked": (lambda t: fastbp.Dense(2, kernel_initializer=MASKED), ValueError,
+                               "kernel_initializer must have all .*, got 3 that are masked"),
     "weights NaN": (lambda t: t.network.set_weights(weights(3, [0, np.nan, 0])), ValueError,
                     r"weights\[3\] .*must .*finite.*, got nan"),
     "weights Inf": (lambda t: t.network.set_weights(weights(3, [0, np.inf, 0])), ValueError,

@@ -59,9 +59,9 @@ def settings(parameters: Iterable[float], constants: Constants, dtype: str) -> N
     first = np.array(tuple(parameters), dtype)
     if not constants:
         return first
-    between = np.zeros(_padding(len(first), first.itemsize), dtype)
+    padding = np.zeros(_padding(len(first), first.itemsize), dtype)
     words = [np.array([c], np.int64 if type(c) is int else np.float64) for c in constants]
-    return np.concatenate([first, between, *(word.view(dtype) for word in words)])
+    return np.concatenate([first, padding, *(word.view(dtype) for word in words)])
 
 
 def _padding(n: int, itemsize: int) -> int:
