@@ -123,6 +123,10 @@ class Short:
     def time_epochs(self, weights: str) -> None:
         self.trainer.fit(self.X, self.y, 500, sample_weight=self.weights)
 
+    def time_fits(self, weights: str) -> None:
+        for _ in range(100):
+            self.trainer.fit(self.X, self.y, sample_weight=self.weights)
+
     def time_steps(self, weights: str) -> None:
         X, y = self.X[:32], self.y[:32]
         w = None if self.weights is None else self.weights[:32]

@@ -90,7 +90,7 @@ class Hooks:
         for place, callback in enumerate(self.callbacks):
             callback.on_epoch_end(self._trainer, epoch, logs)
             check_figures(logs, callback)
-            if place in self._watching and self._parameters is not None:
+            if self._watching and place in self._watching and self._parameters is not None:
                 for watcher, others in self._watching[place]:
                     watcher._added(self._parameters, logs, others)
 

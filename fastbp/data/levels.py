@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from fastbp.data.inputs import Samples
 from fastbp.data.values import CHUNK
 
-_FEW, _SMALL = 12, 128
+_FEW = 12
 
 
 def levels(samples: Samples, dtype: str) -> list[float] | None:
@@ -50,16 +50,10 @@ def _levels(samples: Samples, dtype: str) -> list[float] | None:
     if weights is not None:  # those of samples: class weights are no matter of which rows there are
         counted = (weights if weights.alone is None else weights.alone).array[: x.n]
     found: dict[float, Any] = {}  # as they are, by what they are rounded to
-    start = 0
     if counted is None:
-        for start, end in ((_FEW, 0), (_SMALL, _FEW)):
-            # NumPy takes as long for two looks as a list of so many values does.
-            for value in {*values[end:start].tolist()}:
-                found[_rounded(value, dtype)] = value
-                if len(found) > 2:
-                    return None
-            if start >= x.n:
-                break
+        few = values[:_FEW]
+        found = dict(zip(few.astype(dtype).tolist(), few.tolist(), strict=True))
+    start = 0
     while start < x.n and len(found) <= 2:
         block = values[start : start + CHUNK]
         if counted is not None:
@@ -78,10 +72,6 @@ def _levels(samples: Samples, dtype: str) -> list[float] | None:
         if not isfinite(value):
             return None
     return sorted(found)
-
-
-def _rounded(value: Any, dtype: str) -> float:
-    return float(np.float32(value)) if dtype == "float32" else float(value)
 
 
 def _add(block: NDArray[Any], found: dict[float, Any], dtype: str) -> None:

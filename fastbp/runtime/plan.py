@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fastbp.kernels import layout as lay
 from fastbp.kernels.compiling.target import TILE_ROWS
-from fastbp.values import dataclass
 
 # A block of rows with its activations and deltas of all layers should stay in L2 ...
 BLOCK_BYTES = 384 * 1024

@@ -162,8 +162,13 @@ def _one_set(parameters: Parameters, settings: Settings, data: Any, what: str) -
     return samples(parameters, settings, data[0], data[1], weights, f"{what}'s ")
 
 
+_LOSS = Figures(["loss"])
+
+
 def _figures(settings: Settings, sets: list[str]) -> Figures:
     """Return the names of a fit's own figures; raise ValueError where two would have one name."""
+    if not (sets or settings.metrics):
+        return _LOSS
     rising = {"loss": False, **{metric.name: metric._rises for metric in settings.metrics}}
     metrics = [m for m in settings.metrics if not settings.solves and not m._whole]
     names = ["loss", *(m.name for m in metrics)]

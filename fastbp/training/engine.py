@@ -222,8 +222,8 @@ class Engine:
         found: dict[str, float] = {}
         for which, (name, samples) in enumerate(sets.items()):
             taken = self.evaluate(samples, f"evaluation {which}" if which else "evaluation")
-            figures = completed(taken).items()
-            found.update((f"{name}_{figure}", value) for figure, value in figures)
+            for figure, value in completed(taken).items():
+                found[f"{name}_{figure}"] = value
         return found
 
     def compiled(self, rows: int) -> states.State:

@@ -5,6 +5,7 @@ and which parameters it leaves alone. The arithmetic is in kernels/refine.py.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,6 @@ from fastbp.kernels import layout as lay
 from fastbp.runtime.memory import Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Refinement
-from fastbp.values import dataclass
 
 
 @dataclass(frozen=True)
