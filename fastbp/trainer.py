@@ -286,7 +286,7 @@ class Trainer:
             Whether schedules by epochs go on with this call's epochs. False leaves their clock as
             it is, for a call on a chunk of the data: `end_epoch` moves it on when all chunks have
             had their turn. Each pass still has an order of its own. `History` and callbacks number
-            the passes (`position.passes`), as does `epochs` where a run is resumed, and
+            the passes (``trainer.position.passes``), as does `epochs` where a run is resumed, and
             `ReduceOnPlateau` looks at nothing.
 
         Returns
@@ -458,9 +458,9 @@ class Trainer:
     def end_epoch(self, logs: Mapping[str, float] | None = None) -> None:
         """End an epoch of a loop of one's own: of `step`, or of ``fit(count_epochs=False)``.
 
-        Schedules that count epochs go on by one, as does `position.epochs`; those that count
-        updates go on with each update, and need no word. `ReduceOnPlateau` judges by `logs`. The
-        solvers have no such schedules: it is counted, and that is all.
+        Schedules that count epochs go on by one, as does ``trainer.position.epochs``; those that
+        count updates go on with each update, and need no word. `ReduceOnPlateau` judges by `logs`.
+        The solvers have no such schedules: it is counted, and that is all.
 
         A `fit` with ``count_epochs=True`` ends its own epochs. Where one has been interrupted
         within an epoch, the rest of that epoch is given up, as the next `fit` gives it up.

@@ -118,7 +118,7 @@ class Callback:
         trainer : Trainer
             The one that is at work.
         epoch : int
-            Its number, counted on over several calls of `fit`: `Position.passes`.
+            Its number, counted on over several calls of `fit`: ``trainer.position.passes``.
         """
 
     def on_epoch_end(self, trainer: Trainer, epoch: int, logs: Logs) -> None:
@@ -133,7 +133,7 @@ class Callback:
         trainer : Trainer
             The one that is at work.
         epoch : int
-            Its number, counted on over several calls of `fit`: `Position.passes`.
+            Its number, counted on over several calls of `fit`: ``trainer.position.passes``.
         logs : dict of str to float
             The epoch's figures; what is added here becomes a list of `History`, with NaN for epochs
             that it isn't added in, and can be watched by callbacks that come after this one.
