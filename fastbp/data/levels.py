@@ -49,10 +49,14 @@ def _levels(samples: Samples, dtype: str) -> list[float] | None:
         values = values.reshape(-1)
     if weights is not None:  # those of samples: class weights are no matter of which rows there are
         counted = (weights if weights.alone is None else weights.alone).array[: x.n]
-    found: dict[float, Any] = {}  # as they are, by what they are rounded to
+    few = values[:_FEW]
+    pairs = zip(few.astype(dtype).tolist(), few.tolist(), strict=True)
+    found: dict[float, Any]  # as they are, by what they are rounded to
     if counted is None:
-        few = values[:_FEW]
-        found = dict(zip(few.astype(dtype).tolist(), few.tolist(), strict=True))
+        found = dict(pairs)
+    else:
+        above = (counted[:_FEW].astype(dtype) > 0).tolist()
+        found = dict(pair for pair, there in zip(pairs, above, strict=True) if there)
     start = 0
     while start < x.n and len(found) <= 2:
         block = values[start : start + CHUNK]

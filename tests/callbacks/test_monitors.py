@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 from interrupting import interrupt_at
-from paths import ROOT
 from small_fits import X, Y, build
 
 import fastbp
 from fastbp.callbacks.monitor import Figures, Monitor
+from fastbp.training import fit
 
 
 class Adds(fastbp.Callback):
@@ -340,7 +340,7 @@ def test_an_interrupt_among_the_callbacks(epoch: int, tmp_path: Path) -> None:
 def test_interrupts_at_any_line_judge_once() -> None:
     """The schedule looks at an epoch's figure once, wherever an interrupt comes into that."""
     rate = fastbp.ReduceOnPlateau(0.1, factor=0.5, patience=0, monitor="mine")
-    path, raised = str(ROOT / "fastbp" / "training" / "fit.py"), 0
+    path, raised = str(fit.__file__), 0
     for line in range(1, 400):
         trainer = plateau(rate)
         outcome = interrupt_at(
