@@ -185,3 +185,29 @@ def test_a_program_that_others_have_made_smaller(monkeypatch: pytest.MonkeyPatch
     np.testing.assert_array_equal(net.predict(X), expected)
     np.testing.assert_array_equal(net.predict(X, n_threads=2), expected)
     assert entered == [1, 2]
+
+
+def test_calls_end_when_a_team_is_to_be_tried(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A call of many batches would keep a team as it is for as long as it takes."""
+    monkeypatch.setattr(team, "wanted", lambda: 2)
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(2560, 64)), rng.normal(size=(2560, 64))
+    calls: list[int] = []
+    run = Program.run
+    monkeypatch.setattr(
+        Program, "run", lambda self, a, b: (calls.append(b - a), run(self, a, b))[1]
+    )
+    counts = {}
+    for seconds in (ANY, 0.0):
+        monkeypatch.setattr(Crowd, "within", lambda *_, seconds=seconds: seconds)
+        net = fastbp.Network(64, [fastbp.Dense(64), fastbp.Dense(64)], seed=0)
+        trainer = fastbp.Trainer(net, "mse", batch_size=256, seed=0, n_threads="auto")
+        trainer.fit(X, y)
+        calls.clear()
+        trainer.fit(X, y)
+        counts[seconds] = calls.copy()
+    assert sum(counts[ANY]) == sum(counts[0.0]) == 10
+    assert counts[0.0] == [1] * 10
+    assert len(counts[ANY]) < 10
