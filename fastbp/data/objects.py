@@ -184,10 +184,14 @@ def no_numbers(
     hint : str
         What to do about text, where that isn't what to do about text among features.
     place : str
-        What follows `what`: a value and where it stands.
+        What follows `what`: a value and where it stands; of text it is found among `values`.
     values : ndarray of object, optional
-        Some of them, or all, which tell whether text is of digits.
+        The first of them, or all, which tell whether text is of digits.
     """
+    if what == "text" and not place and values is not None:
+        rows = (i for i, value in enumerate(values) if isinstance(value, str))
+        row = next(rows, None)
+        place = "" if row is None else f" ({_text(values[row])} in row {row})"
     way_out = _WAYS_OUT.get(what, "turn them into numbers")
     if hint and what in ("text", "categories"):
         way_out = hint
