@@ -47,6 +47,16 @@ from fastbp.layers.custom import CustomActivation
 from fastbp.layers.dense import Dense
 from fastbp.layers.initializers import Constant, Initializer, Orthogonal, TruncatedNormal
 from fastbp.network import Network
+from fastbp.objectives.class_metrics import (
+    AUC,
+    F1,
+    Accuracy,
+    AveragePrecision,
+    BalancedAccuracy,
+    Precision,
+    Recall,
+    TopK,
+)
 from fastbp.objectives.custom import CustomLoss
 from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.losses import (
@@ -63,20 +73,8 @@ from fastbp.objectives.losses import (
     Poisson,
     Quantile,
 )
-from fastbp.objectives.metrics import (
-    AUC,
-    F1,
-    R2,
-    Accuracy,
-    AveragePrecision,
-    BalancedAccuracy,
-    MeanAbsoluteError,
-    Metric,
-    Precision,
-    Recall,
-    RootMeanSquaredError,
-    TopK,
-)
+from fastbp.objectives.metric import Metric
+from fastbp.objectives.metrics import R2, MeanAbsoluteError, RootMeanSquaredError
 from fastbp.optimizers import (
     LBFGS,
     SGD,

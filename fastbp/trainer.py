@@ -20,7 +20,8 @@ from fastbp.files import checkpoints, container
 from fastbp.history import History
 from fastbp.network import Network, description, from_description, parameters_of
 from fastbp.objectives import custom, losses
-from fastbp.objectives.metrics import Metric, MetricLike
+from fastbp.objectives.metric import Metric
+from fastbp.objectives.metrics import MetricLike
 from fastbp.runtime.team import Threads
 from fastbp.training import arguments, settings
 from fastbp.training.background import BackgroundFit

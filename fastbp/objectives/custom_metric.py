@@ -14,7 +14,7 @@ from fastbp.data.inputs import Samples
 from fastbp.history import figure_fault
 from fastbp.kernels.compiling import jit
 from fastbp.kernels.functions import metrics as kernels
-from fastbp.objectives.metrics import Metric
+from fastbp.objectives.metric import Metric
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)

@@ -18,7 +18,7 @@ from fastbp.kernels import layout as lay
 from fastbp.layers.activations import name_of
 from fastbp.layers.thresholds import Thresholds
 from fastbp.objectives.custom_metric import CustomMetric
-from fastbp.objectives.metrics import Metric
+from fastbp.objectives.metric import Metric
 from fastbp.runtime.memory import Int64s, Records, aligned_zeros
 from fastbp.runtime.parameters import Parameters
 from fastbp.runtime.parts import Measurement

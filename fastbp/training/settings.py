@@ -20,7 +20,8 @@ from fastbp.layers.thresholds import KEYS, thresholds_of
 from fastbp.objectives.custom_metric import CustomMetric
 from fastbp.objectives.losses import LOSSES, Loss, LossLike
 from fastbp.objectives.losses import resolve as resolve_loss
-from fastbp.objectives.metrics import METRICS, Metric, MetricLike
+from fastbp.objectives.metric import Metric
+from fastbp.objectives.metrics import METRICS, MetricLike
 from fastbp.objectives.metrics import resolve as resolve_metrics
 from fastbp.optimizers import schedules
 from fastbp.runtime.team import Threads, check_threads
